@@ -1,0 +1,1 @@
+"""The `hyperfs` command, one file a subcommand."""

@@ -1,0 +1,1 @@
+"""The volume as a kernel mount. The only package that imports pyfuse3."""

@@ -1,0 +1,1 @@
+"""Signed append-only logs, byte for byte Hypercore's hashing and signatures, and the control chain."""

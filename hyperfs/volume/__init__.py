@@ -1,0 +1,1 @@
+"""The filesystem without FUSE: inodes, names, bytes, versions, and the promises about them."""
