@@ -1,8 +1,8 @@
 """The journal's cipher: AES-256-GCM under a key of its own per segment.
 
 The journal (a store module, which may not know keys) is handed one of these. Same promise as the seal: what
-comes out of `decrypt` is what went into `encrypt` with the same segment, nonce and associated data, or Corrupt
-is raised.
+comes out of `decrypt` is what went into `encrypt` with the same segment, nonce and associated data, or else
+Corrupt is raised.
 """
 
 import threading

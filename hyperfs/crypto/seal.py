@@ -48,12 +48,12 @@ MAX_BLOCK_BYTES: Final = OVERHEAD_BYTES + BASE_BYTES + 2 * MAX_DECODED_BYTES
 
 _HEADER: Final = struct.Struct("<BBBBII4sIIQII")
 _CACHED_CIPHERS: Final = 512
-"""Derived cipher objects kept, about 1 KiB each: one serves a run of 2^20 blocks, few are in use at a time."""
+"""Derived cipher objects kept, about 1 KiB each: one serves a run of 2^20 blocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockHeader:
-    """What a block says of itself in clear. Lengths in bytes; `base`: 16 bytes iff codec is CODEC_ZSTD_BASE."""
+    """What a block says of itself in clear. Lengths in bytes; `base`: 16 bytes iff CODEC_ZSTD_BASE."""
 
     kind: int
     cipher: int
@@ -94,14 +94,15 @@ class BlockHeader:
         """
         if len(block) < OVERHEAD_BYTES:
             raise Corrupt(f"a sealed block has at least {OVERHEAD_BYTES} bytes, this one {len(block)}")
-        fields = _HEADER.unpack_from(block)
-        if fields[0] != FORMAT:
-            if fields[0] == 0:
+        (format_, kind, cipher, codec, realm, epoch, key_id, log, fork, index, decoded_length, padding) = (
+            _HEADER.unpack_from(block)
+        )
+        if format_ != FORMAT:
+            if format_ == 0:
                 raise Corrupt("a block begins with a zero byte")
-            raise FormatTooNew("a block", fields[0], FORMAT)
-        codec, decoded_length, padding = fields[3], fields[10], fields[11]
-        if not KIND_CHUNK <= fields[1] <= KIND_VOID or codec > CODEC_ZSTD_BASE:
-            raise Corrupt(f"a block has kind {fields[1]} and codec {codec}, which do not exist")
+            raise FormatTooNew("a block", format_, FORMAT)
+        if not KIND_CHUNK <= kind <= KIND_VOID or codec > CODEC_ZSTD_BASE:
+            raise Corrupt(f"a block has kind {kind} and codec {codec}, which do not exist")
         if decoded_length > MAX_DECODED_BYTES or padding > MAX_DECODED_BYTES:
             raise Corrupt(f"a block claims {decoded_length} bytes and {padding} of padding")
         base = None
@@ -109,7 +110,7 @@ class BlockHeader:
             if len(block) < OVERHEAD_BYTES + BASE_BYTES:
                 raise Corrupt("a block is too short for its base")
             base = bytes(block[HEADER_BYTES : HEADER_BYTES + BASE_BYTES])
-        return cls(*fields[1:], base)
+        return cls(kind, cipher, codec, realm, epoch, key_id, log, fork, index, decoded_length, padding, base)
 
 
 class Sealer:
@@ -119,7 +120,7 @@ class Sealer:
     """
 
     def __init__(self, epoch_keys: Mapping[int, EpochKeys], permitted: Collection[int], current: int) -> None:
-        """`permitted`: cipher ids of the signed epoch records. `current`: the epoch that seals; all given open.
+        """`permitted`: cipher ids of the signed epoch records. `current`: the epoch that seals.
 
         Raises KeyMissing when there is no key of the current epoch, ValueError when no cipher is usable.
         """
