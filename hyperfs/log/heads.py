@@ -1,0 +1,135 @@
+"""Signed heads of a log: two slots of 512 bytes, at 0 and 4096 of the file `heads`.
+
+Writing generation g: the slot g % 2, then fdatasync, and only then the same head into the other slot, without
+a sync of its own. So the other slot's copy may be torn by a power cut, and does not matter: it is exactly the
+one that generation g + 1 writes first, while slot g % 2 stands durable. At rest both slots agree, and a
+damaged one is harmless. Blocks and tree that a head covers must be durable before it is written: see log.py.
+"""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from struct import Struct
+from typing import Final, NamedTuple
+
+from hyperfs.errors import Corrupt, FormatTooNew
+from hyperfs.log.merkle import MerkleTree
+from hyperfs.store.files import DiskFile
+
+SLOT_BYTES: Final = 512
+SLOT_OFFSETS: Final = (0, 4096)
+FILE_BYTES: Final = SLOT_OFFSETS[1] + SLOT_BYTES
+HEAD_FORMAT: Final = 1
+
+_MAGIC: Final = b"hfshead\n"
+_SLOT: Final = Struct("<8sIIQQQQ32s64s")  # magic, format, zero, generation, fork, length, byte length, ...
+_CHECKSUM_BYTES: Final = 32
+_PADDING: Final = bytes(SLOT_BYTES - _SLOT.size - _CHECKSUM_BYTES)
+
+
+class Head(NamedTuple):
+    """What a signature makes true of a log: its fork, blocks, bytes and the hash over its tree's roots.
+
+    The signature is the bare Ed25519 one; `byte_length` is covered through the tree hash.
+    """
+
+    fork: int
+    length: int
+    byte_length: int
+    tree_hash: bytes
+    signature: bytes
+
+
+EMPTY_TREE_HASH: Final = MerkleTree().hash()
+
+Verify = Callable[[Head], bool]
+
+
+def encode_slot(head: Head, generation: int) -> bytes:
+    body = _SLOT.pack(
+        _MAGIC,
+        HEAD_FORMAT,
+        0,
+        generation,
+        head.fork,
+        head.length,
+        head.byte_length,
+        head.tree_hash,
+        head.signature,
+    )
+    body += _PADDING
+    return body + blake2b(body, digest_size=_CHECKSUM_BYTES).digest()
+
+
+def decode_slot(slot: bytes) -> tuple[int, Head] | None:
+    """(generation, head); None for anything that encode_slot did not make. FormatTooNew for a later format."""
+    if len(slot) != SLOT_BYTES:
+        return None
+    body, checksum = slot[:-_CHECKSUM_BYTES], slot[-_CHECKSUM_BYTES:]
+    if blake2b(body, digest_size=_CHECKSUM_BYTES).digest() != checksum:
+        return None
+    magic, format_version, _, generation, *fields = _SLOT.unpack_from(body)
+    if magic != _MAGIC:
+        return None
+    if format_version > HEAD_FORMAT:
+        raise FormatTooNew("a log's head", format_version, HEAD_FORMAT)
+    return generation, Head(*fields)
+
+
+def new_file(head: Head) -> bytes:
+    """The whole file of a log whose first head this is."""
+    slot = encode_slot(head, 0)
+    return slot + bytes(SLOT_OFFSETS[1] - SLOT_BYTES) + slot
+
+
+class HeadFile:
+    """The open file. Owned by the log's one writer."""
+
+    def __init__(self, file: DiskFile, verify: Verify) -> None:
+        """Reads the newest head whose checksum and signature hold; Corrupt if neither slot's do."""
+        self._file = file
+        slots = []
+        for offset in SLOT_OFFSETS:
+            found = decode_slot(file.pread(SLOT_BYTES, offset))
+            slots.append(found if found and verify(found[1]) else None)
+        valid = [slot for slot in slots if slot]
+        if not valid:
+            raise Corrupt(
+                "neither copy of the log's head can be read",
+                file.path,
+                "restore this file from a copy of the store, or the drive from a peer",
+            )
+        self.generation, self.head = max(valid, key=lambda slot: slot[0])
+        self.damaged_slot: int | None = slots.index(None) if None in slots else None
+        """A slot that did not hold a valid head when the file was opened (torn, or flipped bits); else None."""
+        # A crash between the two writes leaves them different, which is no damage.
+        self._agree = slots[0] == slots[1]
+
+    def write(self, head: Head) -> None:
+        """Durable when it returns. What the head covers must be durable already."""
+        self.settle()
+        generation = self.generation + 1
+        slot = encode_slot(head, generation)
+        self._agree = False
+        self._file.pwrite(slot, SLOT_OFFSETS[generation % 2])
+        self._file.fdatasync()
+        self.generation, self.head = generation, head
+        self._file.pwrite(slot, SLOT_OFFSETS[1 - generation % 2])
+        self._agree = True
+
+    def settle(self) -> None:
+        """Make both slots agree on the newest head, where a crash or damage left them different."""
+        if self._agree:
+            return
+        # The slot that the next head overwrites first may be the only good one now, so the other comes first.
+        slot = encode_slot(self.head, self.generation)
+        for number in (self.generation % 2, 1 - self.generation % 2):
+            self._file.pwrite(slot, SLOT_OFFSETS[number])
+            self._file.fdatasync()
+        self._agree = True
+
+    def sync(self) -> None:
+        """Returns when the second copy is durable too."""
+        self._file.fdatasync()
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,217 @@
+"""The Merkle nodes of a log on disk: 40 bytes each, hash then size (u64), at 40 x flat index of the file `tree`.
+
+Nodes that are made wait in memory until write(). A node on disk is believed only through its parent's hash,
+up to the roots, which the signed head vouches for; so bytes past the signed length, stale nodes of an earlier
+fork and flipped bits are all met in one place. One damaged node is mended from what stands below it.
+
+Byte offsets of blocks are cached for groups of 64 blocks, because the nodes below one parent of depth 6 lie
+together in the file: a cold lookup costs one pread for the group and two per level above it.
+"""
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
+from struct import Struct
+from typing import Final
+
+from hyperfs.errors import Corrupt
+from hyperfs.log import flat_tree
+from hyperfs.log.merkle import HASH_BYTES, Node, parent_hash, parent_node, tree_hash
+from hyperfs.store.files import DiskFile
+
+NODE_BYTES: Final = 40
+GROUP_SHIFT: Final = 6
+GROUP_BLOCKS: Final = 1 << GROUP_SHIFT
+
+_NODE: Final = Struct("<32sQ")
+_GROUP_SIZES: Final = Struct("<" + "32xQ40x" * (GROUP_BLOCKS - 1) + "32xQ")  # sizes of a group's leaves
+_GROUP_BYTES: Final = (2 * GROUP_BLOCKS - 1) * NODE_BYTES
+_MAX_GROUPS: Final = 4096  # some 600 bytes each
+_MAX_PAIRS: Final = 8192  # pairs of verified siblings, some 500 bytes each
+_MAX_BLOCK_BYTES: Final = (
+    1 << 26
+)  # a bound for reads that a damaged size asks for; our blocks are far smaller
+
+HashRange = Callable[[int, int, int], bytes]
+"""(block, byte offset, size) -> leaf hash of the block's bytes as they lie on the disk."""
+
+
+class TreeFile:
+    """Owned by the log's owner for changes; lookups may run in other threads.
+
+    The caches are plain dicts, changed by single operations that are atomic under the GIL; whoever loses a race
+    reads the disk once more. A new node is in `_new` until after it is on the disk, so no reader misses it.
+    """
+
+    def __init__(self, file: DiskFile, hash_block: HashRange) -> None:
+        self._file = file
+        self._hash_block = hash_block
+        self._new: dict[int, Node] = {}
+        self._pairs: dict[int, tuple[Node, Node]] = {}  # by the parent's index; all verified
+        self._groups: dict[int, Sequence[int]] = {}
+        self.mended: dict[int, Node] = {}
+        """Nodes whose bytes on disk are damaged, as they should be. write() puts them right."""
+
+    def add(self, nodes: Iterable[Node]) -> None:
+        self._new.update((node.index, node) for node in nodes)
+
+    def stored(self, index: int) -> Node:
+        """The node as it is in memory or on disk, unverified. Past the file's end: size 0 and a hash of zeros."""
+        if node := self._new.get(index):
+            return node
+        data = self._file.pread(NODE_BYTES, NODE_BYTES * index)
+        digest, size = _NODE.unpack(data.ljust(NODE_BYTES, b"\0"))
+        return Node(index, size, digest)
+
+    def roots(self, length: int, byte_length: int, expected: bytes) -> list[Node]:
+        """Roots of the tree at a signed length. Corrupt if they don't fit the signed hash and can't be mended."""
+        roots = [self.stored(index) for index in flat_tree.full_roots(length)]
+        if tree_hash(roots) == expected and sum(root.size for root in roots) == byte_length:
+            return roots
+        for position, root in enumerate(roots):
+            before = sum(node.size for node in roots[:position])
+            after = sum(node.size for node in roots[position + 1 :])
+            mended = self._rebuild(root.index, before, byte_length - before - after)
+            candidate = [*roots[:position], mended, *roots[position + 1 :]]
+            if tree_hash(candidate) == expected:
+                self.mended[root.index] = mended
+                return candidate
+        raise Corrupt("the log's tree does not fit its signed head", self._file.path, "fetch it from a peer")
+
+    def find(self, roots: Sequence[Node], index: int) -> tuple[Node, int]:
+        """A verified node and the byte offset of the first block below it. IndexError outside the roots."""
+        offset = 0
+        for node in roots:
+            if index <= flat_tree.right_span(node.index):
+                break
+            offset += node.size
+        else:
+            raise IndexError(f"node {index} is not in the tree")
+        while node.index != index:
+            left, right = self._pairs.get(node.index) or self.children(node, offset)
+            if index < node.index:
+                node = left
+            else:
+                offset += left.size
+                node = right
+        return node, offset
+
+    def children(self, node: Node, offset: int) -> tuple[Node, Node]:
+        """Both children, verified against `node`, which must be verified. Corrupt where more than one is damaged."""
+        low, high = flat_tree.children(node.index)
+        left, right = self.stored(low), self.stored(high)
+        if not _fit(node, left, right):
+            left, right = self._mend(node, left, right, offset)
+        if len(self._pairs) >= _MAX_PAIRS:
+            self._pairs.clear()
+        self._pairs[node.index] = left, right
+        return left, right
+
+    def offsets(self, roots: Sequence[Node], length: int, group: int) -> Sequence[int]:
+        """Byte offsets of the blocks [64 * group, ...) and of their end: 65 numbers, fewer at the log's end."""
+        if (cached := self._groups.get(group)) is not None:
+            return cached
+        count = min(GROUP_BLOCKS, length - group * GROUP_BLOCKS)
+        found = self._load_group(roots, group, count)
+        if count == GROUP_BLOCKS:
+            while len(self._groups) >= _MAX_GROUPS:
+                self._groups.pop(next(iter(self._groups), -1), None)
+            self._groups[group] = found
+        return found
+
+    def write(self) -> None:
+        """Put all nodes that are in memory into the file: neighbours in one pwrite each. Not yet durable."""
+        if self.mended:
+            self._new = {**self.mended, **self._new}
+        pending = sorted(self._new.items())
+        run: list[bytes] = []
+        start = expected = -1
+        for index, (_, size, digest) in pending:
+            if index != expected and run:
+                self._file.pwrite(b"".join(run), NODE_BYTES * start)
+                run = []
+            if not run:
+                start = index
+            run.append(_NODE.pack(digest, size))
+            expected = index + 1
+        if run:
+            self._file.pwrite(b"".join(run), NODE_BYTES * start)
+        self.mended = {}
+        self._new = {}
+
+    def sync(self) -> None:
+        self._file.fdatasync()
+
+    def forget(self, length: int) -> None:
+        """Drop from memory all that is no part of a tree of `length` blocks."""
+        end = 2 * length
+        self._new = {i: node for i, node in self._new.items() if flat_tree.right_span(i) < end}
+        self.mended = {i: node for i, node in self.mended.items() if flat_tree.right_span(i) < end}
+        self._pairs = {}
+        self._groups = {}
+
+    def truncate(self, length: int) -> None:
+        """Give back the space past a tree of `length` blocks."""
+        self._file.truncate(min(self._file.size(), NODE_BYTES * max(0, 2 * length - 1)))
+
+    def allocated(self) -> int:
+        return self._file.allocated()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _load_group(self, roots: Sequence[Node], group: int, count: int) -> Sequence[int]:
+        base = 2 * GROUP_BLOCKS * group
+        page = self._file.pread(_GROUP_BYTES, NODE_BYTES * base).ljust(_GROUP_BYTES, b"\0")
+        sizes = list(_GROUP_SIZES.unpack(page)[:count])
+        if self._new:
+            for position in range(count):
+                if node := self._new.get(base + 2 * position):
+                    sizes[position] = node.size
+        if count == GROUP_BLOCKS:
+            tops = [base + GROUP_BLOCKS - 1]
+        else:
+            tops = [base + index for index in flat_tree.full_roots(count)]
+        first = None
+        for index in tops:
+            top, offset = self.find(roots, index)
+            first = offset if first is None else first
+            low, high = (
+                (flat_tree.left_span(index) - base) // 2,
+                (flat_tree.right_span(index) - base) // 2 + 1,
+            )
+            if sum(sizes[low:high]) != top.size:
+                # Some leaf's size is damaged: take the whole path to each through the hashes.
+                for position in range(low, high):
+                    sizes[position] = self.find(roots, base + 2 * position)[0].size
+        return array("Q", accumulate(sizes, initial=first or 0))
+
+    def _mend(self, node: Node, left: Node, right: Node, offset: int) -> tuple[Node, Node]:
+        new_left = self._rebuild(left.index, offset, node.size - right.size)
+        if _fit(node, new_left, right):
+            self.mended[left.index] = new_left
+            return new_left, right
+        new_right = self._rebuild(right.index, offset + left.size, node.size - left.size)
+        if _fit(node, left, new_right):
+            self.mended[right.index] = new_right
+            return left, new_right
+        raise Corrupt(
+            f"Merkle nodes {left.index} and {right.index} do not fit their parent",
+            self._file.path,
+            "the blocks below can't be found until the tree is fetched from a peer",
+        )
+
+    def _rebuild(self, index: int, offset: int, size: int) -> Node:
+        """What the node should be by what stands below it: candidates only, to be checked against the parent."""
+        if index & 1:
+            left, right = (self.stored(child) for child in flat_tree.children(index))
+            if left.size + right.size == size:
+                return parent_node(left, right)
+        elif 0 <= size <= _MAX_BLOCK_BYTES:
+            return Node(index, size, self._hash_block(index >> 1, offset, size))
+        return Node(index, 0, bytes(HASH_BYTES))
+
+
+def _fit(parent: Node, left: Node, right: Node) -> bool:
+    size = left.size + right.size
+    return size == parent.size and parent_hash(size, left.hash, right.hash) == parent.hash
