@@ -2,8 +2,8 @@
 
 Three kinds of secret, none derived from another: the root seed (signs rosters; its text is the recovery
 key), a device's own seeds, and per epoch an epoch key together with the drive's lifetime key. Everything else
-comes out of these by `derive`, one domain each. Whoever makes a secret passes its random bytes in: nothing here
-is random.
+comes out of these by `derive`, one domain each. Whoever makes a secret passes its random bytes in: nothing
+here is random.
 
 No secret is ever in a repr. Keys are ordinary `bytes`: Python can't wipe them, a short life is all we can do.
 The page is docs/formats/keys.md.
