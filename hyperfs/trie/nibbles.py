@@ -1,7 +1,8 @@
 """Arithmetic of keys as strings of nibbles (4 bits, the high half of a byte first).
 
 A nibble prefix of length `depth` is kept as bytes whose unused low half, when depth is odd, is zero. Padded
-so, it is also the smallest byte string that any key below it can be, and compares with whole keys as it should.
+so, it is also the smallest byte string that any key below it can be, and compares with whole keys as it
+should.
 """
 
 

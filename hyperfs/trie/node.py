@@ -179,13 +179,10 @@ def _encode_leaf(leaf: Leaf) -> tuple[bytes, bytes]:
     count = len(keys)
     prefix = _common_prefix(keys[0], keys[-1])
     size = len(prefix)
-    lengths = [len(key) - size for key in keys]
-    lengths += map(len, values)
-    head = _LEAF_HEAD.pack(_LEAF_KIND, count, size) + _lengths(count).pack(*lengths)
-    if size:
-        canonical_part = b"".join((head, prefix, *[key[size:] for key in keys], *values))
-    else:
-        canonical_part = b"".join((head, *keys, *values))
+    suffixes = [key[size:] for key in keys] if size else keys
+    lengths = _lengths(count).pack(*map(len, suffixes), *map(len, values))
+    head = _LEAF_HEAD.pack(_LEAF_KIND, count, size)
+    canonical_part = b"".join((head, lengths, prefix, *suffixes, *values))
     if not any(hints):
         return canonical_part, b""
     return canonical_part, bytes(map(len, hints)) + b"".join(hints)

@@ -229,20 +229,22 @@ class _Batch:
 
 def _leaf(table: dict[bytes, Entry]) -> Leaf:
     keys = sorted(table)
-    entries = [table[key] for key in keys]
-    return make_leaf(keys, [entry[0] for entry in entries], [entry[1] for entry in entries])
+    values, hints = zip(*map(table.__getitem__, keys), strict=True)
+    return make_leaf(keys, values, hints)
 
 
 def _subtree(table: dict[bytes, Entry]) -> Child | None:
+    """The canonical subtree of the entries; None of none."""
     if not table:
         return None
-    keys = sorted(table)
-    entries = [table[key] for key in keys]
-    values = [entry[0] for entry in entries]
-    hints = [entry[1] for entry in entries]
+    whole = _leaf(table)
+    if whole.weight <= LEAF_WEIGHT:
+        return whole
+    keys, values, hints = whole.keys, whole.values, whole.hints
     weights = [ENTRY_WEIGHT + len(key) + len(value) for key, value in zip(keys, values, strict=True)]
-
-    def leaf(lo: int, hi: int) -> Child:
-        return Leaf(tuple(keys[lo:hi]), tuple(values[lo:hi]), tuple(hints[lo:hi]), sum(weights[lo:hi]))
-
-    return build(keys, weights, leaf, entries.__getitem__)
+    return build(
+        keys,
+        weights,
+        lambda lo, hi: Leaf(keys[lo:hi], values[lo:hi], hints[lo:hi], sum(weights[lo:hi])),
+        lambda i: (values[i], hints[i]),
+    )
