@@ -1,4 +1,4 @@
-"""Verify: everything of a log read and compared, block by leaf hash and node by parent, up to the signed roots."""
+"""Verify: all of a log read and compared, block by leaf hash, node by parent, up to the signed roots."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -20,7 +20,7 @@ class Damage(NamedTuple):
     """
 
     what: str
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which has no use here
     detail: str
 
 
@@ -33,7 +33,7 @@ class _Leaf(NamedTuple):
 def verify_log(
     tree: TreeFile, blocks: DiskFile, roots: Sequence[Node], damaged_slot: int | None, start: int
 ) -> Iterator[Damage]:
-    """Damage from block `start` on, in order of blocks. Reads in runs of about 1 MiB; memory does not grow."""
+    """Damage from block `start` on, in order. Reads in runs of about 1 MiB; memory does not grow."""
     if damaged_slot is not None:
         yield Damage("head", damaged_slot, "a head slot can't be read; its twin holds the same")
     batch: list[_Leaf] = []

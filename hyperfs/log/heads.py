@@ -6,12 +6,13 @@ one that generation g + 1 writes first, while slot g % 2 stands durable. At rest
 damaged one is harmless. Blocks and tree that a head covers must be durable before it is written: see log.py.
 """
 
-from collections.abc import Callable
 from hashlib import blake2b
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
+from hyperfs.crypto.keys import verify_signature
 from hyperfs.errors import Corrupt, FormatTooNew
+from hyperfs.log.manifest import Manifest, signable
 from hyperfs.log.merkle import MerkleTree
 from hyperfs.store.files import DiskFile
 
@@ -39,9 +40,31 @@ class Head(NamedTuple):
     signature: bytes
 
 
-EMPTY_TREE_HASH: Final = MerkleTree().hash()
+class Signer(Protocol):
+    """Whatever can sign for a public key: a key pair in memory."""
 
-Verify = Callable[[Head], bool]
+    @property
+    def public_key(self) -> bytes: ...
+
+    def sign(self, message: bytes) -> bytes:
+        """The detached Ed25519 signature, 64 bytes."""
+
+
+def sign_head(manifest: Manifest, signer: Signer, tree: MerkleTree, fork: int) -> Head:
+    """The head of a log of one signer that stands at this tree."""
+    digest = tree.hash()
+    signature = signer.sign(signable(_context(manifest), digest, tree.length, fork))
+    return Head(fork, tree.length, tree.byte_length, digest, signature)
+
+
+def check_signature(manifest: Manifest, tree_hash: bytes, length: int, fork: int, signature: bytes) -> bool:
+    """Whether the one signer of the log signed this."""
+    message = signable(_context(manifest), tree_hash, length, fork)
+    return verify_signature(manifest.signers[0].public_key, message, signature)
+
+
+def _context(manifest: Manifest) -> bytes:
+    return manifest.key() if manifest.version else manifest.signers[0].namespace
 
 
 def encode_slot(head: Head, generation: int) -> bytes:
@@ -61,7 +84,7 @@ def encode_slot(head: Head, generation: int) -> bytes:
 
 
 def decode_slot(slot: bytes) -> tuple[int, Head] | None:
-    """(generation, head); None for anything that encode_slot did not make. FormatTooNew for a later format."""
+    """(generation, head); None for what encode_slot did not make. FormatTooNew for a later format."""
     if len(slot) != SLOT_BYTES:
         return None
     body, checksum = slot[:-_CHECKSUM_BYTES], slot[-_CHECKSUM_BYTES:]
@@ -84,13 +107,17 @@ def new_file(head: Head) -> bytes:
 class HeadFile:
     """The open file. Owned by the log's one writer."""
 
-    def __init__(self, file: DiskFile, verify: Verify) -> None:
+    def __init__(self, file: DiskFile, manifest: Manifest) -> None:
         """Reads the newest head whose checksum and signature hold; Corrupt if neither slot's do."""
         self._file = file
         slots = []
         for offset in SLOT_OFFSETS:
             found = decode_slot(file.pread(SLOT_BYTES, offset))
-            slots.append(found if found and verify(found[1]) else None)
+            if found:
+                head = found[1]
+                if not check_signature(manifest, head.tree_hash, head.length, head.fork, head.signature):
+                    found = None
+            slots.append(found)
         valid = [slot for slot in slots if slot]
         if not valid:
             raise Corrupt(
@@ -100,7 +127,7 @@ class HeadFile:
             )
         self.generation, self.head = max(valid, key=lambda slot: slot[0])
         self.damaged_slot: int | None = slots.index(None) if None in slots else None
-        """A slot that did not hold a valid head when the file was opened (torn, or flipped bits); else None."""
+        """A slot without a valid head (torn, or flipped bits) when the file was opened; else None."""
         # A crash between the two writes leaves them different, which is no damage.
         self._agree = slots[0] == slots[1]
 

@@ -8,13 +8,13 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Final, NamedTuple
 
+from hyperfs.crypto.keys import SIGNATURE_BYTES
 from hyperfs.errors import Corrupt, FormatTooNew
 from hyperfs.log import compact
 from hyperfs.log.merkle import Node, hash32
-from hyperfs.log.signing import PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 
 _TAIL: Final = Struct("<QQ")
-_SIGNER_BYTES: Final = 1 + 32 + PUBLIC_KEY_BYTES
+_SIGNER_BYTES: Final = 1 + 32 + 32
 _NEWEST: Final = 2
 _PATCH, _PROLOGUE, _LINKED, _USER_DATA = 1, 2, 4, 8
 
@@ -113,7 +113,7 @@ def _decode_signer(reader: compact.Reader) -> ManifestSigner:
     if kind := reader.uint():
         raise Corrupt(f"manifest has unknown signature kind {kind}")
     space = reader.take(32)
-    return ManifestSigner(reader.take(PUBLIC_KEY_BYTES), space)
+    return ManifestSigner(reader.take(32), space)
 
 
 def _decode_signers(reader: compact.Reader) -> tuple[ManifestSigner, ...]:
@@ -165,7 +165,7 @@ def signable(manifest_hash: bytes, tree: bytes, length: int, fork: int) -> bytes
 
 
 def signable_compat(tree: bytes, length: int, fork: int) -> bytes:
-    """What the signature of a log from before manifests covers (80 bytes): its key is the public key itself."""
+    """What signatures of logs from before manifests cover (80 bytes): there the key is the public key."""
     return TREE + tree + _TAIL.pack(length, fork)
 
 

@@ -9,7 +9,6 @@ Sizes are bytes of blocks below a node; they are hashed, so offsets are as trust
 
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from itertools import accumulate
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -27,7 +26,7 @@ _PARENT: Final = blake2b(b"\x01", digest_size=HASH_BYTES)
 class Node(NamedTuple):
     """A node of the tree: flat index, bytes of blocks below it, hash."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which has no use here
     size: int
     hash: bytes
 
@@ -87,7 +86,7 @@ class MerkleTree:
             raise ValueError("not the full roots of a tree")
 
     def extend(self, sizes: Sequence[int], leaf_hashes: Sequence[bytes]) -> list[Node]:
-        """Append leaves; gives every node that this makes: the leaves, and the parents that became complete."""
+        """Append leaves; gives every node that this makes: leaves, and parents that became complete."""
         roots = self.roots
         made: list[Node] = []
         count = self.length
@@ -108,10 +107,17 @@ class MerkleTree:
         self.byte_length += sum(sizes)
         return made
 
+    def join(self, node: Node) -> list[Node]:
+        """Append a complete subtree by its root, which must begin where the tree ends. Gives all new nodes."""
+        roots = self.roots
+        made = [node]
+        self.length += flat_tree.leaf_count(node.index)
+        self.byte_length += node.size
+        while roots and roots[-1].index == flat_tree.sibling(node.index):
+            node = parent_node(roots.pop(), node)
+            made.append(node)
+        roots.append(node)
+        return made
+
     def hash(self) -> bytes:
         return tree_hash(self.roots)
-
-
-def offsets(start: int, sizes: Iterable[int]) -> list[int]:
-    """Start of each block and the end of the last: one more number than sizes."""
-    return list(accumulate(sizes, initial=start))

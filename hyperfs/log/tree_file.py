@@ -1,4 +1,4 @@
-"""The Merkle nodes of a log on disk: 40 bytes each, hash then size (u64), at 40 x flat index of the file `tree`.
+"""The Merkle nodes of a log on disk: 40 bytes each, hash then size, at 40 x flat index of the file `tree`.
 
 Nodes that are made wait in memory until write(). A node on disk is believed only through its parent's hash,
 up to the roots, which the signed head vouches for; so bytes past the signed length, stale nodes of an earlier
@@ -32,15 +32,15 @@ _MAX_BLOCK_BYTES: Final = (
     1 << 26
 )  # a bound for reads that a damaged size asks for; our blocks are far smaller
 
-HashRange = Callable[[int, int, int], bytes]
-"""(block, byte offset, size) -> leaf hash of the block's bytes as they lie on the disk."""
+HashRange = Callable[[int, int], bytes]
+"""(byte offset, size) -> leaf hash of those bytes of the blocks file, as they lie on the disk."""
 
 
 class TreeFile:
     """Owned by the log's owner for changes; lookups may run in other threads.
 
-    The caches are plain dicts, changed by single operations that are atomic under the GIL; whoever loses a race
-    reads the disk once more. A new node is in `_new` until after it is on the disk, so no reader misses it.
+    The caches are plain dicts, changed by single operations that are atomic under the GIL; whoever loses a
+    race reads the disk once more. A new node is in `_new` until after it is on the disk, so no reader misses it.
     """
 
     def __init__(self, file: DiskFile, hash_block: HashRange) -> None:
@@ -56,7 +56,7 @@ class TreeFile:
         self._new.update((node.index, node) for node in nodes)
 
     def stored(self, index: int) -> Node:
-        """The node as it is in memory or on disk, unverified. Past the file's end: size 0 and a hash of zeros."""
+        """The node as it is in memory or on disk, unverified. Past the file's end all zeros."""
         if node := self._new.get(index):
             return node
         data = self._file.pread(NODE_BYTES, NODE_BYTES * index)
@@ -64,7 +64,7 @@ class TreeFile:
         return Node(index, size, digest)
 
     def roots(self, length: int, byte_length: int, expected: bytes) -> list[Node]:
-        """Roots of the tree at a signed length. Corrupt if they don't fit the signed hash and can't be mended."""
+        """Roots of the tree at a signed length. Corrupt if they don't fit its hash and can't be mended."""
         roots = [self.stored(index) for index in flat_tree.full_roots(length)]
         if tree_hash(roots) == expected and sum(root.size for root in roots) == byte_length:
             return roots
@@ -97,7 +97,7 @@ class TreeFile:
         return node, offset
 
     def children(self, node: Node, offset: int) -> tuple[Node, Node]:
-        """Both children, verified against `node`, which must be verified. Corrupt where more than one is damaged."""
+        """Both children, verified against `node`, which must be verified. Corrupt where both are damaged."""
         low, high = flat_tree.children(node.index)
         left, right = self.stored(low), self.stored(high)
         if not _fit(node, left, right):
@@ -108,7 +108,7 @@ class TreeFile:
         return left, right
 
     def offsets(self, roots: Sequence[Node], length: int, group: int) -> Sequence[int]:
-        """Byte offsets of the blocks [64 * group, ...) and of their end: 65 numbers, fewer at the log's end."""
+        """Byte offsets of the blocks from 64 * group and of their end: 65 numbers, fewer at the log's end."""
         if (cached := self._groups.get(group)) is not None:
             return cached
         count = min(GROUP_BLOCKS, length - group * GROUP_BLOCKS)
@@ -202,13 +202,13 @@ class TreeFile:
         )
 
     def _rebuild(self, index: int, offset: int, size: int) -> Node:
-        """What the node should be by what stands below it: candidates only, to be checked against the parent."""
+        """What the node should be by what stands below it: a candidate, to be checked with the parent."""
         if index & 1:
             left, right = (self.stored(child) for child in flat_tree.children(index))
             if left.size + right.size == size:
                 return parent_node(left, right)
         elif 0 <= size <= _MAX_BLOCK_BYTES:
-            return Node(index, size, self._hash_block(index >> 1, offset, size))
+            return Node(index, size, self._hash_block(offset, size))
         return Node(index, 0, bytes(HASH_BYTES))
 
 

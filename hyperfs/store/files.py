@@ -68,7 +68,7 @@ class DiskFile:
             offset += written
 
     def fdatasync(self) -> None:
-        """Returns when all that was written before the call is on the disk; SyncFailed for ever after once not."""
+        """Returns when all that was written before the call is on the disk; SyncFailed from the first failure on."""
         self._check()
         try:
             os.fdatasync(self._fd)
@@ -107,7 +107,7 @@ class DiskFile:
             offset += part
 
     def preallocate(self, size: int) -> None:
-        """Take space for `size` bytes from the start now (ENOSPC if there is none); the size grows to that."""
+        """Take space for `size` bytes from the start (ENOSPC if there is none); the size grows to that."""
         self._check()
         if size > 0:
             os.posix_fallocate(self._fd, 0, size)

@@ -1,0 +1,166 @@
+"""Reading a log: blocks by index, verified nodes, proofs, verification. All that is open without a signer."""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from hyperfs.errors import Corrupt, NotResident
+from hyperfs.log import check, heads
+from hyperfs.log.check import Damage
+from hyperfs.log.heads import Head, HeadFile
+from hyperfs.log.manifest import Manifest, discovery_key
+from hyperfs.log.merkle import MerkleTree, Node, leaf_hash
+from hyperfs.log.proof import Request, TreeProof, prove
+from hyperfs.log.tree_file import GROUP_SHIFT, TreeFile
+from hyperfs.store.files import DiskFile
+from hyperfs.values import BlockRef
+
+_GROUP_MASK: Final = (1 << GROUP_SHIFT) - 1
+
+
+class LogReader:
+    """The open files of a log and its state in memory; Log adds what changes them.
+
+    block_range, get and get_verified may run in any thread, for blocks that were written before the call.
+    """
+
+    def __init__(
+        self, blocks: DiskFile, tree: DiskFile, head_file: DiskFile, manifest: Manifest, number: int
+    ) -> None:
+        """Takes the open files and owns them. Corrupt if they make no log."""
+        self.manifest = manifest
+        self.key = manifest.key()
+        self.discovery_key = discovery_key(self.key)
+        self.number = number
+        """The log's number in the roster: only for naming its blocks in errors."""
+        self._blocks = blocks
+        self._heads = HeadFile(head_file, manifest)
+        self._nodes = TreeFile(tree, self._hash_range)
+        head = self._heads.head
+        self._tree = MerkleTree(self._nodes.roots(head.length, head.byte_length, head.tree_hash))
+        # The first block of the tail, and the offsets of the blocks from there and of the log's end. Replaced
+        # as a whole when its start moves, so that a reader in another thread sees two that belong together.
+        self._tail: tuple[int, array[int]] = self._load_tail()
+
+    def close(self) -> None:
+        """What was not flushed is forgotten. Closing twice is harmless."""
+        self._blocks.close()
+        self._nodes.close()
+        self._heads.close()
+
+    @property
+    def fork(self) -> int:
+        return self._heads.head.fork
+
+    @property
+    def length(self) -> int:
+        """Blocks, those included that no head has signed yet."""
+        return self._tree.length
+
+    @property
+    def byte_length(self) -> int:
+        """Bytes of all blocks, punched ones included."""
+        return self._tree.byte_length
+
+    @property
+    def signed_length(self) -> int:
+        return self._heads.head.length
+
+    @property
+    def damaged_head_slot(self) -> int | None:
+        """The head slot (0 or 1) that was unreadable at open; its twin served. None if both were fine."""
+        return self._heads.damaged_slot
+
+    @property
+    def mended_nodes(self) -> Sequence[Node]:
+        """Merkle nodes met so far whose bytes on disk are damaged; the next flush puts them right."""
+        return tuple(self._nodes.mended.values())
+
+    def head(self) -> Head:
+        """The newest signed head; durable."""
+        return self._heads.head
+
+    def roots(self) -> tuple[Node, ...]:
+        """Of the tree as long as the log is, signed or not."""
+        return tuple(self._tree.roots)
+
+    def node(self, index: int) -> Node:
+        """A node of the tree by flat index, verified up to the roots. IndexError for an incomplete one."""
+        return self._nodes.find(self._tree.roots, index)[0]
+
+    def block_range(self, index: int) -> tuple[int, int]:
+        """(offset, size) of a block in the blocks file. IndexError past the length."""
+        start, tail = self._tail
+        if index >= start:
+            position = index - start
+            if position + 1 >= len(tail):
+                raise IndexError(f"block {index} is past the log's end")
+            offset = tail[position]
+            return offset, tail[position + 1] - offset
+        if index < 0:
+            raise IndexError(f"block {index}")
+        try:
+            offsets = self._nodes.offsets(self._tree.roots, self._tree.length, index >> GROUP_SHIFT)
+        except Corrupt:
+            # Among its 64 neighbours a node is beyond mending: the block's own way may still be whole.
+            node, offset = self._nodes.find(self._tree.roots, 2 * index)
+            return offset, node.size
+        position = index & _GROUP_MASK
+        offset = offsets[position]
+        return offset, offsets[position + 1] - offset
+
+    def get(self, index: int) -> bytes:
+        """The block as it lies on the disk: NotResident if it was punched, Corrupt if the file is too short.
+
+        It is not compared with its leaf hash: our blocks are sealed, which tells as much; see get_verified.
+        """
+        offset, size = self.block_range(index)
+        data = self._blocks.pread(size, offset)
+        if len(data) == size and (size == 0 or data[0]):
+            return data
+        if len(data) < size:
+            raise self._corrupt(index, f"the file ends after {len(data)} of its {size} bytes")
+        # A hole reads as zeros, and a block of another program's log may be all zeros: the tree knows which.
+        if data.count(0) == size and leaf_hash(data) != self.node(2 * index).hash:
+            raise NotResident([BlockRef(self.number, index)])
+        return data
+
+    def get_verified(self, index: int) -> bytes:
+        """As get, and Corrupt unless the bytes fit the signed tree. For blocks that go to somebody else."""
+        data = self.get(index)
+        if leaf_hash(data) != self.node(2 * index).hash:
+            raise self._corrupt(index, "its bytes do not fit the signed tree")
+        return data
+
+    def proof(self, request: Request) -> TreeProof:
+        """Answer a peer out of the newest signed head; NotResident, Corrupt as get, BadRequest as prove."""
+        head = self.head()
+        return prove(self.node, self.get_verified, head.length, head.fork, head.signature, request)
+
+    def check_signature(self, tree_hash: bytes, length: int, fork: int, signature: bytes) -> bool:
+        """Whether the log's owner signed this: for verify_proof."""
+        return heads.check_signature(self.manifest, tree_hash, length, fork, signature)
+
+    def verify(self, start: int = 0) -> Iterator[Damage]:
+        """Everything damaged from block `start` on, found by reading it all. Punched blocks are no damage."""
+        return check.verify_log(self._nodes, self._blocks, self._tree.roots, self._heads.damaged_slot, start)
+
+    def size_on_disk(self) -> int:
+        """Bytes of disk that the log takes, holes not counted."""
+        return self._blocks.allocated() + self._nodes.allocated() + heads.FILE_BYTES
+
+    def _load_tail(self) -> tuple[int, "array[int]"]:
+        length = self._tree.length
+        start = length & ~_GROUP_MASK
+        if start < length:
+            try:
+                return start, array("Q", self._nodes.offsets(self._tree.roots, length, start >> GROUP_SHIFT))
+            except Corrupt:
+                start = length  # the older blocks then go by block_range's other ways
+        return start, array("Q", [self._tree.byte_length])
+
+    def _hash_range(self, offset: int, size: int) -> bytes:
+        return leaf_hash(self._blocks.pread(size, offset))
+
+    def _corrupt(self, index: int, detail: str) -> Corrupt:
+        return Corrupt(f"block {index} of log {self.number}: {detail}", self._blocks.path)
