@@ -8,8 +8,9 @@ differently find no duplicates of each other's chunks, so these numbers are chan
 import threading
 from typing import Final
 
-import blake3
 from pyfastcdc import FastCDC
+
+from hyperfs.crypto.keys import derive
 
 MIN_CHUNK_BYTES: Final = 32 << 10
 AVG_CHUNK_BYTES: Final = 128 << 10
@@ -17,6 +18,7 @@ MAX_CHUNK_BYTES: Final = 256 << 10
 
 # pyfastcdc shifts the seed left by one in 64 bits.
 SEED_BITS: Final = 63
+_SEED_DOMAIN: Final = b"hyperfs/v1/drive/chunker-seed"
 
 
 def chunker_seed(chunk_id_key: bytes) -> int:
@@ -26,8 +28,8 @@ def chunker_seed(chunk_id_key: bytes) -> int:
     file's chunks can't simply be looked up. It is no strong secrecy: the seed only changes a gear table by
     XOR. It must stay the same for the drive's life, or nothing is found again as a duplicate.
     """
-    digest = blake3.blake3(b"hyperfs chunker seed 1", key=chunk_id_key).digest(8)
-    return int.from_bytes(digest, "little") >> (64 - SEED_BITS)
+    secret = derive(chunk_id_key, _SEED_DOMAIN)
+    return int.from_bytes(secret[:8], "little") >> (64 - SEED_BITS)
 
 
 class Chunker:

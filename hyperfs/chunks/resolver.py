@@ -1,0 +1,164 @@
+"""From a chunk's id and a hint to its bytes: cache, log, seal, codec, pack, bases, id check.
+
+Ids decide. A hint says where to look first; if the chunk is not there any more, the newest root is asked
+where it is now. A chunk's id is checked when its block enters the cache, not on each read from there.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from hyperfs.chunks import blocks, codec
+from hyperfs.chunks.blocks import ChunkBlock, DecodedBlock
+from hyperfs.chunks.cache import BlockCache
+from hyperfs.chunks.extents import Place
+from hyperfs.chunks.pack import Pack
+from hyperfs.crypto.seal import KIND_CHUNK, KIND_PACK, BlockHeader, Sealer
+from hyperfs.errors import Corrupt, NotResident
+from hyperfs.log.log import Log
+from hyperfs.values import BlockRef
+
+MAX_DELTAS: Final = 4
+"""The longest chain: a chunk is read through at most this many bases."""
+
+ContentCache = BlockCache[BlockRef | Place, DecodedBlock]
+"""Blocks by (log, index); decoded deltas of packs by their place."""
+
+FindPlace = Callable[[bytes], Place | None]
+"""Where a chunk lies now, by the newest root; None if that says nothing. May raise NotResident."""
+
+
+class Span(NamedTuple):
+    """A chunk is data[start : start + length], read through `deltas` bases."""
+
+    data: bytes
+    start: int
+    length: int
+    deltas: int
+
+
+class Resolver:
+    """Finds chunks of one realm. Holds no state but the cache; all methods may be called from any thread."""
+
+    def __init__(
+        self,
+        logs: Mapping[int, Log],
+        sealer: Sealer,
+        chunk_id_key: bytes,
+        cache: ContentCache,
+        place: FindPlace,
+        realm: int,
+    ) -> None:
+        self._logs = logs
+        self._sealer = sealer
+        self._key = chunk_id_key
+        self._cache = cache
+        self._place = place
+        self._realm = realm
+
+    def find(self, chunk: bytes, hint: Place, above: int = 0) -> Span:
+        """The chunk at `hint`, or where it was moved to since. `above`: deltas that wait for it as a base.
+
+        Raises NotResident with the block that has to come, Corrupt, KeyMissing, FormatTooNew.
+        """
+        cleared: NotResident | None = None
+        span: Span | None = None
+        try:
+            span = self._at(chunk, hint, above)
+        except NotResident as absent:
+            cleared = absent
+        if span is not None:
+            return span
+        moved = self._place(chunk)
+        if moved is not None and moved != hint:
+            span = self._at(chunk, moved, above)
+        elif cleared is not None:
+            raise cleared
+        if span is None:
+            raise Corrupt(f"chunk {chunk.hex()} is not there", where(BlockRef(hint.log, hint.block)))
+        return span
+
+    def raw(self, ref: BlockRef) -> bytes:
+        """The block as its log has it. NotResident if it was punched, Corrupt if there is none."""
+        log = self._logs.get(ref.log)
+        if log is None:
+            raise Corrupt(f"log {ref.log} is named, and the drive has none of that number")
+        try:
+            return log.get(ref.index)
+        except IndexError:
+            raise Corrupt(f"a block is named, and the log ends at {log.length}", where(ref)) from None
+
+    def open(self, ref: BlockRef, raw: bytes) -> tuple[BlockHeader, bytes]:
+        """Header and payload of a block that was sealed for this place in this realm."""
+        log = self._logs[ref.log]
+        header, payload = self._sealer.open(ref.log, log.key, log.fork, ref.index, raw)
+        if header.realm != self._realm:
+            raise Corrupt(f"a block of realm {header.realm}, not {self._realm}", where(ref))
+        return header, payload
+
+    def decode(self, ref: BlockRef, header: BlockHeader, payload: bytes, above: int = 0) -> DecodedBlock:
+        """What is behind an opened seal; reads the base, if it has one, through the cache."""
+        if header.kind not in (KIND_CHUNK, KIND_PACK):
+            raise Corrupt(f"a block of kind {header.kind} where content is named", where(ref))
+        base = None if header.base is None else self._base(header.base, ref, above)
+        try:
+            return blocks.decode(header, payload, self._key, base)
+        except Corrupt as error:
+            raise Corrupt(error.what, where(ref)) from error
+
+    def decode_delta(self, ref: BlockRef, found: Pack, number: int, above: int = 0) -> ChunkBlock:
+        """Entry `number` of the pack in block `ref`, its id checked."""
+        slot = found.slots[number]
+        base = None if slot.base is None else self._base(slot.base, ref, above)
+        try:
+            decoded = blocks.decode_entry(found, number, base)
+            blocks.check_id(self._key, slot.chunk, decoded.data)
+        except Corrupt as error:
+            raise Corrupt(error.what, f"{where(ref)} entry {number}") from error
+        return decoded
+
+    def _at(self, chunk: bytes, place: Place, above: int) -> Span | None:
+        """The chunk, if the block holds it. Ids decide, whatever slot the hint says."""
+        ref = BlockRef(place.log, place.block)
+        cached = self._cache.get(ref)
+        if cached is not None:
+            span = self._within(ref, cached, chunk, place.slot, above)
+            if span is not None:
+                return span
+            # Cached before a rollback gave its index to another block.
+        header, payload = self.open(ref, self.raw(ref))
+        block = self.decode(ref, header, payload, above)
+        self._cache.put(ref, block, blocks.cost(block))
+        return self._within(ref, block, chunk, place.slot, above)
+
+    def _within(self, ref: BlockRef, block: DecodedBlock, chunk: bytes, slot: int, above: int) -> Span | None:
+        if isinstance(block, ChunkBlock):
+            return Span(block.data, 0, len(block.data), block.deltas) if block.chunk == chunk else None
+        number: int | None = slot
+        if slot >= len(block.slots) or block.slots[slot].chunk != chunk:
+            number = block.find(chunk)
+        if number is None:
+            return None
+        entry = block.slots[number]
+        if entry.codec == codec.RAW:
+            return Span(block.plaintext, entry.start, entry.stored_length, 0)
+        key = Place(ref.log, ref.index, number)
+        decoded = self._cache.get(key)
+        if not isinstance(decoded, ChunkBlock) or decoded.chunk != chunk:
+            decoded = self.decode_delta(ref, block, number, above)
+            self._cache.put(key, decoded, blocks.cost(decoded))
+        return Span(decoded.data, 0, len(decoded.data), decoded.deltas)
+
+    def _base(self, base: bytes, of: BlockRef, above: int) -> ChunkBlock:
+        if above >= MAX_DELTAS:
+            raise Corrupt(f"a chain of more than {MAX_DELTAS} deltas", where(of))
+        place = self._place(base)
+        if place is None:
+            raise Corrupt(f"the base {base.hex()} of a chunk is nowhere", where(of))
+        span = self.find(base, place, above + 1)
+        if span.deltas >= MAX_DELTAS:
+            raise Corrupt(f"a chain of more than {MAX_DELTAS} deltas", where(of))
+        return ChunkBlock(base, span.data[span.start : span.start + span.length], span.deltas)
+
+
+def where(ref: BlockRef) -> str:
+    return f"log {ref.log} block {ref.index}"
