@@ -58,7 +58,7 @@ def test_diff_skips_a_subtree_that_has_come_under_another_branch() -> None:
     for old, new, back in ((below, above, False), (above, below, True)):
         added = [(b"a", (b"v", b"h")), (b"b", (bytes(5), b""))]
         assert list(diff(log.load, old, new)) == [(k, e, None) if back else (k, None, e) for k, e in added]
-    assert log.loads == 6  # twice the two branches, and the leaf of "b"
+    assert log.loads == 10  # each time: below, above; below again, the branch of "a"; the leaf of "b"
 
 
 def test_diff_of_branches_with_nothing_in_common_is_in_order() -> None:
