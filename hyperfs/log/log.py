@@ -80,7 +80,8 @@ class Log(LogReader):
         """
         if isinstance(manifest, bytes):
             manifest = default_v1(manifest)
-        if manifest.quorum != 1 or len(manifest.signers) != 1 or manifest.prologue or manifest.allow_patch:
+        plain = manifest.quorum == 1 and len(manifest.signers) == 1
+        if not plain or manifest.prologue or manifest.allow_patch:
             raise ValueError("only logs with one signer can be opened")
         if signer is not None and signer.public_key != manifest.signers[0].public_key:
             raise ValueError("the signer's key is not the log's")
@@ -99,7 +100,7 @@ class Log(LogReader):
     # Appending
 
     def prepare(self, sizes: Sequence[int], leaf_hashes: Sequence[bytes]) -> Pending:
-        """Give blocks their place. They must be written (any thread) before they are read, synced or signed."""
+        """Give blocks their place. They must be written (any thread) before they are read or signed."""
         pending = Pending(self._tree.length, self._tree.byte_length, sum(sizes))
         self._nodes.add(self._tree.extend(sizes, leaf_hashes))
         ends = accumulate(sizes, initial=pending.offset)

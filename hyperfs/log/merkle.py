@@ -108,7 +108,10 @@ class MerkleTree:
         return made
 
     def join(self, node: Node) -> list[Node]:
-        """Append a complete subtree by its root, which must begin where the tree ends. Gives all new nodes."""
+        """Append a complete subtree by its root, which must begin where the tree ends; gives all new nodes.
+
+        Not checked here: verify_proof does.
+        """
         roots = self.roots
         made = [node]
         self.length += flat_tree.leaf_count(node.index)

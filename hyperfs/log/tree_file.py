@@ -40,7 +40,7 @@ class TreeFile:
     """Owned by the log's owner for changes; lookups may run in other threads.
 
     The caches are plain dicts, changed by single operations that are atomic under the GIL; whoever loses a
-    race reads the disk once more. A new node is in `_new` until after it is on the disk, so no reader misses it.
+    race reads the disk once more. A new node stays in `_new` until it is in the file, so no reader misses it.
     """
 
     def __init__(self, file: DiskFile, hash_block: HashRange) -> None:

@@ -38,8 +38,8 @@ def verify_proof(
 ) -> Verified:
     """Check a proof against the asker's tree, of which `get_node` gives nodes verified before.
 
-    For another fork, or a log of which nothing is known, the roots are (). Raises Corrupt for a proof that does
-    not hold, and what get_node raises where the asker lacks the node that the proof leads to.
+    For another fork, or a log of which nothing is known, the roots are (). Raises Corrupt for a proof that
+    does not hold, and what get_node raises where the asker lacks the node that the proof leads to.
     """
     tree = MerkleTree(roots)
     nodes: list[Node] = []

@@ -68,7 +68,7 @@ class DiskFile:
             offset += written
 
     def fdatasync(self) -> None:
-        """Returns when all that was written before the call is on the disk; SyncFailed from the first failure on."""
+        """Returns when all written before the call is on the disk; SyncFailed from the first failure on."""
         self._check()
         try:
             os.fdatasync(self._fd)
