@@ -240,6 +240,21 @@ def test_a_block_of_another_realm_is_refused(content: Content) -> None:
         content.store.read_chunk(whole(content, data, index))
 
 
+def test_a_pack_without_the_chunk_is_corrupt(content: Content) -> None:
+    extents = content.write([text(900, seed) for seed in range(3)])
+    with pytest.raises(Corrupt, match="is not there"):
+        content.store.read_chunk(extents[0]._replace(chunk=b"x" * 16))
+
+
+def test_a_pack_block_has_no_base(content: Content) -> None:
+    states = chain(content, 0)
+    plaintext = pack.build([PackEntry(ident(content, b"abc"), RAW, 3, b"abc")])
+    payload = codec.encode_delta(plaintext, states[0])
+    index = content.append(KIND_PACK, ZSTD_WITH_BASE, len(plaintext), payload, base=ident(content, states[0]))
+    with pytest.raises(Corrupt, match="with a base"):
+        content.store.check_block(NUMBER, index)
+
+
 def test_a_pack_whose_directory_lies_is_corrupt(content: Content) -> None:
     plaintext = pack.build([PackEntry(b"i" * 16, RAW, 3, b"abc")])
     index = content.append(KIND_PACK, RAW, len(plaintext), plaintext)
