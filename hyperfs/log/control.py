@@ -74,7 +74,7 @@ class Chain:
         return chain
 
     def continues(self, older: "Chain") -> bool:
-        """Whether `older` is a beginning of this chain, or all of it: only then may this one take its place."""
+        """Whether `older` is a beginning of this chain or all of it: only then may this take its place."""
         return self.records[: len(older.records)] == older.records
 
     @property

@@ -23,7 +23,6 @@ ROOT: Final = 0
 
 ACTIVE, REVOKED = 1, 2
 OPEN, CLOSED = 1, 2
-METADATA, CONTENT = 1, 2
 
 _DOMAIN: Final = b"hyperfs/v1/control-record\0"
 _SUCCESSION_DOMAIN: Final = b"hyperfs/v1/root-succession\0"
@@ -54,7 +53,10 @@ class Device(NamedTuple):
 
 
 class LogEntry(NamedTuple):
-    """A log of the drive. A closed one takes nothing past the head that it was closed at."""
+    """A log of the drive, of kind LOG_METADATA or LOG_CONTENT (crypto/keys.py).
+
+    A closed one takes nothing past the head that it was closed at; the head of an open one is zero here.
+    """
 
     number: int
     device: int

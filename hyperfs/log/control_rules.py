@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from hyperfs.crypto.keys import verify_signature
+from hyperfs.crypto.keys import LOG_CONTENT, LOG_METADATA, verify_signature
 from hyperfs.errors import Refused
 from hyperfs.log import control_codec as codec
 from hyperfs.log.control_codec import (
@@ -101,7 +101,7 @@ def _check_device(device: Device) -> None:
 def _check_log(log: LogEntry, devices: Mapping[int, Device]) -> None:
     need(log.number > 0, "log number 0")
     need(log.device in devices, f"log {log.number} of unknown device {log.device}")
-    need(log.kind in (codec.METADATA, codec.CONTENT), f"log {log.number} of kind {log.kind}")
+    need(log.kind in (LOG_METADATA, LOG_CONTENT), f"log {log.number} of kind {log.kind}")
     need(log.state in (codec.OPEN, codec.CLOSED), f"log {log.number} in state {log.state}")
     at_head = (log.fork, log.length, log.tree_hash) != (0, 0, bytes(32))
     need(log.state == codec.CLOSED or not at_head, f"open log {log.number} has a last head")
