@@ -72,7 +72,7 @@ class _Visit:
         self.parts = list(branch.children)
         self.nibble = 0
         self.todo: list[tuple[int, int, int]] = []
-        """(nibble, lo, hi): a child and the changes that concern it, the last to be visited first."""
+        """(nibble, lo, hi): a child and the changes that concern it. In whatever order: they don't meet."""
         self.outside: list[int] = []
         """Changes that add keys which do not lie below the branch's prefix, in order."""
 
@@ -144,7 +144,6 @@ class _Batch:
                 end = bisect_left(keys, child_start(prefix, depth, nibble + 1), at + 1, last)
             visit.todo.append((nibble, at, end))
             at = end
-        visit.todo.reverse()
         return visit
 
     def _merge(self, source: Child | None, leaf: Leaf | None, lo: int, hi: int) -> Child | None:

@@ -31,8 +31,7 @@ def walk(
         least = -1
         if seeking:
             least = _seek(node, start)
-            # A start that isn't inside this branch is before or after the whole of it.
-            seeking = 0 <= least < 16 and node.children[least] is not None
+            seeking = least >= 0
         if least < 0 and node.ends is not None:
             yield node.prefix, *node.ends
         stack.extend(child for child in reversed(node.children[max(least, 0) :]) if child is not None)

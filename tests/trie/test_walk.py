@@ -30,6 +30,15 @@ def test_walk_starts_at_any_key_or_beside_it(entries: dict, data: st.DataObject)
             assert found == sorted(k for k in entries if k.startswith(prefix) and k >= start)
 
 
+def test_walk_of_a_prefix_or_start_beside_a_branch_finds_what_follows_only() -> None:
+    log = MemoryLog()
+    root = log.of({b"mm1": (bytes(2100), b""), b"mm2": (bytes(2100), b"")})
+    for prefix, found in ((b"m", 2), (b"mm", 2), (b"mn", 0), (b"ml", 0), (b"a", 0), (b"mm2", 1), (b"mm3", 0)):
+        assert len(list(walk(log.load, root, prefix))) == found
+    for start, found in ((b"a", 2), (b"mlz", 2), (b"mm", 2), (b"mm11", 1), (b"mn", 0), (b"n", 0)):
+        assert len(list(walk(log.load, root, start=start))) == found
+
+
 def test_walk_loads_no_node_beside_the_prefix() -> None:
     log = MemoryLog()
     root = log.of({bytes([i, j]): (bytes(400), b"") for i in range(16) for j in range(16)})

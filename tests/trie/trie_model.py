@@ -131,7 +131,9 @@ values = st.builds(
 )
 hints = st.sampled_from([b"", bytes(16), b"h" * 16, b"x"])
 entry = st.tuples(values, hints)
-contents = st.dictionaries(keys, entry, max_size=30)
+# Below a stem of their own, so that the root is a branch with a long prefix.
+_stemmed = st.dictionaries(_tangled.map(lambda key: b"\x11\x10" + key), entry, max_size=30)
+contents = st.one_of(st.dictionaries(keys, entry, max_size=30), _stemmed)
 changes = st.dictionaries(keys, st.one_of(st.none(), entry), max_size=20)
 
 
