@@ -26,6 +26,8 @@ KIND_PACK: Final = 2
 KIND_NODE: Final = 3
 KIND_COMMIT: Final = 4
 KIND_VOID: Final = 5
+KIND_DEAD: Final = 6
+"""Goes on with the list of a commit's dead that is too long for its block."""
 
 CODEC_RAW: Final = 0
 CODEC_ZSTD: Final = 1
@@ -101,7 +103,7 @@ class BlockHeader:
             if format_ == 0:
                 raise Corrupt("a block begins with a zero byte")
             raise FormatTooNew("a block", format_, FORMAT)
-        if not KIND_CHUNK <= kind <= KIND_VOID or codec > CODEC_ZSTD_BASE:
+        if not KIND_CHUNK <= kind <= KIND_DEAD or codec > CODEC_ZSTD_BASE:
             raise Corrupt(f"a block has kind {kind} and codec {codec}, which do not exist")
         if decoded_length > MAX_DECODED_BYTES or padding > MAX_DECODED_BYTES:
             raise Corrupt(f"a block claims {decoded_length} bytes and {padding} of padding")
@@ -254,7 +256,7 @@ def _check_writable(
     base: bytes | None,
     padding: int,
 ) -> None:
-    if not KIND_CHUNK <= kind <= KIND_VOID:
+    if not KIND_CHUNK <= kind <= KIND_DEAD:
         raise ValueError(f"no kind {kind}")
     if not CODEC_RAW <= codec <= CODEC_ZSTD_BASE:
         raise ValueError(f"no codec {codec}")

@@ -8,6 +8,7 @@ Keys within RocksDB: b"k" + key -> value; b"m" + number (u64, big-endian) -> emp
 first batch. The page is docs/formats/index.md.
 """
 
+import contextlib
 import errno
 import itertools
 import os
@@ -66,7 +67,7 @@ class RocksIndex:
         try:
             self._batches = self._check_markers()
         except BaseException:
-            self._db.close()
+            _close(self._db)
             raise
 
     def get(self, key: bytes) -> bytes | None:
@@ -104,10 +105,7 @@ class RocksIndex:
     def close(self) -> None:
         for scan in list(self._scans):
             scan.close()
-        try:
-            self._db.close()
-        except DbClosedError:
-            return
+        _close(self._db)
 
     def _write(self, batch: WriteBatch) -> None:
         try:
@@ -171,6 +169,15 @@ class RocksIndex:
 
 
 _ADVICE: Final = "nothing is lost: delete the folder and it is rebuilt from the logs"
+
+
+def _close(db: Rdict) -> None:
+    """RocksDB flushes here, and is closed whether that works or not.
+
+    A failure is no news: what could not be flushed is still in its log, and the next open finds the damage.
+    """
+    with contextlib.suppress(Exception):
+        db.close()
 
 
 def _options() -> Options:
