@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 import tomllib
 from pathlib import Path
@@ -52,7 +53,20 @@ def bare_path(tmp_path: Path) -> Path:
     """A folder for PATH with the programs of every Debian and nothing of what setup looks for."""
     there = tmp_path / "bin"
     there.mkdir()
-    for name in ("bash", "env", "id", "dirname", "basename", "flock", "cat", "cut", "sha256sum", "realpath"):
+    for name in (
+        "bash",
+        "env",
+        "id",
+        "dirname",
+        "basename",
+        "flock",
+        "cat",
+        "cut",
+        "sha256sum",
+        "realpath",
+        "rm",
+        "ln",
+    ):
         (there / name).symlink_to(str(shutil.which(name)))
     return there
 
@@ -124,14 +138,29 @@ def test_as_root_setup_installs_all_that_is_missing_to_build(checkout: Path, bar
     )
 
 
+def test_where_python_is_too_old_a_newer_one_is_installed_beside_it(checkout: Path, bare_path: Path) -> None:
+    (bare_path / "id").unlink()
+    program(bare_path / "id", "echo 0")
+    program(bare_path / "python3", "exit 1")
+    newer = f'ln -s "{sys.executable}" "{bare_path}/python3.11"'
+    program(
+        bare_path / "apt-get", f'[[ $* != *"install python3.11 python3.11-venv python3.11-dev" ]] || {newer}'
+    )
+    done = run(
+        checkout / "packaging/setup", PATH=str(bare_path), PIP_NO_INDEX="1", PIP_CONFIG_FILE="/dev/null"
+    )
+    assert "Making .venv with Python 3." in done.stdout
+    # Without an index nothing can be installed into it, which is said, and leaves no stamp.
+    assert "could not install the Python libraries" in done.stderr
+    assert list((checkout / ".venv").glob("stamp-*")) == []
+
+
 def test_a_set_up_that_is_current_is_left_alone_quickly_and_without_network() -> None:
     if not (ROOT / ".venv" / "stamp-test").exists():
         pytest.skip("these tests do not run from the .venv of packaging/test")
     before = (ROOT / ".venv" / "stamp-test").stat().st_mtime_ns
     start = time.monotonic()
-    done = run(
-        ROOT / "packaging/setup", "--test", PIP_NO_INDEX="1", PIP_FIND_LINKS="", npm_config_offline="true"
-    )
+    done = run(ROOT / "packaging/setup", "--test", PIP_NO_INDEX="1", npm_config_offline="true")
     assert (done.returncode, done.stdout) == (0, "")
     assert (ROOT / ".venv" / "stamp-test").stat().st_mtime_ns == before
     assert time.monotonic() - start < 3
