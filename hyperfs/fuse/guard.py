@@ -1,0 +1,36 @@
+"""What stands around every handler. An exception that is no FUSEError and leaves a handler kills the mount."""
+
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from typing import ParamSpec, TypeVar
+
+from pyfuse3 import FUSEError
+
+from hyperfs.errors import HyperfsError
+from hyperfs.fuse.errnos import FAULTS, errno_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+log = logging.getLogger("hyperfs.fuse")
+
+
+def guarded(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Turns every error of ours and of the system into its errno, and any other exception into EIO and a log line."""
+
+    @functools.wraps(handler)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await handler(*args, **kwargs)
+        except FUSEError:
+            raise
+        except (HyperfsError, OSError) as error:
+            if isinstance(error, (*FAULTS, OSError)):
+                log.error("%s: %s", handler.__name__, error)
+            raise FUSEError(errno_of(error)) from None
+        except Exception:
+            log.exception("%s%r failed; the program sees EIO", handler.__name__, args[1:3])
+            raise FUSEError(errno_of(HyperfsError())) from None
+
+    return wrapper

@@ -1,0 +1,125 @@
+"""Operations on attributes: getattr, setattr, access, extended attributes, statfs."""
+
+import errno
+import os
+import stat
+
+import pyfuse3
+from pyfuse3 import EntryAttributes, FUSEError, RequestContext, SetattrFields, StatvfsData
+
+from hyperfs.errors import AttributeTooBig, InvalidArgument, NoAttribute
+from hyperfs.fuse.attributes import BLOCK_BYTES, entry_of
+from hyperfs.fuse.guard import guarded
+from hyperfs.fuse.past import PAST_BIT, refuse_change
+from hyperfs.fuse.state import State
+from hyperfs.values import NAME_MAX_BYTES
+from hyperfs.volume.inode import Inode
+from hyperfs.volume.xattrs import HAS_XATTRS, VALUE_MAX_BYTES
+
+OUR_ATTRIBUTES = b"user.hyperfs."
+ACL_ATTRIBUTES = b"system."
+
+
+class MetadataOperations(pyfuse3.Operations):
+    """Handlers: a few lines each, no rules of their own."""
+
+    state: State
+
+    @guarded
+    async def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:
+        return self.state.attributes(inode)
+
+    @guarded
+    async def setattr(
+        self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
+    ) -> EntryAttributes:
+        changed = self.state.inode(inode)
+        volume = self.state.volume
+        volume.check_writable()
+        if fields.update_size:
+            if fh is None:
+                await volume.before_change(changed)
+            await volume.files.resize(changed, attr.st_size)
+        if fields.update_mode:
+            changed.mode = stat.S_IFMT(changed.mode) | stat.S_IMODE(attr.st_mode)
+        if fields.update_uid:
+            changed.uid = attr.st_uid
+        if fields.update_gid:
+            changed.gid = attr.st_gid
+        if fields.update_atime:
+            changed.atime_ns = attr.st_atime_ns
+        if fields.update_mtime:
+            changed.mtime_ns = attr.st_mtime_ns
+        changed.ctime_ns = attr.st_ctime_ns if fields.update_ctime else volume.overlay.now_ns()
+        volume.overlay.touch(changed)
+        if changed.writers:
+            volume.written()
+        else:
+            volume.settled()
+        return entry_of(changed)
+
+    @guarded
+    async def access(self, inode: int, mode: int, ctx: RequestContext) -> bool:
+        if inode & PAST_BIT and mode & os.W_OK:
+            refuse_change()
+        return True
+
+    # Extended attributes
+
+    def _of(self, number: int, name: bytes) -> Inode:
+        """The inode whose attribute may be changed. Ours are computed or come with their rules, not stored."""
+        inode = self.state.inode(number)
+        self.state.volume.check_writable()
+        if name.startswith((OUR_ATTRIBUTES, ACL_ATTRIBUTES)):
+            raise FUSEError(errno.EOPNOTSUPP)
+        return inode
+
+    @guarded
+    async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
+        if inode & PAST_BIT:
+            node = self.state.past.node(inode)
+            value = None if node.is_versions else self.state.past.tree(node).xattr(node.ino, name)
+        else:
+            found = self.state.volume.overlay.inode(inode)
+            value = self.state.volume.xattrs.get(found, name) if found.flags & HAS_XATTRS else None
+        if value is None:
+            raise FUSEError(errno.ENODATA)
+        return value
+
+    @guarded
+    async def listxattr(self, inode: int, ctx: RequestContext) -> list[bytes]:
+        if inode & PAST_BIT:
+            node = self.state.past.node(inode)
+            return [] if node.is_versions else sorted(self.state.past.tree(node).xattrs(node.ino))
+        return self.state.volume.xattrs.names(self.state.volume.overlay.inode(inode))
+
+    @guarded
+    async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: RequestContext) -> None:
+        if len(name) > NAME_MAX_BYTES:
+            raise InvalidArgument("an attribute's name has at most 255 bytes")
+        if len(value) > VALUE_MAX_BYTES:
+            raise AttributeTooBig(f"an attribute has at most {VALUE_MAX_BYTES} bytes")
+        self.state.volume.xattrs.set(self._of(inode, name), name, value)
+        self.state.volume.settled()
+
+    @guarded
+    async def removexattr(self, inode: int, name: bytes, ctx: RequestContext) -> None:
+        changed = self._of(inode, name)
+        if self.state.volume.xattrs.get(changed, name) is None:
+            raise NoAttribute(f"no attribute {name!r}")
+        self.state.volume.xattrs.set(changed, name, None)
+        self.state.volume.settled()
+
+    @guarded
+    async def statfs(self, ctx: RequestContext) -> StatvfsData:
+        room = self.state.volume.content.room()
+        dirty = self.state.volume.files.dirty_bytes
+        answer = StatvfsData()
+        answer.f_bsize = answer.f_frsize = BLOCK_BYTES
+        answer.f_blocks = room.total // BLOCK_BYTES
+        answer.f_bfree = answer.f_bavail = max(0, room.free - dirty) // BLOCK_BYTES
+        used = self.state.volume.overlay.files + self.state.volume.overlay.directories
+        answer.f_files = used + (1 << 40)
+        answer.f_ffree = answer.f_favail = 1 << 40
+        answer.f_namemax = NAME_MAX_BYTES
+        return answer

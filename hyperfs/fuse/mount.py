@@ -1,0 +1,120 @@
+"""A volume as a mounted filesystem: the options, the main loop, what the kernel is told."""
+
+import gc
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Final
+
+import pyfuse3
+import trio
+
+from hyperfs.fuse.contents import ContentOperations
+from hyperfs.fuse.folders import FolderOperations
+from hyperfs.fuse.metadata import MetadataOperations
+from hyperfs.fuse.names import NameOperations
+from hyperfs.fuse.past import Past
+from hyperfs.fuse.state import State
+from hyperfs.volume.volume import Volume
+
+log = logging.getLogger("hyperfs.fuse")
+
+READ_AHEAD_KIB: Final = 1024
+MAX_TASKS: Final = 99
+
+
+@dataclass(frozen=True)
+class MountOptions:
+    """How to mount. `fsname` is what `mount` and `df` show as the source."""
+
+    fsname: str
+    allow_other: bool = False
+    read_only: bool = False
+    show_versions: bool = False
+
+
+class Operations(NameOperations, ContentOperations, MetadataOperations, FolderOperations):
+    """All handlers, by family in their own modules."""
+
+    supports_dot_lookup = True
+    enable_writeback_cache = True
+    enable_acl = False
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.state = state
+
+    def stacktrace(self) -> None:
+        """Asked for by a magic attribute on the root; nothing of ours is shown to whoever sets one."""
+
+
+def local_zone() -> tzinfo:
+    zone = datetime.now().astimezone().tzinfo
+    assert zone is not None
+    return zone
+
+
+class Mount:
+    """One mounted volume. Made in the main thread, before `serve`."""
+
+    def __init__(self, volume: Volume, directory: Path, options: MountOptions) -> None:
+        """Raises OSError or RuntimeError when the kernel refuses the mount."""
+        self.volume = volume
+        self.directory = directory
+        self._options = options
+        past = Past(volume, local_zone(), volume.overlay.now_ns)
+        self.state = State(volume, past, options.show_versions)
+        self._operations = Operations(self.state)
+        pyfuse3.init(self._operations, str(directory), set(_kernel_options(options)))
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """Answers the kernel until the filesystem is unmounted, then returns with all of it committed."""
+        gc.freeze()  # what is alive now stays; the collector need not look at it again
+        async with self.volume.running():
+            self.volume.write_back = self._write_back
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._announce, ready)
+                await pyfuse3.main(min_tasks=1, max_tasks=MAX_TASKS)
+                nursery.cancel_scope.cancel()
+            self.volume.write_back = None
+
+    async def _announce(self, ready: Callable[[], None]) -> None:
+        await trio.to_thread.run_sync(_set_read_ahead, self.directory, abandon_on_cancel=True)
+        ready()
+
+    async def _write_back(self) -> None:
+        """Has the kernel send what programs wrote to it. In a thread: the requests come to this one."""
+        await trio.to_thread.run_sync(pyfuse3.syncfs, str(self.directory), abandon_on_cancel=True)
+
+    async def forget_entry(self, parent: int, name: bytes) -> None:
+        """Has the kernel ask again for a name that changed without its doing; from a worker thread."""
+        try:
+            await trio.to_thread.run_sync(pyfuse3.invalidate_entry, parent, name)
+        except FileNotFoundError:
+            return  # the kernel did not know it
+
+    def close(self) -> None:
+        """After `serve` has returned or failed: the mount is taken away if it is still there."""
+        pyfuse3.close(unmount=True)
+
+
+def _kernel_options(options: MountOptions) -> list[str]:
+    chosen = ["default_permissions", f"fsname={options.fsname}", "subtype=hyperfs"]
+    if options.allow_other:
+        chosen.append("allow_other")
+    if options.read_only:
+        chosen.append("ro")
+    return chosen
+
+
+def _set_read_ahead(directory: Path) -> None:
+    """Larger reads from the kernel, where we may (root): otherwise it asks for 128 KiB at a time."""
+    device = os.stat(directory).st_dev
+    knob = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+    try:
+        knob.write_text(str(READ_AHEAD_KIB))
+    except OSError as error:
+        log.info("read-ahead stays as the kernel has it: %s", error)

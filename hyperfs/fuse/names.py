@@ -1,0 +1,158 @@
+"""Operations on names: lookup, make, link, unlink, rename. And on `.versions`: snapshots by mkdir and rmdir."""
+
+import stat
+
+import pyfuse3
+from pyfuse3 import EntryAttributes, FileInfo, RequestContext
+
+from hyperfs.errors import NotFound, NotPermitted
+from hyperfs.fuse.attributes import entry_of, nothing
+from hyperfs.fuse.guard import guarded
+from hyperfs.fuse.past import PAST_BIT, VERSIONS_NAME, refuse_change
+from hyperfs.fuse.state import Handle, State
+
+_NOTHING = nothing()
+_NOTHING_YET = nothing(0)
+WRITE_FLAGS = 3  # O_ACCMODE
+
+
+class NameOperations(pyfuse3.Operations):
+    """Handlers: a few lines each, no rules of their own."""
+
+    state: State
+
+    @guarded
+    async def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
+        state = self.state
+        if parent_inode & PAST_BIT:
+            return self._lookup_past(parent_inode, name)
+        if name == VERSIONS_NAME:
+            state.volume.overlay.inode(parent_inode)
+            return state.past.attributes(state.past.versions_of(parent_inode))
+        if name in (b".", b".."):
+            inode = state.volume.overlay.inode(parent_inode)
+            return entry_of(inode if name == b"." else state.volume.overlay.inode(inode.parent or inode.ino))
+        try:
+            return entry_of(state.volume.names.lookup(parent_inode, name))
+        except NotFound:
+            return _NOTHING
+
+    def _lookup_past(self, parent: int, name: bytes) -> EntryAttributes:
+        past = self.state.past
+        node = past.node(parent)
+        if name == b".":
+            return past.attributes(node)
+        if name == b".." and node.is_versions:
+            return self.state.attributes(node.directory)
+        try:
+            return past.attributes(past.lookup(node, name))
+        except NotFound:
+            return _NOTHING_YET
+
+    def forget(self, inode_list: list[tuple[int, int]]) -> None:
+        for number, _ in inode_list:
+            if number & PAST_BIT:
+                self.state.past.forget(number)
+            elif number in self.state.volume.overlay.orphans:
+                self.state.volume.overlay.forget(number)
+
+    def _changeable(self, parent: int, name: bytes) -> None:
+        """Refuses changes in the past, and of the name `.versions`."""
+        if parent & PAST_BIT:
+            refuse_change()
+        if name == VERSIONS_NAME:
+            raise NotPermitted("the name .versions belongs to the drive")
+        self.state.volume.check_writable()
+
+    @guarded
+    async def create(
+        self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
+    ) -> tuple[FileInfo, EntryAttributes]:
+        self._changeable(parent_inode, name)
+        volume = self.state.volume
+        inode = volume.names.make(parent_inode, name, stat.S_IFREG | stat.S_IMODE(mode), ctx.uid, ctx.gid)
+        volume.opened(inode, True)
+        volume.settled()
+        return FileInfo(fh=self.state.add(Handle(inode, True))), entry_of(inode)
+
+    @guarded
+    async def mknod(
+        self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext
+    ) -> EntryAttributes:
+        self._changeable(parent_inode, name)
+        inode = self.state.volume.names.make(parent_inode, name, mode, ctx.uid, ctx.gid, rdev)
+        self.state.volume.settled()
+        return entry_of(inode)
+
+    @guarded
+    async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
+        past, volume = self.state.past, self.state.volume
+        if parent_inode & PAST_BIT and past.node(parent_inode).is_versions:
+            node = past.node(parent_inode)
+            # What the kernel still holds can't be waited for here: it holds this request's locks.
+            await volume.make_snapshot(node.directory, name, write_back=False)
+            return past.attributes(past.lookup(node, name))
+        self._changeable(parent_inode, name)
+        inode = volume.names.make(
+            parent_inode, name, stat.S_IFDIR | (mode & ~stat.S_IFMT(mode)), ctx.uid, ctx.gid
+        )
+        volume.settled()
+        return entry_of(inode)
+
+    @guarded
+    async def symlink(
+        self, parent_inode: int, name: bytes, target: bytes, ctx: RequestContext
+    ) -> EntryAttributes:
+        self._changeable(parent_inode, name)
+        inode = self.state.volume.names.symlink(parent_inode, name, target, ctx.uid, ctx.gid)
+        self.state.volume.settled()
+        return entry_of(inode)
+
+    @guarded
+    async def readlink(self, inode: int, ctx: RequestContext) -> bytes:
+        if inode & PAST_BIT:
+            node = self.state.past.node(inode)
+            return node.target or self.state.past.inode(node).inline or b""
+        return self.state.volume.overlay.inode(inode).inline or b""
+
+    @guarded
+    async def link(
+        self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext
+    ) -> EntryAttributes:
+        self._changeable(new_parent_inode, new_name)
+        linked = self.state.inode(inode)
+        self.state.volume.names.link(linked, new_parent_inode, new_name)
+        self.state.volume.settled()
+        return entry_of(linked)
+
+    @guarded
+    async def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
+        self._changeable(parent_inode, name)
+        self.state.volume.unlinked(self.state.volume.names.unlink(parent_inode, name))
+
+    @guarded
+    async def rmdir(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
+        past, volume = self.state.past, self.state.volume
+        if parent_inode & PAST_BIT and past.node(parent_inode).is_versions:
+            await volume.delete_snapshot(past.node(parent_inode).directory, name)
+            return
+        self._changeable(parent_inode, name)
+        volume.unlinked(volume.names.rmdir(parent_inode, name))
+
+    @guarded
+    async def rename(
+        self,
+        parent_inode_old: int,
+        name_old: bytes,
+        parent_inode_new: int,
+        name_new: bytes,
+        flags: int,
+        ctx: RequestContext,
+    ) -> None:
+        self._changeable(parent_inode_old, name_old)
+        self._changeable(parent_inode_new, name_new)
+        volume = self.state.volume
+        replaced = volume.names.rename(parent_inode_old, name_old, parent_inode_new, name_new, flags)
+        if replaced is not None:
+            volume.unlinked(replaced)
+        volume.settled()

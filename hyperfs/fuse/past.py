@@ -1,0 +1,201 @@
+"""The past as inodes: `.versions` of any directory, its entries, and what stands in them.
+
+Numbers with bit 63 set are a hash of (directory whose `.versions` it is, entry name, inode): every name is a tree
+of its own, for the kernel allows a directory one dentry only; the numbers are the same whenever they are asked
+for, and memory holds only those that the kernel knows.
+"""
+
+import stat
+from collections.abc import Callable, Iterator
+from datetime import tzinfo
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from pyfuse3 import EntryAttributes
+
+from hyperfs.errors import BadWhen, NoSuchVersion, NotADirectory, NotFound, ReadOnlyVersion, StaleHandle
+from hyperfs.fuse.attributes import LONG_SECONDS, fill
+from hyperfs.volume.inode import Inode
+from hyperfs.volume.tree import Tree
+from hyperfs.volume.volume import Volume
+
+PAST_BIT: Final = 1 << 63
+VERSIONS_NAME: Final = b".versions"
+
+
+class PastNode(NamedTuple):
+    """Something in the past.
+
+    `directory` is the live inode whose `.versions` it belongs to. Without `entry` it is that `.versions` itself;
+    with `target` it is a symlink from a relative name to an entry; else inode `ino` as it was in `version`.
+    """
+
+    number: int
+    directory: int
+    entry: bytes = b""
+    version: int = 0
+    ino: int = 0
+    target: bytes = b""
+
+    @property
+    def is_versions(self) -> bool:
+        return not self.entry
+
+
+class Past:
+    """All that the mount shows of old versions. Reads only; synchronous."""
+
+    def __init__(self, volume: Volume, zone: tzinfo, now_ns: Callable[[], int]) -> None:
+        self._volume = volume
+        self._versions = volume.versions
+        self._zone = zone
+        self._now_ns = now_ns
+        self._nodes: dict[int, PastNode] = {}
+
+    # Nodes
+
+    def node(self, number: int) -> PastNode:
+        """Raises StaleHandle for a number that the kernel should not have."""
+        node = self._nodes.get(number)
+        if node is None:
+            raise StaleHandle(f"no such inode of a version: {number}")
+        return node
+
+    def forget(self, number: int) -> None:
+        self._nodes.pop(number, None)
+
+    def _keep(self, directory: int, entry: bytes, version: int, ino: int, target: bytes = b"") -> PastNode:
+        digest = blake2b(directory.to_bytes(8) + ino.to_bytes(8) + entry, digest_size=8).digest()
+        number = int.from_bytes(digest) | PAST_BIT
+        while True:
+            node = self._nodes.get(number)
+            if node is None:
+                node = self._nodes[number] = PastNode(number, directory, entry, version, ino, target)
+                return node
+            if (node.directory, node.entry, node.ino) == (directory, entry, ino):
+                if node.version != version or node.target != target:
+                    # A snapshot's name that was given again, or a word whose meaning moved on.
+                    node = self._nodes[number] = node._replace(version=version, target=target)
+                return node
+            number = (number + 1) | PAST_BIT
+
+    def tree(self, node: PastNode) -> Tree:
+        return self._versions.tree(node.version)
+
+    def inode(self, node: PastNode) -> Inode:
+        """The inode as it was. Raises StaleHandle when that version does not have it."""
+        inode = self.tree(node).inode(node.ino)
+        if inode is None:
+            raise StaleHandle(f"version {node.version} has no inode {node.ino}")
+        return inode
+
+    # Questions
+
+    def versions_of(self, directory: int) -> PastNode:
+        """The `.versions` of a live directory."""
+        return self._keep(directory, b"", 0, 0)
+
+    def lookup(self, parent: PastNode, name: bytes) -> PastNode:
+        """Raises NotFound, NotADirectory."""
+        if parent.is_versions:
+            return self._entry(parent.directory, name)
+        if parent.target:
+            raise NotADirectory("a symlink")
+        if name == VERSIONS_NAME:
+            raise NotFound("a version has no versions of its own")
+        if name == b"..":
+            return self._parent(parent)
+        dentry = self.tree(parent).dentry(parent.ino, name)
+        if dentry is None:
+            raise NotFound(f"no {name!r} in version {parent.version}")
+        return self._keep(parent.directory, parent.entry, parent.version, dentry[0])
+
+    def _parent(self, node: PastNode) -> PastNode:
+        if node.ino == node.directory:
+            return self.versions_of(node.directory)
+        return self._keep(node.directory, node.entry, node.version, self.inode(node).parent)
+
+    def _entry(self, directory: int, name: bytes) -> PastNode:
+        try:
+            text = name.decode()
+        except UnicodeDecodeError:
+            raise NotFound(f"{name!r} names no version") from None
+        try:
+            version = self._versions.resolve(text, directory, self._now_ns(), self._zone)
+        except (BadWhen, NoSuchVersion) as error:
+            raise NotFound(str(error)) from None
+        if self._versions.tree(version).inode(directory) is None:
+            raise NotFound(f"the folder did not exist in version {version}")
+        own = self._own_name(version)
+        if text == own or text == f"@{version}" or self._is_snapshot(directory, name):
+            return self._keep(directory, name, version, directory)
+        return self._keep(directory, name, version, directory, target=own.encode())
+
+    def _own_name(self, version: int) -> str:
+        facts = self._volume.parts.catalog.version(version)
+        if facts is None:
+            raise NotFound(f"no version {version}")
+        return self._versions.name_of(facts)
+
+    def _is_snapshot(self, directory: int, name: bytes) -> bool:
+        return self._versions.snapshot(directory, name) is not None
+
+    def entries(self, node: PastNode) -> Iterator[tuple[bytes, EntryAttributes]]:
+        """What readdir lists, in order: the names and just enough attributes to make an inode of."""
+        if node.is_versions:
+            for facts in self._versions.listed(node.directory):
+                yield self._listed(node.directory, self._versions.name_of(facts).encode(), facts.version)
+            for name, snapshot in sorted(self._versions.visible_snapshots(node.directory).items()):
+                yield self._listed(node.directory, name, snapshot.version)
+            return
+        tree = self.tree(node)
+        for name, (ino, _) in tree.dentries(node.ino):
+            yield name, self.attributes(self._keep(node.directory, node.entry, node.version, ino))
+
+    def _listed(self, directory: int, name: bytes, version: int) -> tuple[bytes, EntryAttributes]:
+        """An entry of `.versions` without opening its version: the attributes are asked for when needed."""
+        entry = EntryAttributes()
+        entry.st_ino = self._keep(directory, name, version, directory).number
+        entry.st_mode = stat.S_IFDIR | 0o555
+        entry.entry_timeout = entry.attr_timeout = 0
+        return name, entry
+
+    def attributes(self, node: PastNode) -> EntryAttributes:
+        """The kernel's view of a node. What may come to mean something else is never cached."""
+        if node.is_versions:
+            directory = self._volume.overlay.inode(node.directory)
+            entry = fill(EntryAttributes(), directory, node.number)
+            entry.st_nlink = 2
+            entry.st_mtime_ns = entry.st_ctime_ns = self._versions.newest.time_ns
+            entry.attr_timeout = 0
+            return entry
+        if node.target:
+            entry = EntryAttributes()
+            entry.st_ino = node.number
+            entry.st_mode = stat.S_IFLNK | 0o777
+            entry.st_nlink = 1
+            entry.st_size = len(node.target)
+            directory = self._volume.overlay.inode(node.directory)
+            entry.st_uid, entry.st_gid = directory.uid, directory.gid
+            entry.st_mtime_ns = entry.st_ctime_ns = entry.st_atime_ns = self._versions.newest.time_ns
+            entry.entry_timeout = entry.attr_timeout = 0
+            return entry
+        entry = fill(EntryAttributes(), self.inode(node), node.number)
+        snapshot_root = node.ino == node.directory and self._is_snapshot(node.directory, node.entry)
+        entry.entry_timeout = 0 if snapshot_root else LONG_SECONDS
+        return entry
+
+    def read(self, node: PastNode, inode: Inode, offset: int, size: int) -> bytes:
+        """Bytes of a file as it was."""
+        size = min(size, inode.size - offset)
+        if size <= 0:
+            return b""
+        if inode.inline is not None:
+            return (inode.inline[offset : offset + size]).ljust(size, b"\0")
+        extents = self.tree(node).extents(node.ino, offset, offset + size)
+        return self._volume.content.read(extents, offset, size)
+
+
+def refuse_change() -> None:
+    """Every attempt to change the past."""
+    raise ReadOnlyVersion("a version can't be changed: copy out of it instead")

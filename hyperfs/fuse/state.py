@@ -1,0 +1,89 @@
+"""What all families of operations share: the volume, the past, the open handles."""
+
+from dataclasses import dataclass, field
+
+from pyfuse3 import EntryAttributes
+
+from hyperfs.errors import StaleHandle
+from hyperfs.fuse.attributes import entry_of
+from hyperfs.fuse.past import PAST_BIT, Past, PastNode, refuse_change
+from hyperfs.volume.inode import Inode
+from hyperfs.volume.volume import Volume
+
+
+@dataclass(slots=True)
+class Handle:
+    """An open file. `past` is set for one in a version."""
+
+    inode: Inode
+    writing: bool = False
+    past: PastNode | None = None
+
+
+@dataclass(slots=True)
+class FolderHandle:
+    """An open directory: the names as they were when its reading began, so that positions stay right."""
+
+    number: int
+    entries: list[tuple[bytes, int]] = field(default_factory=list)
+    past_entries: list[tuple[bytes, EntryAttributes]] = field(default_factory=list)
+
+
+class State:
+    """Owned by the trio thread."""
+
+    def __init__(self, volume: Volume, past: Past, show_versions: bool) -> None:
+        self.volume = volume
+        self.past = past
+        self.show_versions = show_versions
+        self._handles: dict[int, Handle] = {}
+        self._folders: dict[int, FolderHandle] = {}
+        self._next = 1
+
+    def inode(self, number: int) -> Inode:
+        """The live inode; a past one is an attempt to change it."""
+        if number & PAST_BIT:
+            refuse_change()
+        return self.volume.overlay.inode(number)
+
+    def attributes(self, number: int) -> EntryAttributes:
+        """The kernel's view of any inode."""
+        if number & PAST_BIT:
+            return self.past.attributes(self.past.node(number))
+        return entry_of(self.volume.overlay.inode(number))
+
+    def add(self, handle: Handle) -> int:
+        number = self._next
+        self._next += 1
+        self._handles[number] = handle
+        return number
+
+    def handle(self, number: int) -> Handle:
+        handle = self._handles.get(number)
+        if handle is None:
+            raise StaleHandle(f"no open file {number}")
+        return handle
+
+    def remove(self, number: int) -> Handle:
+        handle = self.handle(number)
+        del self._handles[number]
+        return handle
+
+    def add_folder(self, folder: FolderHandle) -> int:
+        number = self._next
+        self._next += 1
+        self._folders[number] = folder
+        return number
+
+    def folder(self, number: int) -> FolderHandle:
+        folder = self._folders.get(number)
+        if folder is None:
+            raise StaleHandle(f"no open folder {number}")
+        return folder
+
+    def remove_folder(self, number: int) -> None:
+        self._folders.pop(number, None)
+
+    def open_files(self) -> list[Handle]:
+        """For messages about a busy drive."""
+        return list(self._handles.values())

@@ -1,0 +1,258 @@
+"""The journal: sealed records in preallocated, recycled segments.
+
+What fsync acknowledged and no commit holds yet lives here and nowhere else, so the reader must tell two things
+apart: a torn tail (a record whose sync never returned: drop it) and damage (a record that was once durable:
+refuse). Every record says through which sequence number the journal *was already* durable when it was written;
+a record never speaks of itself, since a power cut may keep a later record and lose an earlier one.
+
+Format: docs/formats/journal.md.
+"""
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from hyperfs.errors import Corrupt
+from hyperfs.store.files import Disk, DiskFile
+
+MAGIC: Final = b"HfJ1"
+HEADER: Final = struct.Struct("<4sBBHIQQQ16s")
+NONCE_BYTES: Final = 12
+TAG_BYTES: Final = 16
+FRAME_BYTES: Final = HEADER.size + NONCE_BYTES + TAG_BYTES
+SEGMENT_BYTES: Final = 4 << 20
+FOLDER: Final = "journal"
+NO_TAG: Final = bytes(TAG_BYTES)
+
+
+class Cipher(Protocol):
+    """Seals one record. The key depends on the segment's id, which is never used twice."""
+
+    def encrypt(self, segment_id: int, nonce: bytes, aad: bytes, plaintext: bytes) -> bytes: ...
+
+    def decrypt(self, segment_id: int, nonce: bytes, aad: bytes, sealed: bytes) -> bytes: ...
+
+
+class Kind:
+    """What a record holds. MORE: the change goes on in the next record; only whole changes are replayed."""
+
+    CHANGE: Final = 1
+    MORE: Final = 2
+    NOTE: Final = 3
+
+
+class Record(NamedTuple):
+    """One record as read back. `durable` is the sequence number through which all was synced before it."""
+
+    segment: int
+    sequence: int
+    kind: int
+    durable: int
+    previous_tag: bytes
+    tag: bytes
+    payload: bytes
+
+
+@dataclass
+class Segment:
+    """A segment file in use. `last` is the highest sequence number in it; `end` the next free byte."""
+
+    name: str
+    file: DiskFile
+    id: int = 0
+    end: int = 0
+    last: int = 0
+    unsynced: bool = False
+
+
+def read_records(data: bytes, cipher: Cipher) -> Iterator[Record]:
+    """All records in a segment's bytes that open, wherever they lie.
+
+    The search goes from magic to magic and not from length to length: a damaged length must not hide the
+    records behind it, for they are the evidence that the damaged one was durable.
+    """
+    position = data.find(MAGIC)
+    while position >= 0:
+        record = _record_at(data, position, cipher)
+        if record is None:
+            position = data.find(MAGIC, position + 1)
+            continue
+        yield record
+        position = data.find(MAGIC, position + FRAME_BYTES + len(record.payload))
+
+
+def _record_at(data: bytes, position: int, cipher: Cipher) -> Record | None:
+    if position + FRAME_BYTES > len(data):
+        return None
+    aad = data[position : position + HEADER.size]
+    _, kind, _, _, length, segment, sequence, durable, previous = HEADER.unpack(aad)
+    start = position + HEADER.size
+    end = start + NONCE_BYTES + length + TAG_BYTES
+    if end > len(data):
+        return None
+    nonce = data[start : start + NONCE_BYTES]
+    try:
+        payload = cipher.decrypt(segment, nonce, aad, data[start + NONCE_BYTES : end])
+    except Corrupt:
+        return None
+    return Record(segment, sequence, kind, durable, previous, data[end - TAG_BYTES : end], payload)
+
+
+def select_replay(records: list[Record], folded: int) -> list[bytes]:
+    """The payloads to replay on a commit that holds everything through `folded`, oldest first.
+
+    Raises Corrupt when a record that was durable is missing: a state older than the last fsync is wrong data.
+    """
+    by_sequence = {r.sequence: r for r in records if r.sequence > folded}
+    durable = max((r.durable for r in records), default=0)
+    payloads: list[bytes] = []
+    change: list[bytes] = []
+    previous: Record | None = None
+    sequence = folded + 1
+    while (record := by_sequence.get(sequence)) is not None:
+        if previous is not None and record.previous_tag != previous.tag:
+            break
+        if record.kind == Kind.MORE:
+            change.append(record.payload)
+        elif record.kind == Kind.CHANGE:
+            payloads.append(b"".join([*change, record.payload]))
+            change = []
+        previous = record
+        sequence += 1
+    if sequence <= durable:
+        raise Corrupt(
+            f"journal record {sequence} is damaged or missing, and records through {durable} were synced",
+            FOLDER,
+            "changes that were fsynced would be lost: run `hyperfs verify`, or mount with --read-only "
+            "to copy out what the last commit holds",
+        )
+    return payloads
+
+
+class Journal:
+    """The writer's side. Owned by one thread; only `sync` may run in another."""
+
+    def __init__(self, disk: Disk, cipher: Cipher, nonce: Callable[[], bytes]) -> None:
+        self._disk = disk
+        self._cipher = cipher
+        self._nonce = nonce
+        self._free: list[Segment] = []
+        self._live: list[Segment] = []
+        self._next_segment = 1
+        self._next_sequence = 1
+        self._tag = NO_TAG
+        self.durable = 0
+
+    @staticmethod
+    def create(disk: Disk, segments: int = 2) -> None:
+        """Writes the empty segments, zeros and not holes, so that a synced overwrite touches no metadata."""
+        disk.makedirs(FOLDER)
+        for number in range(segments):
+            _zeroed(disk, f"{FOLDER}/{number:04d}").close()
+        disk.sync_folder(FOLDER)
+
+    def open(self, writable: bool = True) -> list[Record]:
+        """Opens the segments and returns every record that opens, by sequence number."""
+        records: list[Record] = []
+        for name in sorted(self._disk.listdir(FOLDER)):
+            file = self._disk.open(f"{FOLDER}/{name}", writable=writable)
+            found = list(read_records(file.pread(file.size(), 0), self._cipher))
+            records += found
+            # Until begin() everything found counts as live, so that recycle() frees it after the commit.
+            segment = Segment(f"{FOLDER}/{name}", file, end=SEGMENT_BYTES)
+            segment.last = max((r.sequence for r in found), default=0)
+            self._next_segment = max([self._next_segment, *(r.segment + 1 for r in found)])
+            (self._live if found else self._free).append(segment)
+        records.sort(key=lambda r: r.sequence)
+        return records
+
+    def begin(self, records: list[Record], folded: int) -> None:
+        """Goes on after everything ever seen: a number that a torn record used is not used again."""
+        self._next_sequence = max([folded, *(r.sequence for r in records)]) + 1
+        self._tag = records[-1].tag if records else NO_TAG
+        self.durable = folded
+
+    @property
+    def last_sequence(self) -> int:
+        """The newest record's sequence number; what a commit that holds everything up to now names."""
+        return self._next_sequence - 1
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes of segments that wait for a commit."""
+        return sum(s.end for s in self._live)
+
+    def append(self, payload: bytes, kind: int = Kind.CHANGE) -> int:
+        """Writes a change without syncing it; returns its sequence number. Long ones become several records."""
+        room = SEGMENT_BYTES - FRAME_BYTES
+        start = 0
+        while len(payload) - start > room:
+            self._write(payload[start : start + room], Kind.MORE)
+            start += room
+        return self._write(payload[start:], kind)
+
+    def _write(self, payload: bytes, kind: int) -> int:
+        segment = self._segment_for(FRAME_BYTES + len(payload))
+        sequence = self._next_sequence
+        header = HEADER.pack(MAGIC, kind, 0, 0, len(payload), segment.id, sequence, self.durable, self._tag)
+        nonce = self._nonce()
+        sealed = self._cipher.encrypt(segment.id, nonce, header, payload)
+        segment.file.pwrite(header + nonce + sealed, segment.end)
+        segment.end += FRAME_BYTES + len(payload)
+        segment.last = sequence
+        segment.unsynced = True
+        self._tag = sealed[-TAG_BYTES:]
+        self._next_sequence = sequence + 1
+        return sequence
+
+    def _segment_for(self, size: int) -> Segment:
+        if self._live and self._live[-1].id and self._live[-1].end + size <= SEGMENT_BYTES:
+            return self._live[-1]
+        if not self._free:
+            number = len(self._live)
+            segment = Segment(f"{FOLDER}/{number:04d}", _zeroed(self._disk, f"{FOLDER}/{number:04d}"))
+            self._disk.sync_folder(FOLDER)
+        else:
+            segment = self._free.pop(0)
+        segment.id, self._next_segment = self._next_segment, self._next_segment + 1
+        segment.end = segment.last = 0
+        self._live.append(segment)
+        return segment
+
+    def sync(self) -> int:
+        """Syncs what was appended before the call; returns the sequence number through which all is durable.
+
+        May run in a worker thread. The caller reports it with `mark_durable` from the owner's thread.
+        """
+        through = self.last_sequence
+        for segment in list(self._live):
+            if segment.unsynced:
+                segment.unsynced = False
+                segment.file.fdatasync()
+        return through
+
+    def mark_durable(self, through: int) -> None:
+        """Notes it on disk, without a sync of its own, as evidence for the next open."""
+        if through > self.durable:
+            self.durable = through
+            self.append(b"", Kind.NOTE)
+
+    def recycle(self, folded: int) -> None:
+        """Frees the segments whose every record a synced commit holds."""
+        for segment in [s for s in self._live if s.last <= folded]:
+            self._live.remove(segment)
+            self._free.append(segment)
+
+    def close(self) -> None:
+        """Closes the files; nothing is synced."""
+        for segment in self._live + self._free:
+            segment.file.close()
+        self._live, self._free = [], []
+
+
+def _zeroed(disk: Disk, name: str) -> DiskFile:
+    file = disk.open(name, create=True)
+    file.pwrite(bytes(SEGMENT_BYTES), 0)
+    file.fdatasync()
+    return file

@@ -1,0 +1,171 @@
+"""Bytes that a program wrote and that no chunk holds yet: sorted runs that never overlap, per file. Pure."""
+
+from bisect import bisect_left, bisect_right
+from typing import Final
+
+Run = tuple[int, bytearray]
+_JOIN_LIMIT_BYTES: Final = 8 << 20
+
+
+class DirtyBytes:
+    """Runs of unsaved bytes. The newest write wins; `fill` puts bytes under what is there.
+
+    Also keeps which stretches no journal record holds yet (`unjournaled`), as [start, end) pairs. All offsets
+    are bytes from the start of the file.
+    """
+
+    __slots__ = ("_runs", "_starts", "nbytes", "unjournaled")
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._runs: list[bytearray] = []
+        self.nbytes = 0
+        self.unjournaled: list[tuple[int, int]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._starts)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs in order of offset. The bytearrays are the buffer's own: copy what must stay."""
+        return list(zip(self._starts, self._runs, strict=True))
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Puts `data` over what is there. The common case, appending to the last run, costs one extend."""
+        end = offset + len(data)
+        if not len(data):
+            return
+        self._note(offset, end)
+        position = bisect_right(self._starts, offset) - 1
+        if position >= 0:
+            start, run = self._starts[position], self._runs[position]
+            run_end = start + len(run)
+            follows = self._starts[position + 1] if position + 1 < len(self._starts) else None
+            if offset <= run_end and (follows is None or end <= follows) and len(run) < _JOIN_LIMIT_BYTES:
+                at = offset - start
+                before = len(run)
+                run[at : at + len(data)] = data
+                self.nbytes += len(run) - before
+                return
+        self._clear(offset, end)
+        position = bisect_left(self._starts, offset)
+        self._starts.insert(position, offset)
+        self._runs.insert(position, bytearray(data))
+        self.nbytes += len(data)
+
+    def fill(self, offset: int, data: bytes | memoryview) -> None:
+        """Puts `data` under what is there: only bytes that no run covers are taken."""
+        at, end = offset, offset + len(data)
+        for start, run in self.runs:
+            run_end = start + len(run)
+            if run_end <= at or start >= end:
+                continue
+            if start > at:
+                self._insert(at, data[at - offset : start - offset])
+            at = max(at, run_end)
+        if at < end:
+            self._insert(at, data[at - offset :])
+
+    def _insert(self, offset: int, data: bytes | memoryview) -> None:
+        position = bisect_left(self._starts, offset)
+        self._starts.insert(position, offset)
+        self._runs.insert(position, bytearray(data))
+        self.nbytes += len(data)
+        self._note(offset, offset + len(data))
+
+    def _clear(self, start: int, end: int) -> None:
+        """Forgets what lies in [start, end)."""
+        first = bisect_right(self._starts, start) - 1
+        if first < 0 or self._starts[first] + len(self._runs[first]) <= start:
+            first += 1
+        last = bisect_left(self._starts, end)
+        if first >= last:
+            return
+        kept_starts: list[int] = []
+        kept_runs: list[bytearray] = []
+        for position in range(first, last):
+            run_start, run = self._starts[position], self._runs[position]
+            self.nbytes -= len(run)
+            if run_start < start:
+                kept_starts.append(run_start)
+                kept_runs.append(run[: start - run_start])
+            if run_start + len(run) > end:
+                kept_starts.append(end)
+                kept_runs.append(run[end - run_start :])
+        self.nbytes += sum(map(len, kept_runs))
+        self._starts[first:last] = kept_starts
+        self._runs[first:last] = kept_runs
+
+    def truncate(self, size: int) -> None:
+        """Forgets what lies at or past `size`."""
+        if self._starts:
+            last = self._starts[-1] + len(self._runs[-1])
+            if last > size:
+                self._clear(size, last)
+        self.unjournaled = [(a, min(b, size)) for a, b in self.unjournaled if a < size]
+
+    def overlay(self, target: bytearray, offset: int) -> None:
+        """Copies the runs over `target`, which stands for the file's bytes from `offset` on."""
+        lay_over(target, offset, self.runs if len(self._runs) < 4 else self._between(offset, len(target)))
+
+    def _between(self, offset: int, size: int) -> list[Run]:
+        first = max(0, bisect_right(self._starts, offset) - 1)
+        last = bisect_left(self._starts, offset + size)
+        return [(self._starts[i], self._runs[i]) for i in range(first, last)]
+
+    def take(self) -> list[Run]:
+        """All runs, which are the caller's from then on; the buffer is empty."""
+        runs = self.runs
+        self._starts, self._runs, self.nbytes, self.unjournaled = [], [], 0, []
+        return runs
+
+    def take_first_run(self) -> Run:
+        """The longest stretch at the front that is one run; the caller's from then on."""
+        start, run = self._starts.pop(0), self._runs.pop(0)
+        self.nbytes -= len(run)
+        end = start + len(run)
+        self.unjournaled = [piece for piece in self.unjournaled if piece[1] <= start or piece[0] >= end]
+        return start, run
+
+    def _note(self, start: int, end: int) -> None:
+        if self.unjournaled:
+            last_start, last_end = self.unjournaled[-1]
+            if last_start <= start <= last_end:
+                self.unjournaled[-1] = (last_start, max(last_end, end))
+                return
+        self.unjournaled.append((start, end))
+
+    def take_unjournaled(self) -> list[tuple[int, bytes]]:
+        """Copies of the stretches that no journal record holds yet; they count as journaled afterwards."""
+        pieces = []
+        for start, end in merged(self.unjournaled):
+            for run_start, run in self._between(start, end - start):
+                low, high = max(start, run_start), min(end, run_start + len(run))
+                if low < high:
+                    pieces.append((low, bytes(run[low - run_start : high - run_start])))
+        self.unjournaled = []
+        return pieces
+
+    def first_unjournaled_past(self, size: int) -> int | None:
+        """Where the first stretch begins that no record holds and that reaches past `size`; None if none does."""
+        return min((max(a, 0) for a, b in self.unjournaled if b > size), default=None)
+
+
+def merged(pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same [start, end) stretches, sorted, none touching another."""
+    result: list[tuple[int, int]] = []
+    for start, end in sorted(pieces):
+        if result and start <= result[-1][1]:
+            result[-1] = (result[-1][0], max(result[-1][1], end))
+        else:
+            result.append((start, end))
+    return result
+
+
+def lay_over(target: bytearray, offset: int, runs: "list[Run] | tuple[tuple[int, memoryview], ...]") -> None:
+    """Copies each run's bytes over `target`, which stands for the file's bytes from `offset` on."""
+    end = offset + len(target)
+    for start, run in runs:
+        low, high = max(start, offset), min(start + len(run), end)
+        if low < high:
+            target[low - offset : high - offset] = run[low - start : high - start]

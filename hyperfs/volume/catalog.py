@@ -1,0 +1,148 @@
+"""What the derived index knows: which version lies where and when, and where each chunk lies.
+
+Nothing here is a promise: every fact can be had again from the logs, and `open` does so when the index is
+lost, damaged, or behind the newest commit. Keys (big-endian, so that a scan goes in order of number):
+
+    c chunk-id             -> log u32, block u64, slot u32, length u32, live extents u32
+    v version              -> commit's log u32, index u64, time i64, listed second i64, content length u64
+    t 2^64-1 - time        -> version                  the largest time at or before one is the first found
+    s listed second        -> version
+    i log, commit index    -> version                  births of metadata blocks
+    j log, content length  -> version                  births of content blocks
+    m                      -> log u32, fork u32, length u64, newest version u64
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from hyperfs.chunks.extents import Place
+from hyperfs.store.index import KeyValue
+from hyperfs.volume.commit_record import Commit
+
+_CHUNK: Final = struct.Struct("<IQIII")
+_VERSION: Final = struct.Struct("<IQqqQ")
+_MARK: Final = struct.Struct("<IIQQ")
+_U64: Final = struct.Struct(">Q")
+_LOGGED: Final = struct.Struct(">IQ")
+_MARK_KEY: Final = b"m"
+_LAST: Final = (1 << 64) - 1
+
+Change = tuple[bytes, bytes | None]
+
+
+class Mark(NamedTuple):
+    """Through which length of which metadata log the index has been filled."""
+
+    log: int
+    fork: int
+    length: int
+    version: int
+
+
+class VersionFacts(NamedTuple):
+    """A version without its tree. Times in ns since the epoch; `second` is 0 when `.versions` doesn't list it."""
+
+    version: int
+    log: int
+    index: int
+    time_ns: int
+    second: int
+    content_length: int
+
+
+class ChunkFacts(NamedTuple):
+    """Where a chunk lies and how many extents of the newest version are cut from it."""
+
+    place: Place
+    length: int
+    live: int
+
+
+class Catalog:
+    """Questions to the index, and the changes that keep it right. Raises IndexDamaged from any method."""
+
+    def __init__(self, index: KeyValue) -> None:
+        self._index = index
+
+    def mark(self) -> Mark | None:
+        found = self._index.get(_MARK_KEY)
+        return None if found is None else Mark(*_MARK.unpack(found))
+
+    def chunk(self, chunk: bytes) -> ChunkFacts | None:
+        found = self._index.get(b"c" + chunk)
+        if found is None:
+            return None
+        log, block, slot, length, live = _CHUNK.unpack(found)
+        return ChunkFacts(Place(log, block, slot), length, live)
+
+    def place(self, chunk: bytes) -> Place | None:
+        facts = self.chunk(chunk)
+        return None if facts is None else facts.place
+
+    def version(self, version: int) -> VersionFacts | None:
+        found = self._index.get(b"v" + _U64.pack(version))
+        return None if found is None else VersionFacts(version, *_VERSION.unpack(found))
+
+    def versions(self, first: int = 0) -> Iterator[VersionFacts]:
+        """All versions from `first` on, in order."""
+        for key, value in self._index.scan(b"v", b"v" + _U64.pack(first)):
+            yield VersionFacts(_U64.unpack(key[1:])[0], *_VERSION.unpack(value))
+
+    def at_time(self, time_ns: int) -> int | None:
+        """The last version whose time is at or before `time_ns`."""
+        if time_ns < 0:
+            return None
+        start = b"t" + _U64.pack(_LAST - min(time_ns, _LAST))
+        return self._first(b"t", start)
+
+    def at_second(self, second: int) -> int | None:
+        """The version listed under that second."""
+        if second <= 0:
+            return None
+        found = self._index.get(b"s" + _U64.pack(second))
+        return None if found is None else int(_U64.unpack(found)[0])
+
+    def born_with_node(self, log: int, index: int) -> int | None:
+        """The version whose batch holds a metadata block."""
+        return self._first(b"i" + _LOGGED.pack(log, 0)[:4], b"i" + _LOGGED.pack(log, index))
+
+    def born_with_block(self, log: int, block: int) -> int | None:
+        """The first version whose content head covers a block."""
+        return self._first(b"j" + _LOGGED.pack(log, 0)[:4], b"j" + _LOGGED.pack(log, block + 1))
+
+    def _first(self, prefix: bytes, start: bytes) -> int | None:
+        for _, value in self._index.scan(prefix, start):
+            return int(_U64.unpack(value)[0])
+        return None
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        """One batch, all or nothing."""
+        self._index.write(changes)
+
+    def close(self) -> None:
+        self._index.close()
+
+
+def chunk_change(chunk: bytes, facts: ChunkFacts) -> Change:
+    return b"c" + chunk, _CHUNK.pack(*facts.place, facts.length, facts.live)
+
+
+def commit_changes(commit: Commit, log: int, index: int, fork: int) -> list[Change]:
+    """What the index must know of a commit, which is block `index` of metadata log `log`."""
+    number = _U64.pack(commit.version)
+    facts = _VERSION.pack(log, index, commit.time_ns, commit.display_second, commit.content.length)
+    changes: list[Change] = [
+        (b"v" + number, facts),
+        (b"t" + _U64.pack(_LAST - commit.time_ns), number),
+        (b"i" + _LOGGED.pack(log, index), number),
+        (_MARK_KEY, _MARK.pack(log, fork, index + 1, commit.version)),
+    ]
+    if commit.display_second:
+        changes.append((b"s" + _U64.pack(commit.display_second), number))
+    return changes
+
+
+def content_change(commit: Commit) -> Change:
+    """Which version a content block was born in. Only for a commit that made the content log longer."""
+    return b"j" + _LOGGED.pack(commit.content.log, commit.content.length), _U64.pack(commit.version)

@@ -1,0 +1,100 @@
+"""Bringing the derived index up to the newest version: a few commits after a crash, all of them after its loss."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from hyperfs.chunks import extents as extent_codec
+from hyperfs.chunks.extents import Extent, Place
+from hyperfs.log.log import Log
+from hyperfs.trie.diff import diff
+from hyperfs.trie.node import Ref
+from hyperfs.volume import keys
+from hyperfs.volume.catalog import Catalog, Change, ChunkFacts, chunk_change, commit_changes, content_change
+from hyperfs.volume.commit_record import Commit
+from hyperfs.volume.nodes import Nodes
+from hyperfs.volume.versions import read_commit
+
+BATCH: Final = 10_000
+
+
+def catch_up(
+    catalog: Catalog,
+    nodes: Nodes,
+    logs: dict[int, Log],
+    newest: Commit,
+    progress: Callable[[str, int, int], None],
+) -> None:
+    """Raises IndexDamaged when the index claims what the logs do not hold."""
+    mark = catalog.mark()
+    if newest.version == 0 or (mark is not None and mark.version == newest.version):
+        return
+    known = mark.version if mark is not None and mark.version < newest.version else 0
+    missing: list[tuple[Commit, int, int]] = []
+    root: Ref | None = None
+    for commit, log, index in history(nodes, logs, newest):
+        if commit.version <= known:
+            root = commit.root
+            break
+        missing.append((commit, log, index))
+        progress("reading versions", newest.version - commit.version + 1, newest.version - known)
+    missing.reverse()
+    changes: list[Change] = []
+    for change in _chunk_changes(catalog, nodes, root, newest.root):
+        changes.append(change)
+        if len(changes) >= BATCH and known == 0:
+            catalog.apply(changes)
+            changes = []
+            progress("listing chunks", 0, 0)
+    length = 0
+    for commit, log, index in missing:
+        changes += commit_changes(commit, log, index, logs[log].fork)
+        if commit.content.length > length:
+            changes.append(content_change(commit))
+        length = commit.content.length
+    # The mark is in the last batch: a kill before it leaves an index that is caught up anew from the start.
+    catalog.apply(changes)
+
+
+def history(nodes: Nodes, logs: dict[int, Log], newest: Commit) -> Iterator[tuple[Commit, int, int]]:
+    """(commit, log, block index) of every version, newest first."""
+    log, index = _place_of(logs, nodes, newest)
+    commit = newest
+    while True:
+        yield commit, log, index
+        if not commit.parents or commit.parents[0].length == 0:
+            return
+        log, index = commit.parents[0].log, commit.parents[0].length - 1
+        commit = read_commit(nodes, log, index)
+
+
+def _place_of(logs: dict[int, Log], nodes: Nodes, newest: Commit) -> tuple[int, int]:
+    for number, log in logs.items():
+        if log.signed_length and number != newest.content.log:
+            index = log.signed_length - 1
+            if newest.parents[0].log == number and newest.parents[0].length <= index:
+                return number, index
+    raise AssertionError("the newest commit was read from one of the logs")
+
+
+def _chunk_changes(catalog: Catalog, nodes: Nodes, old: Ref | None, new: Ref | None) -> Iterator[Change]:
+    live: dict[bytes, int] = {}
+    facts: dict[bytes, tuple[Place, int]] = {}
+
+    def count(key: bytes, entry: tuple[bytes, bytes] | None, by: int) -> None:
+        if entry is not None:
+            extent: Extent = extent_codec.decode(keys.extent_offset(key), *entry)
+            live[extent.chunk] = live.get(extent.chunk, 0) + by
+            facts[extent.chunk] = (extent.place, extent.chunk_length)
+
+    for key, before, after in diff(nodes.load, old, new):
+        if key[keys.PREFIX_BYTES - 1] == keys.EXTENT and len(key) == keys.PREFIX_BYTES + 8:
+            count(key, before, -1)
+            count(key, after, 1)
+    for chunk, difference in live.items():
+        known = catalog.chunk(chunk)
+        before_count = known.live if known is not None else 0
+        place, length = facts[chunk]
+        yield chunk_change(
+            chunk,
+            ChunkFacts(known.place if known else place, length, max(0, before_count + difference)),
+        )

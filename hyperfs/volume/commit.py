@@ -1,0 +1,312 @@
+"""A commit: the layer of changes becomes a version.
+
+The order is the whole of crash safety:
+
+    1. every dirty byte is in a chunk, and the content head that covers it is signed and synced
+    2. the trie's new nodes and, last in its batch, the commit block are appended; blocks and tree are synced
+    3. the metadata head that covers them is signed and synced: now the version exists
+    4. the derived index learns of it, and the journal's segments are free
+
+A kill before 3 leaves the former version and the whole journal; a kill after it leaves records that the commit
+already holds, which it says by their sequence number. A failure leaves the frozen layer where it is: it stays
+readable, and the next attempt folds it first.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import trio
+
+from hyperfs.chunks import codec
+from hyperfs.crypto.ids import node_id
+from hyperfs.crypto.seal import KIND_COMMIT, KIND_DEAD, KIND_NODE, Sealer
+from hyperfs.log.log import Log
+from hyperfs.log.merkle import leaf_hash
+from hyperfs.trie.node import Node, Ref
+from hyperfs.trie.persist import persist
+from hyperfs.volume import commit_record
+from hyperfs.volume.catalog import Catalog, Change, ChunkFacts, chunk_change, commit_changes, content_change
+from hyperfs.volume.commit_record import Commit, DeadChunk, DeadNode, LogHead, RealmRoot, Replaced
+from hyperfs.volume.content import Content
+from hyperfs.volume.files import Files
+from hyperfs.volume.fold import ChunkUse, Folded, fold, freeze_records
+from hyperfs.volume.journaling import Journaling
+from hyperfs.volume.nodes import Nodes
+from hyperfs.volume.overlay import Overlay
+
+REALM: Final = 0
+DEAD_BLOCK_ENTRIES: Final = 4000
+"""Dead things listed in one block; a commit's own block takes that many too. Some 150 KiB."""
+SECOND_NS: Final = 1_000_000_000
+
+
+@dataclass
+class Frozen:
+    """What a commit under way must finish: kept over a failure."""
+
+    records: dict[int, bytes | None]
+    journal_sequence: int
+    totals: tuple[int, int, int]
+    next_ino: int
+    only_facts: bool  # nothing that `.versions` could show has changed
+
+
+class Committer:
+    """Makes versions, one at a time (`_lock`). Knows the newest one."""
+
+    def __init__(
+        self,
+        *,
+        overlay: Overlay,
+        files: Files,
+        content: Content,
+        journaling: Journaling,
+        log: Log,
+        number: int,
+        device: int,
+        sealer: Sealer,
+        node_id_key: bytes,
+        nodes: Nodes,
+        catalog: Catalog,
+        newest: Commit,
+        wall_ns: Callable[[], int],
+    ) -> None:
+        self._overlay = overlay
+        self._files = files
+        self._content = content
+        self._journaling = journaling
+        self._log = log
+        self._number = number
+        self._device = device
+        self._sealer = sealer
+        self._node_id_key = node_id_key
+        self._nodes = nodes
+        self._catalog = catalog
+        self._wall_ns = wall_ns
+        self._lock = trio.Lock()
+        self._frozen: Frozen | None = None
+        self.newest = newest
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is anything that no version holds."""
+        live = self._overlay.live
+        return bool(live.active) or live.frozen is not None or self._files.dirty_bytes > 0
+
+    async def commit(self) -> Commit:
+        """Makes a version of the present state, if it differs from the newest; returns the newest, durable.
+
+        Raises OSError when the disk fails or is full: then nothing is lost and the next call tries again.
+        """
+        async with self._lock:
+            if self._frozen is not None:
+                await self._finish(self._frozen)
+            if self.pending:
+                await self._finish(await self._freeze())
+            return self.newest
+
+    async def commit_or(self, note: Callable[[int], None]) -> Commit:
+        """As commit, with a last change that wants to know the version's number.
+
+        When there is nothing to commit the newest version is the present one: `note` is called with its
+        number and what it changes waits for the next commit.
+        """
+        async with self._lock:
+            if self._frozen is not None:
+                await self._finish(self._frozen)
+            if self.pending:
+                await self._finish(await self._freeze(note))
+            else:
+                note(self.newest.version)
+            return self.newest
+
+    async def _freeze(self, note: Callable[[int], None] | None = None) -> Frozen:
+        """Takes the last dirty bytes while writers wait, then begins a new layer. The state is one instant's."""
+        await self._files.flush_all()
+        self._files.close_gate()
+        try:
+            await self._files.flush_all()
+            if note is not None:
+                note(self.newest.version + 1)
+            overlay = self._overlay
+            layer = overlay.live.freeze()
+            self._frozen = Frozen(
+                freeze_records(layer, self.newest.version + 1),
+                self._journaling.freeze(),
+                (overlay.files, overlay.directories, overlay.file_bytes),
+                overlay.next_ino,
+                layer.only_facts,
+            )
+        finally:
+            self._files.open_gate()
+        return self._frozen
+
+    async def _finish(self, frozen: Frozen) -> None:
+        overlay = self._overlay
+        layer = overlay.live.frozen
+        assert layer is not None
+        await self._content.flush_head()
+        fresh_before = len(self._content.fresh)
+        folded = await fold(layer, frozen.records, self._nodes.load, overlay.live.root, self.newest.next_ino)
+        first = self._log.length
+        try:
+            commit, changes = await self._write(frozen, folded)
+            await trio.to_thread.run_sync(self._log.flush)
+        except BaseException:
+            self._log.rollback(max(first, self._log.signed_length))
+            raise
+        self.newest = commit
+        overlay.live.settle(commit.root)
+        self._frozen = None
+        self._journaling.folded(frozen.journal_sequence)
+        self._catalog.apply(changes)
+        self._forget_fresh(fresh_before)
+
+    def _forget_fresh(self, count: int) -> None:
+        """The chunks that the index knows now; those appended meanwhile stay in memory."""
+        fresh = self._content.fresh
+        for chunk in list(fresh)[:count]:
+            if self._catalog.place(chunk) is not None:
+                del fresh[chunk]
+
+    async def _write(self, frozen: Frozen, folded: Folded) -> tuple[Commit, list[Change]]:
+        """Appends nodes, overflow and commit; nothing is synced."""
+        batch = _Batch(self._log.length)
+        written: list[tuple[Ref, Node]] = []
+        root = persist(
+            folded.root,
+            lambda canonical: node_id(self._node_id_key, canonical),
+            lambda data: (self._number, batch.add(KIND_NODE, data)),
+            lambda ref, node: written.append((ref, node)),
+        )
+        replaced, chunk_changes = self._replaced(folded)
+        commit = self._describe(frozen, root)
+        commit = self._add_dead(batch, commit, replaced)
+        index = batch.add(KIND_COMMIT, commit_record.encode(commit))
+        await self._append(batch)
+        for ref, node in written:
+            self._nodes.keep((ref.log, ref.index), node)
+        changes = [*chunk_changes, *commit_changes(commit, self._number, index, self._log.fork)]
+        if commit.content.length > self.newest.content.length or commit.content.log != self.newest.content.log:
+            changes.append(content_change(commit))
+        return commit, changes
+
+    def _describe(self, frozen: Frozen, root: Ref | None) -> Commit:
+        wall = self._wall_ns()
+        newest = self.newest
+        second = 0 if frozen.only_facts else display_second(wall, newest)
+        head, content = self._log.head(), self._content.log.head()
+        files, directories, file_bytes = frozen.totals
+        return Commit(
+            version=newest.version + 1,
+            device=self._device,
+            time_ns=max(wall, newest.time_ns + 1),
+            wall_ns=wall,
+            clock=max(wall, newest.clock + 1),
+            display_second=second,
+            listed_second=second or newest.listed_second,
+            journal_sequence=frozen.journal_sequence,
+            next_ino=frozen.next_ino,
+            files=files,
+            directories=directories,
+            file_bytes=file_bytes,
+            content=LogHead(
+                self._content.number, content.fork, content.length, content.byte_length, content.tree_hash
+            ),
+            parents=(LogHead(self._number, head.fork, head.length, head.byte_length, head.tree_hash),),
+            realms=(RealmRoot(REALM, self._sealer.epoch, root),),
+        )
+
+    def _replaced(self, folded: Folded) -> tuple[Replaced, list[Change]]:
+        replaced = Replaced()
+        for ref in folded.gone:
+            born = self._catalog.born_with_node(ref.log, ref.index)
+            replaced.nodes.append(DeadNode(ref.log, ref.index, born or 0))
+        return replaced, list(self._chunk_changes(folded.chunks, replaced))
+
+    def _chunk_changes(self, use: ChunkUse, replaced: Replaced) -> Sequence[Change]:
+        changes: list[Change] = []
+        for chunk, difference in use.difference.items():
+            place, length = use.places[chunk]
+            known = self._catalog.chunk(chunk)
+            before = known.live if known is not None else 0
+            live = max(0, before + difference)
+            if before and not live:
+                born = self._catalog.born_with_block(place.log, place.block)
+                replaced.chunks.append(DeadChunk(chunk, place.log, place.block, born or 0))
+            elif live and not before and known is not None:
+                replaced.resurrected.append(chunk)
+            changes.append(chunk_change(chunk, ChunkFacts(known.place if known else place, length, live)))
+        return changes
+
+    def _add_dead(self, batch: "_Batch", commit: Commit, replaced: Replaced) -> Commit:
+        """Puts what does not fit the commit's own block into blocks right before it."""
+        parts = split_replaced(replaced, DEAD_BLOCK_ENTRIES)
+        for part in parts[1:]:
+            batch.add(KIND_DEAD, commit_record.encode_overflow(part))
+        return replace(commit, dead_blocks=len(parts) - 1, replaced=parts[0])
+
+    async def _append(self, batch: "_Batch") -> None:
+        """Compresses, seals and writes the batch."""
+        log, number = self._log, self._number
+
+        def seal() -> tuple[list[bytes], list[bytes]]:
+            blocks = []
+            for position, (kind, data) in enumerate(batch.entries):
+                code, payload = codec.encode(data, codec.DEFAULT_LEVEL)
+                nonce = os.urandom(12)
+                blocks.append(
+                    self._sealer.seal(
+                        number, log.key, log.fork, batch.first + position, kind, code, len(data), payload, nonce
+                    )
+                )
+            return blocks, [leaf_hash(block) for block in blocks]
+
+        blocks, leaves = await trio.to_thread.run_sync(seal)
+        pending = log.prepare([len(block) for block in blocks], leaves)
+        joined = b"".join(blocks)
+        await trio.to_thread.run_sync(log.write, pending, joined)
+
+
+class _Batch:
+    """Plaintexts of the blocks to append, which get their indices before they are sealed."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.entries: list[tuple[int, bytes]] = []
+
+    def add(self, kind: int, data: bytes) -> int:
+        self.entries.append((kind, data))
+        return self.first + len(self.entries) - 1
+
+
+def display_second(wall_ns: int, previous: Commit) -> int:
+    """The second under which `.versions` lists a commit, unique and rising; 0 for one that it does not list.
+
+    A second commit within a second is listed under the next one; a third would have to lie about its time.
+    A clock that went back goes on from the newest listed second, one a commit.
+    """
+    wall = wall_ns // SECOND_NS
+    second = max(wall, previous.listed_second + 1)
+    if second > wall + 1 and wall == previous.wall_ns // SECOND_NS:
+        return 0
+    return second
+
+
+def split_replaced(replaced: Replaced, most: int) -> list[Replaced]:
+    """The same lists in parts of at most `most` entries; at least one part."""
+    parts: list[Replaced] = []
+    lists = (replaced.nodes, replaced.chunks, replaced.resurrected)
+    positions = [0, 0, 0]
+    while True:
+        part, room = Replaced(), most
+        for which, target in enumerate((part.nodes, part.chunks, part.resurrected)):
+            taken = lists[which][positions[which] : positions[which] + room]
+            target.extend(taken)  # type: ignore[arg-type]
+            positions[which] += len(taken)
+            room -= len(taken)
+        parts.append(part)
+        if all(position == len(whole) for position, whole in zip(positions, lists, strict=True)):
+            return parts

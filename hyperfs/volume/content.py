@@ -1,0 +1,199 @@
+"""The content log's writer: bytes become chunks, chunks become blocks, blocks are appended. And its reader.
+
+The trio thread owns the log and gives indices; cutting, hashing, compressing, sealing and writing happen in
+worker threads, which get bytes and return bytes. `_append_lock` keeps the order of indices the order of
+appends: whoever holds it may prepare and write.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import trio
+
+from hyperfs.chunks.chunker import Chunker
+from hyperfs.chunks.blocks import BlockPlan
+from hyperfs.chunks.chunkstore import ChunkStore, SealedBlock
+from hyperfs.chunks.extents import Extent, Place
+from hyperfs.errors import NoSpace
+from hyperfs.log.log import Log
+from hyperfs.volume.journal_items import BlocksItem
+
+SEAL_THREADS: Final = 2
+NONCE_BYTES: Final = 12
+SINGLE_CHUNK_BYTES: Final = 64 << 10
+"""A region of at most this many bytes is one chunk, cut nowhere."""
+ROOM_CHECK_BYTES: Final = 16 << 20
+"""The disk is asked for its free space once per so many bytes that arrive."""
+
+
+class Region(NamedTuple):
+    """A stretch of a file that gets new chunks. Without `final`, bytes past the last sure cut come back."""
+
+    offset: int
+    data: bytes | memoryview
+    final: bool
+
+
+class Room(NamedTuple):
+    """What the store's disk has left for ordinary writes, in bytes."""
+
+    free: int
+    total: int
+
+
+class Content:
+    """Owned by the trio thread; `sync_blocks` and `read` may run in others."""
+
+    def __init__(
+        self,
+        log: Log,
+        number: int,
+        store: ChunkStore,
+        chunker: Chunker,
+        known: Callable[[bytes], Place | None],
+        room: Callable[[], Room],
+    ) -> None:
+        self.log = log
+        self.number = number
+        self._store = store
+        self._chunker = chunker
+        self._known = known
+        self._room = room
+        self._append_lock = trio.Lock()
+        self.fresh: dict[bytes, Place] = {}  # chunks appended since the newest commit
+        self._synced_length = log.length
+        self._unjournaled_first = log.length
+        self._unjournaled: list[tuple[int, bytes]] = []  # (size, leaf hash) of blocks no record or head names
+        self._room_free = 0
+        self._room_asked_at = -1
+
+    # Reading
+
+    def read(self, extents: Sequence[Extent], offset: int, size: int) -> bytes:
+        """The bytes, zeros where no extent is. Raises Corrupt, or NotResident with all that is missing."""
+        return self._store.read(extents, offset, size)
+
+    # Room
+
+    def room(self) -> Room:
+        """What the store's disk has left now."""
+        return self._room()
+
+    def check_room(self, dirty_bytes: int) -> None:
+        """Raises NoSpace when so many bytes, all incompressible, would not fit beside the reserve."""
+        if self._room_asked_at < 0 or abs(dirty_bytes - self._room_asked_at) > ROOM_CHECK_BYTES:
+            self._room_free = self._room().free
+            self._room_asked_at = dirty_bytes
+        if self._room_free < dirty_bytes + ROOM_CHECK_BYTES:
+            self._room_asked_at = -1
+            self._room_free = self._room().free
+            if self._room_free < dirty_bytes + ROOM_CHECK_BYTES:
+                raise NoSpace("the store's disk is full up to the reserve")
+
+    # Writing
+
+    async def store(self, regions: Sequence[Region]) -> list[list[Extent]]:
+        """The extents of each region, appended where they were not known. Raises OSError; then none is."""
+        cut = await trio.to_thread.run_sync(self._cut, regions)
+        async with self._append_lock:
+            places = await self._append_unknown([chunk for chunks in cut for chunk in chunks])
+        return [
+            [
+                Extent(region.offset + start, len(data), chunk, 0, len(data), *places[chunk])
+                for chunk, start, data in chunks
+            ]
+            for region, chunks in zip(regions, cut, strict=True)
+        ]
+
+    def _cut(self, regions: Sequence[Region]) -> list[list[tuple[bytes, int, memoryview]]]:
+        """(chunk id, offset in the region, bytes) of each chunk of each region. In a worker thread."""
+        result = []
+        for region in regions:
+            view = memoryview(region.data)
+            if len(view) <= SINGLE_CHUNK_BYTES and region.final:
+                ends = [len(view)]
+            else:
+                ends = self._chunker.cut(view, region.final)
+            starts = [0, *ends[:-1]]
+            pieces = [view[start:end] for start, end in zip(starts, ends, strict=False)]
+            result.append(list(zip(self._store.identify(pieces), starts, pieces, strict=False)))
+        return result
+
+    async def _append_unknown(self, chunks: Sequence[tuple[bytes, int, memoryview]]) -> dict[bytes, Place]:
+        places: dict[bytes, Place] = {}
+        new: dict[bytes, memoryview] = {}
+        for chunk, _, data in chunks:
+            if chunk in places or chunk in new:
+                continue
+            place = self.fresh.get(chunk) or self._known(chunk)
+            if place is None:
+                new[chunk] = data
+            else:
+                places[chunk] = place
+        if new:
+            appended = await self._append(self._store.layout(list(new.items())))
+            places.update(appended)
+            self.fresh.update(appended)
+        return places
+
+    async def _append(self, plans: Sequence[BlockPlan]) -> dict[bytes, Place]:
+        """Seals the plans' blocks under the next indices and writes them. Holding `_append_lock`."""
+        first = self.log.length
+        sealed: dict[int, SealedBlock] = {}
+
+        def seal(part: int) -> None:
+            for position in range(part, len(plans), SEAL_THREADS):
+                sealed[position] = self._store.seal_block(
+                    plans[position],
+                    log_number=self.number,
+                    log_key=self.log.key,
+                    fork=self.log.fork,
+                    index=first + position,
+                    nonce=os.urandom(NONCE_BYTES),
+                )
+
+        async with trio.open_nursery() as nursery:
+            for part in range(min(SEAL_THREADS, len(plans))):
+                nursery.start_soon(trio.to_thread.run_sync, seal, part)
+        blocks = [sealed[position].block for position in range(len(plans))]
+        leaves = [(len(block), sealed[position].leaf_hash) for position, block in enumerate(blocks)]
+        pending = self.log.prepare([len(block) for block in blocks], [leaf for _, leaf in leaves])
+        try:
+            await trio.to_thread.run_sync(lambda: self.log.write(pending, b"".join(blocks)))
+        except BaseException:
+            self.log.rollback(first)
+            raise
+        self._unjournaled += leaves
+        return {
+            chunk: place
+            for position, plan in enumerate(plans)
+            for (chunk, _), place in zip(plan.chunks, plan.places(self.number, first + position), strict=True)
+        }
+
+    # Durability
+
+    @property
+    def has_unsynced(self) -> bool:
+        return self._synced_length < self.log.length
+
+    def sync_blocks(self) -> None:
+        """Every block appended before the call is on the disk. Any thread."""
+        through = self.log.length
+        self.log.sync_blocks()
+        self._synced_length = max(self._synced_length, through)
+
+    def take_unjournaled_blocks(self) -> BlocksItem | None:
+        """Names the blocks that neither a head nor a record names; a record must, or recovery drops them."""
+        if not self._unjournaled:
+            return None
+        leaves, self._unjournaled = self._unjournaled, []
+        first, self._unjournaled_first = self._unjournaled_first, self._unjournaled_first + len(leaves)
+        return BlocksItem(self.number, first, tuple(s for s, _ in leaves), tuple(h for _, h in leaves))
+
+    async def flush_head(self) -> None:
+        """Signs a head over all blocks; durable when it returns."""
+        async with self._append_lock:
+            await trio.to_thread.run_sync(self.log.flush)
+            self._synced_length = self._unjournaled_first = self.log.length
+            self._unjournaled = []

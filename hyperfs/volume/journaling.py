@@ -1,0 +1,153 @@
+"""fsync: the changes since the last record go to the journal, and 0 is returned when they are on the disk.
+
+Order: content blocks are synced first, then the record that names them is written, then the journal is synced.
+A record holds all metadata that changed before it, so a rename that was fsynced can't come without the file
+that it renamed.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import trio
+
+from hyperfs.errors import ReadOnlyDrive
+from hyperfs.store.journal import Journal
+from hyperfs.volume import journal_items as items
+from hyperfs.volume.content import Content
+from hyperfs.volume.files import Files
+from hyperfs.volume.inode import Inode
+from hyperfs.volume.overlay import Overlay, Unjournaled
+
+SMALL_BYTES: Final = 64 << 10
+"""An fsynced file with at most this many unsaved bytes puts them into the journal; one sync then does."""
+
+
+class Journaling:
+    """Group commit of fsyncs. `_lock` keeps records in the order in which their states were read."""
+
+    def __init__(self, overlay: Overlay, journal: Journal, content: Content, files: Files) -> None:
+        self._overlay = overlay
+        self._journal = journal
+        self._content = content
+        self._files = files
+        self._lock = trio.Lock()
+        self._asked = 0
+        self._done = 0
+        self._riding: dict[int, Inode] = {}  # files whose bytes the next record carries
+        self._folding = Unjournaled()  # what the commit under way will make durable, if it succeeds
+        self.read_only_because: str | None = None
+
+    @property
+    def last_sequence(self) -> int:
+        return self._journal.last_sequence
+
+    async def fsync(self, inode: Inode | None) -> None:
+        """Returns when the inode's bytes, and all names and attributes, are durable. None: names only."""
+        if self.read_only_because:
+            raise ReadOnlyDrive(self.read_only_because)
+        if inode is not None and inode.orphan_extents is None:
+            await self._settle_bytes(inode)
+        self._asked += 1
+        mine = self._asked
+        async with self._lock:
+            if self._done < mine:
+                await self._write_record()
+
+    async def _settle_bytes(self, inode: Inode) -> None:
+        if inode.flushing:
+            await self._files.wait_flushed(inode)
+        if inode.dirty is None:
+            return
+        if inode.dirty.nbytes > SMALL_BYTES:
+            await self._files.flush([inode])
+        else:
+            self._riding[inode.ino] = inode
+
+    async def _write_record(self) -> None:
+        covers = self._asked
+        payload = b"".join(map(items.encode, self._collect()))
+        try:
+            if self._content.has_unsynced:
+                await trio.to_thread.run_sync(self._content.sync_blocks)
+            if payload:
+                self._journal.append(payload)
+            through = await trio.to_thread.run_sync(self._journal.sync)
+        except OSError as error:
+            # The kernel may have dropped the pages: what the next sync says of them means nothing.
+            self.read_only_because = f"the journal can't be written ({error}); remount to go on"
+            raise
+        self._journal.mark_durable(through)
+        self._done = covers
+
+    def _collect(self) -> Iterator[items.Item]:
+        """The items for everything that no record holds; from then on it counts as held."""
+        overlay = self._overlay
+        changed, overlay.unjournaled = overlay.unjournaled, Unjournaled()
+        changed.join(self._folding)
+        self._folding = Unjournaled()
+        riding, self._riding = self._riding, {}
+        block_items = self._content.take_unjournaled_blocks()
+        if block_items is not None:
+            yield block_items
+        if changed or riding:
+            yield items.NextInoItem(overlay.next_ino)
+        for inode in riding.values():
+            # An unlinked file's bytes are nobody's any more.
+            if inode.dirty is not None and inode.orphan_extents is None:
+                yield from (items.BytesItem(inode.ino, at, data) for at, data in inode.dirty.take_unjournaled())
+                changed.inodes.add(inode.ino)
+        yield from self._metadata(changed)
+
+    def _metadata(self, changed: Unjournaled) -> Iterable[items.Item]:
+        live, table = self._overlay.live, self._overlay.table
+        for ino in changed.inodes:
+            inode = table.get(ino)
+            if inode is None or not inode.nlink:
+                yield items.InodeItem(ino, None)
+            else:
+                yield items.InodeItem(ino, inode.encode(size=durable_size(inode)))
+        for parent, name in changed.dentries:
+            yield items.DentryItem(parent, name, live.dentry(parent, name))
+        for ino, offset in changed.extents:
+            yield items.ExtentItem(ino, offset, live.changed_extent(ino, offset))
+        for ino, name in changed.xattrs:
+            yield items.XattrItem(ino, name, live.xattr(ino, name))
+        for key in changed.facts:
+            yield items.FactItem(key, live.fact(key))
+
+    def freeze(self) -> int:
+        """A commit takes over: returns the sequence number through which its state includes the journal.
+
+        What no record holds stays on a list of its own, for an fsync that comes before the commit is durable.
+        """
+        self._folding, self._overlay.unjournaled = self._overlay.unjournaled, Unjournaled()
+        return self._journal.last_sequence
+
+    def folded(self, sequence: int) -> None:
+        """The commit is durable: its part needs no record, and its segments are free."""
+        self._folding = Unjournaled()
+        self._journal.recycle(sequence)
+
+    def unfreeze(self) -> None:
+        """The commit failed: what it had taken over is to be journaled again."""
+        self._overlay.unjournaled.join(self._folding)
+        self._folding = Unjournaled()
+
+
+def durable_size(inode: Inode) -> int:
+    """The size to journal: never past bytes that are neither in chunks nor in the journal.
+
+    Else a crash would leave a file that has its size and zeros in the place of its bytes.
+    """
+    size = inode.size
+    if not inode.is_file:
+        return size
+    starts = [start for start, run in inode.flushing if start + len(run) > inode.durable_size]
+    if inode.dirty is not None:
+        first = inode.dirty.first_unjournaled_past(inode.durable_size)
+        if first is not None:
+            starts.append(first)
+    if starts:
+        size = min(size, max(inode.durable_size, min(starts)))
+    inode.durable_size = size
+    return size

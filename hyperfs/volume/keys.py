@@ -1,0 +1,62 @@
+"""Trie keys: what a drive's metadata is filed under. Big-endian numbers, so that byte order is numeric order.
+
+Keys begin with the inode number, so that an inode, its names, extents and attributes are neighbours: a small
+file's edit touches one leaf, and a cold open reads one path. Inode 0 is no inode; its space holds the drive's
+own facts. Format: docs/formats/inode.md.
+"""
+
+import struct
+from typing import Final
+
+INODE: Final = 1
+DENTRY: Final = 2
+EXTENT: Final = 3
+XATTR: Final = 4
+PLACE: Final = 5
+GONE: Final = 6
+SNAPSHOT: Final = 7
+SETTING: Final = 8
+
+_PREFIX: Final = struct.Struct(">QB")
+_EXTENT: Final = struct.Struct(">QBQ")
+PREFIX_BYTES: Final = _PREFIX.size
+NO_INO: Final = 0
+
+
+def inode_key(ino: int) -> bytes:
+    return _PREFIX.pack(ino, INODE)
+
+
+def dentry_key(parent: int, name: bytes) -> bytes:
+    return _PREFIX.pack(parent, DENTRY) + name
+
+
+def extent_key(ino: int, offset: int) -> bytes:
+    return _EXTENT.pack(ino, EXTENT, offset)
+
+
+def xattr_key(ino: int, name: bytes) -> bytes:
+    return _PREFIX.pack(ino, XATTR) + name
+
+
+def snapshot_key(directory: int, name: bytes) -> bytes:
+    return _PREFIX.pack(NO_INO, SNAPSHOT) + directory.to_bytes(8, "big") + name
+
+
+def setting_key(name: bytes) -> bytes:
+    return _PREFIX.pack(NO_INO, SETTING) + name
+
+
+def prefix(ino: int, kind: int) -> bytes:
+    """The prefix of all keys of one kind that belong to an inode."""
+    return _PREFIX.pack(ino, kind)
+
+
+def whole(ino: int) -> bytes:
+    """The prefix of everything that belongs to an inode."""
+    return ino.to_bytes(8, "big")
+
+
+def extent_offset(key: bytes) -> int:
+    """The file offset in an extent's key, in bytes."""
+    return int.from_bytes(key[PREFIX_BYTES:], "big")

@@ -1,0 +1,63 @@
+"""Metadata blocks by reference: read, opened, decoded, and kept in a bounded cache."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from hyperfs.chunks import codec
+from hyperfs.crypto.seal import KIND_COMMIT, KIND_NODE, Sealer
+from hyperfs.errors import Corrupt
+from hyperfs.log.log import Log
+from hyperfs.trie.node import Node, Ref, decode
+
+GENERATION_NODES: Final = 3000
+"""Nodes per generation of the cache; two generations of some 6 KB a node are some 40 MB."""
+
+
+class Nodes:
+    """Reads trie nodes and other blocks of metadata logs.
+
+    The cache has two generations: a hit in the old one moves the node to the young one, and a full young one
+    becomes the old one. That is nearly LRU at the price of one dict lookup.
+    """
+
+    COMMIT: Final = KIND_COMMIT
+
+    def __init__(self, logs: Mapping[int, Log], sealer: Sealer) -> None:
+        self._logs = logs
+        self._sealer = sealer
+        self._young: dict[tuple[int, int], Node] = {}
+        self._old: dict[tuple[int, int], Node] = {}
+
+    def load(self, ref: Ref) -> Node:
+        """The node, from memory or from its log. Raises Corrupt, or NotResident when the block isn't here."""
+        place = (ref.log, ref.index)
+        node = self._young.get(place)
+        if node is not None:
+            return node
+        node = self._old.get(place)
+        if node is None:
+            node = decode(self.plaintext(ref.log, ref.index, KIND_NODE))
+        self.keep(place, node)
+        return node
+
+    def keep(self, place: tuple[int, int], node: Node) -> None:
+        """Puts a node that has just been written or read into the cache."""
+        if len(self._young) >= GENERATION_NODES:
+            self._old, self._young = self._young, {}
+        self._young[place] = node
+
+    def plaintext(self, log_number: int, index: int, kind: int) -> bytes:
+        """The decoded payload of a block, which must be of the kind that the reference promises."""
+        log = self._logs.get(log_number)
+        if log is None:
+            raise Corrupt("reference to a log that the roster does not have", f"log {log_number}")
+        try:
+            block = log.get(index)
+        except IndexError:
+            raise Corrupt(
+                "reference past the end of a log", f"log {log_number} block {index}, length {log.length}"
+            ) from None
+        header, payload = self._sealer.open(log_number, log.key, None, index, block)
+        if header.kind != kind:
+            raise Corrupt("block is of another kind", f"log {log_number} block {index}: {header.kind}")
+        return codec.decode(header.codec, payload, header.decoded_length)

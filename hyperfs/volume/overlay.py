@@ -1,0 +1,164 @@
+"""What was done since the newest version: the inode table, the layers, and what no journal record holds yet.
+
+Every change of the live tree goes through `Overlay`, so nothing can be changed without being remembered for
+both the next commit and the next fsync.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from hyperfs.chunks.extents import Extent
+from hyperfs.errors import StaleHandle
+from hyperfs.volume.inode import Inode
+from hyperfs.volume.layer import Dentry
+from hyperfs.volume.tree import LiveTree
+
+TABLE_LIMIT: Final = 50_000
+"""Inodes kept in memory though nothing needs them; some 600 bytes each."""
+
+
+@dataclass
+class Unjournaled:
+    """Names of what changed since the last journal record. The values are read when the record is made, so a
+    directory that a thousand creates touched is written once."""
+
+    inodes: set[int] = field(default_factory=set)
+    dentries: set[tuple[int, bytes]] = field(default_factory=set)
+    extents: set[tuple[int, int]] = field(default_factory=set)
+    xattrs: set[tuple[int, bytes]] = field(default_factory=set)
+    facts: set[bytes] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.inodes or self.dentries or self.extents or self.xattrs or self.facts)
+
+    def join(self, other: "Unjournaled") -> None:
+        self.inodes |= other.inodes
+        self.dentries |= other.dentries
+        self.extents |= other.extents
+        self.xattrs |= other.xattrs
+        self.facts |= other.facts
+
+
+class Overlay:
+    """Owned by the trio thread. Between two awaits it is consistent: a journal record or a freeze may come at
+    any of them and holds whole operations only."""
+
+    def __init__(self, live: LiveTree, next_ino: int, now_ns: Callable[[], int]) -> None:
+        self.live = live
+        self.now_ns = now_ns
+        self.next_ino = next_ino
+        self.table: dict[int, Inode] = {}
+        self.orphans: dict[int, Inode] = {}  # unlinked, still open or known to the kernel
+        self.unjournaled = Unjournaled()
+        self.files = self.directories = self.file_bytes = 0  # totals of the live tree
+
+    def inode(self, ino: int) -> Inode:
+        """The live inode. Raises StaleHandle when there is none of that number any more."""
+        inode = self.table.get(ino)
+        if inode is not None:
+            return inode
+        for layer in (self.live.active, self.live.frozen):
+            if layer is not None and ino in layer.inodes:
+                raise StaleHandle(f"inode {ino} was removed")
+        inode = self.live.inode(ino)
+        if inode is None:
+            raise StaleHandle(f"no inode {ino}")
+        if len(self.table) >= TABLE_LIMIT:
+            self._trim()
+        self.table[ino] = inode
+        return inode
+
+    def new_inode(self, mode: int, uid: int, gid: int, parent: int) -> Inode:
+        """A new inode with a number never used before, its times now, and no link yet."""
+        inode = Inode(self.next_ino, mode)
+        self.next_ino += 1
+        inode.uid, inode.gid, inode.parent = uid, gid, parent
+        inode.atime_ns = inode.mtime_ns = inode.ctime_ns = inode.btime_ns = self.now_ns()
+        self.table[inode.ino] = inode
+        return inode
+
+    def touch(self, inode: Inode) -> None:
+        """Remembers that the inode's record has changed."""
+        inode.entry = None
+        if inode.ino in self.orphans:
+            return
+        ino = inode.ino
+        self.live.active.inodes[ino] = inode
+        self.unjournaled.inodes.add(ino)
+
+    def remove_inode(self, inode: Inode) -> None:
+        """The last name went. An open file's inode lives on as an orphan, with its extents in memory."""
+        ino = inode.ino
+        inode.entry = None
+        if inode.is_file:
+            self.files -= 1
+            self.file_bytes -= inode.size
+            inode.orphan_extents = {}
+            if inode.users:
+                found = self.live.extents(ino, 0, max(inode.size, 1))
+                inode.orphan_extents = {e.offset: e for e in found}
+        elif inode.is_directory:
+            self.directories -= 1
+        else:
+            self.files -= 1
+        self.orphans[ino] = inode
+        self.live.active.drop_inode(ino)
+        self.unjournaled.inodes.add(ino)
+
+    def forget(self, ino: int) -> None:
+        """The kernel has let go of the inode: an orphan without users is no more."""
+        orphan = self.orphans.get(ino)
+        if orphan is not None and not orphan.users:
+            del self.orphans[ino]
+            self.table.pop(ino, None)
+
+    def set_dentry(self, parent: int, name: bytes, dentry: Dentry | None) -> None:
+        self.live.active.set_dentry(parent, name, dentry)
+        self.unjournaled.dentries.add((parent, name))
+
+    def set_extent(self, inode: Inode, offset: int, extent: Extent | None) -> None:
+        if inode.orphan_extents is not None:
+            if extent is None:
+                inode.orphan_extents.pop(offset, None)
+            else:
+                inode.orphan_extents[offset] = extent
+            return
+        self.live.active.set_extent(inode.ino, offset, extent)
+        self.unjournaled.extents.add((inode.ino, offset))
+
+    def extents(self, inode: Inode, start: int, end: int) -> list[Extent]:
+        """The extents with bytes in [start, end), of a linked or unlinked file."""
+        if inode.orphan_extents is None:
+            return self.live.extents(inode.ino, start, end)
+        return [e for _, e in sorted(inode.orphan_extents.items()) if e.offset < end and e.end > start]
+
+    def set_xattr(self, ino: int, name: bytes, value: bytes | None) -> None:
+        self.live.active.set_xattr(ino, name, value)
+        self.unjournaled.xattrs.add((ino, name))
+
+    def set_fact(self, key: bytes, value: bytes | None) -> None:
+        self.live.active.facts[key] = value
+        self.unjournaled.facts.add(key)
+
+    def resize(self, inode: Inode, size: int) -> None:
+        """Sets a file's size and keeps the totals right."""
+        if inode.ino not in self.orphans:
+            self.file_bytes += size - inode.size
+        inode.size = size
+
+    def _trim(self) -> None:
+        frozen = self.live.frozen.inodes if self.live.frozen is not None else {}
+        active = self.live.active.inodes
+        idle = [
+            ino
+            for ino, inode in self.table.items()
+            if ino not in active
+            and ino not in frozen
+            and not inode.users
+            and inode.dirty is None
+            and not inode.flushing
+            and ino not in self.orphans
+        ]
+        for ino in idle[: TABLE_LIMIT // 2]:
+            del self.table[ino]

@@ -1,0 +1,47 @@
+"""The reserve: preallocated space that ordinary writes never touch, so that deleting works on a full disk."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from hyperfs.volume.content import Room
+
+LEAST_BYTES: Final = 64 << 20
+MOST_BYTES: Final = 256 << 20
+"""What commit, unlink and recovery may need at once does not grow with the disk: the dirty bytes (64 MiB), their
+chunks, the journal (16 MiB) and a commit's metadata."""
+SHARE: Final = 0.01
+
+
+class Reserve:
+    """The file `reserve`. Its space is taken, so the disk's own figure of what is free leaves it out."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @staticmethod
+    def wanted(folder: Path) -> int:
+        """1% of the disk, between 64 and 256 MiB; what a small disk can't give is not asked of it."""
+        stats = os.statvfs(folder)
+        total = stats.f_blocks * stats.f_frsize
+        free = stats.f_bavail * stats.f_frsize
+        return min(max(LEAST_BYTES, min(MOST_BYTES, int(total * SHARE))), free // 4)
+
+    def fill(self) -> None:
+        """Takes the space, as far as the disk has it. Raises OSError where the disk can't preallocate."""
+        size = self.wanted(self._path.parent)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if size:
+                os.posix_fallocate(fd, 0, size)
+        finally:
+            os.close(fd)
+
+    def release(self) -> None:
+        """Gives the space to whoever is working: a commit, a deletion, a recovery."""
+        os.truncate(self._path, 0)
+
+    def room(self) -> Room:
+        """What is left for ordinary writes, in bytes."""
+        stats = os.statvfs(self._path.parent)
+        return Room(stats.f_bavail * stats.f_frsize, stats.f_blocks * stats.f_frsize)

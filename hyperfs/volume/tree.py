@@ -1,0 +1,184 @@
+"""Reading a drive's tree: the same questions of a version and of the live state.
+
+`Tree` answers from one trie root; `LiveTree` answers from the layers of changes on top of the newest root.
+Both are plain synchronous code; NotResident and Corrupt go up from any of their methods.
+"""
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from hyperfs.chunks.extents import Extent
+from hyperfs.chunks.extents import decode as decode_extent
+from hyperfs.errors import Corrupt
+from hyperfs.trie.lookup import lookup
+from hyperfs.trie.node import Node, Ref
+from hyperfs.trie.walk import walk
+from hyperfs.volume import keys
+from hyperfs.volume.inode import Inode
+from hyperfs.volume.layer import Dentry, Layer
+
+DENTRY: Final = struct.Struct("<QB")
+MAX_EXTENT_BYTES: Final = 1 << 20
+"""No extent is longer: a chunk has at most 256 KiB now, and readers look back this far for one that overlaps."""
+
+Load = Callable[[Ref], Node]
+
+
+def decode_dentry(value: bytes, where: str) -> Dentry:
+    """Raises Corrupt when the value is no dentry."""
+    if len(value) != DENTRY.size:
+        raise Corrupt("directory entry has an impossible length", where)
+    ino, kind = DENTRY.unpack(value)
+    return ino, kind
+
+
+class Tree:
+    """One version's tree, or a part of the live one."""
+
+    def __init__(self, load: Load, root: Ref | None) -> None:
+        self.load = load
+        self.root = root
+
+    def inode(self, ino: int) -> Inode | None:
+        found = lookup(self.load, self.root, keys.inode_key(ino))
+        return None if found is None else Inode.decode(ino, found[0])
+
+    def dentry(self, parent: int, name: bytes) -> Dentry | None:
+        found = lookup(self.load, self.root, keys.dentry_key(parent, name))
+        return None if found is None else decode_dentry(found[0], f"inode {parent}")
+
+    def dentries(self, parent: int, after: bytes = b"") -> Iterator[tuple[bytes, Dentry]]:
+        """The entries of a directory by name, those greater than `after`."""
+        prefix = keys.prefix(parent, keys.DENTRY)
+        start = prefix + after + b"\0" if after else prefix
+        for key, value, _ in walk(self.load, self.root, prefix, start):
+            yield key[keys.PREFIX_BYTES :], decode_dentry(value, f"inode {parent}")
+
+    def extents(self, ino: int, start: int, end: int) -> list[Extent]:
+        """The extents that have bytes in [start, end), by offset."""
+        found = []
+        first = keys.extent_key(ino, max(0, start - MAX_EXTENT_BYTES))
+        for key, value, hint in walk(self.load, self.root, keys.prefix(ino, keys.EXTENT), first):
+            offset = keys.extent_offset(key)
+            if offset >= end:
+                break
+            extent = decode_extent(offset, value, hint)
+            if extent.end > start:
+                found.append(extent)
+        return found
+
+    def xattr(self, ino: int, name: bytes) -> bytes | None:
+        found = lookup(self.load, self.root, keys.xattr_key(ino, name))
+        return None if found is None else found[0]
+
+    def xattrs(self, ino: int) -> dict[bytes, bytes]:
+        prefix = keys.prefix(ino, keys.XATTR)
+        return {key[keys.PREFIX_BYTES :]: value for key, value, _ in walk(self.load, self.root, prefix)}
+
+    def fact(self, key: bytes) -> bytes | None:
+        found = lookup(self.load, self.root, key)
+        return None if found is None else found[0]
+
+    def facts(self, prefix: bytes) -> dict[bytes, bytes]:
+        return {key: value for key, value, _ in walk(self.load, self.root, prefix)}
+
+
+class LiveTree(Tree):
+    """The present: the active layer over the frozen one over the newest version's root."""
+
+    def __init__(self, load: Load, root: Ref | None) -> None:
+        super().__init__(load, root)
+        self.active = Layer()
+        self.frozen: Layer | None = None
+
+    def freeze(self) -> Layer:
+        """Begins a new active layer. The old one stays readable, unchanged, until the commit has settled it."""
+        self.frozen, self.active = self.active, Layer()
+        return self.frozen
+
+    def settle(self, root: Ref | None) -> None:
+        """The frozen layer's changes are in `root` now."""
+        self.root = root
+        self.frozen = None
+
+    def _layers(self) -> tuple[Layer, ...]:
+        return (self.active,) if self.frozen is None else (self.active, self.frozen)
+
+    def inode(self, ino: int) -> Inode | None:
+        """A changed inode is the live object itself, not a copy."""
+        for layer in self._layers():
+            if ino in layer.inodes:
+                return layer.inodes[ino]
+        return super().inode(ino)
+
+    def dentry(self, parent: int, name: bytes) -> Dentry | None:
+        names = self.active.dentries.get(parent)
+        if names is not None and name in names:
+            return names[name]
+        if self.frozen is not None:
+            names = self.frozen.dentries.get(parent)
+            if names is not None and name in names:
+                return names[name]
+        return super().dentry(parent, name)
+
+    def dentries(self, parent: int, after: bytes = b"") -> Iterator[tuple[bytes, Dentry]]:
+        changed: dict[bytes, Dentry | None] = {}
+        for layer in reversed(self._layers()):
+            changed.update(layer.dentries.get(parent, {}))
+        if not changed:
+            yield from super().dentries(parent, after)
+            return
+        added = sorted(name for name, dentry in changed.items() if dentry is not None and name > after)
+        position = 0
+        for name, dentry in super().dentries(parent, after):
+            while position < len(added) and added[position] < name:
+                yield added[position], changed[added[position]]  # type: ignore[misc]
+                position += 1
+            if name not in changed:
+                yield name, dentry
+        for name in added[position:]:
+            yield name, changed[name]  # type: ignore[misc]
+
+    def extents(self, ino: int, start: int, end: int) -> list[Extent]:
+        layers = [layer for layer in self._layers() if ino in layer.extents]
+        if not layers:
+            return super().extents(ino, start, end)
+        merged: dict[int, Extent | None] = {e.offset: e for e in super().extents(ino, start, end)}
+        for layer in reversed(layers):
+            merged.update(layer.extents_between(ino, max(0, start - MAX_EXTENT_BYTES), end))
+        return [e for _, e in sorted(merged.items()) if e is not None and e.end > start]
+
+    def changed_extent(self, ino: int, offset: int) -> Extent | None:
+        """The newest word of the layers on the extent at `offset`; None when it is gone or never changed."""
+        for layer in self._layers():
+            extents = layer.extents.get(ino)
+            if extents is not None and offset in extents:
+                found: Extent | None = extents[offset]
+                return found
+        return None
+
+    def xattr(self, ino: int, name: bytes) -> bytes | None:
+        for layer in self._layers():
+            values = layer.xattrs.get(ino)
+            if values is not None and name in values:
+                return values[name]
+        return super().xattr(ino, name)
+
+    def xattrs(self, ino: int) -> dict[bytes, bytes]:
+        values: dict[bytes, bytes | None] = dict(super().xattrs(ino))
+        for layer in reversed(self._layers()):
+            values.update(layer.xattrs.get(ino, {}))
+        return {name: value for name, value in values.items() if value is not None}
+
+    def fact(self, key: bytes) -> bytes | None:
+        for layer in self._layers():
+            if key in layer.facts:
+                return layer.facts[key]
+        return super().fact(key)
+
+    def facts(self, prefix: bytes) -> dict[bytes, bytes]:
+        values: dict[bytes, bytes | None] = dict(super().facts(prefix))
+        for layer in reversed(self._layers()):
+            values.update({key: value for key, value in layer.facts.items() if key.startswith(prefix)})
+        return {key: value for key, value in values.items() if value is not None}

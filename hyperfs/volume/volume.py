@@ -1,0 +1,225 @@
+"""The volume: an open drive, as everything above it sees it.
+
+It joins the parts (names, files, journal, commits, versions) and holds the rules that need several of them:
+when a version is due, what a handle keeps alive, what a snapshot waits for. One trio thread owns all of it.
+"""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from hyperfs.errors import Exists, NotADirectory, NotFound, ReadOnlyDrive
+from hyperfs.volume import keys
+from hyperfs.volume.commit import Committer
+from hyperfs.volume.commit_record import Commit
+from hyperfs.volume.content import Content
+from hyperfs.volume.files import Files
+from hyperfs.volume.inode import Inode
+from hyperfs.volume.journaling import Journaling
+from hyperfs.volume.namespace import Namespace
+from hyperfs.volume.overlay import Overlay
+from hyperfs.volume.parts import Parts
+from hyperfs.volume.versions import Snapshot, Versions, snapshot_fact
+from hyperfs.volume.xattrs import Xattrs
+
+SETTLED_SECONDS: Final = 1.0
+"""A state in which a file stood closed for so long is a version."""
+OPEN_SECONDS: Final = 5.0
+"""A file that is kept open and written is written back and committed this often; promised are ten seconds."""
+JOURNAL_LIMIT_BYTES: Final = 16 << 20
+"""A journal longer than this is folded into a version at once."""
+RETRY_SECONDS: Final = 5.0
+
+WriteBack = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class Due:
+    """When the next version is due, in trio time; None when nothing waits."""
+
+    at: float | None = None
+    changed: trio.Event = field(default_factory=trio.Event)
+
+    def within(self, seconds: float) -> None:
+        at = trio.current_time() + seconds
+        if self.at is None or at < self.at:
+            self.at = at
+            self.changed.set()
+
+
+class Volume:
+    """An open drive. `run` must be running while it is used; `close` ends it with everything on disk."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.drive_id = parts.drive_id
+        self.device = parts.device
+        self.read_only = parts.read_only
+        self.overlay: Overlay = parts.overlay
+        self.names: Namespace = parts.names
+        self.files: Files = parts.files
+        self.content: Content = parts.content
+        self.xattrs = Xattrs(parts.overlay)
+        self.versions: Versions = parts.versions
+        self.journaling: Journaling = parts.journaling
+        self.committer: Committer = parts.committer
+        self.write_back: WriteBack | None = None  # has the kernel send what it holds; set by a mount
+        self.warnings: dict[str, str] = dict(parts.warnings)
+        self._due = Due()
+
+    @property
+    def parts(self) -> Parts:
+        """What the volume is made of: for checks and reports."""
+        return self._parts
+
+    # Life
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Volume"]:
+        """Runs the background work inside the block; closes the volume, committed and synced, behind it."""
+        try:
+            async with trio.open_nursery() as nursery:
+                if not self.read_only:
+                    if self._parts.replayed:
+                        await self.committer.commit()
+                    nursery.start_soon(self.files.run)
+                    nursery.start_soon(self._make_versions)
+                yield self
+                nursery.cancel_scope.cancel()
+            if not self.read_only:
+                with trio.CancelScope(shield=True):
+                    await self.committer.commit()
+        finally:
+            self._parts.close()
+
+    async def _make_versions(self) -> None:
+        """Commits whenever a version is due."""
+        while True:
+            if self._due.at is None:
+                await self._due.changed.wait()
+            self._due.changed = trio.Event()
+            at = self._due.at
+            assert at is not None
+            with trio.move_on_at(at):
+                await self._due.changed.wait()
+                continue  # something is due earlier
+            self._due.at = None
+            await self._make_version()
+
+    async def _make_version(self) -> None:
+        try:
+            if self.write_back is not None and any(i.writers for i in self.overlay.table.values()):
+                await self.write_back()
+            await self.committer.commit()
+        except OSError as error:
+            self.warnings["commit"] = (
+                f"the newest changes could not be made a version: {error.strerror or error}. "
+                "They are kept and it is tried again; make room on the disk of the store if it is full"
+            )
+            self._due.within(RETRY_SECONDS)
+        else:
+            self.warnings.pop("commit", None)
+            if any(inode.writers and inode.dirty is not None for inode in self.overlay.table.values()):
+                self._due.within(OPEN_SECONDS)
+
+    # Changes
+
+    def check_writable(self) -> None:
+        """Raises ReadOnlyDrive, with the reason."""
+        if self.read_only:
+            raise ReadOnlyDrive("the drive is mounted read-only")
+        if self.journaling.read_only_because:
+            raise ReadOnlyDrive(self.journaling.read_only_because)
+
+    async def before_change(self, inode: Inode) -> None:
+        """To be awaited before a file changes that may have stood closed: a state that is due gets its version."""
+        self.check_writable()
+        due = self._due.at
+        if due is not None and trio.current_time() >= due and inode.ino in self.overlay.live.active.inodes:
+            await self.committer.commit()
+
+    def settled(self) -> None:
+        """Something changed that is whole in itself: a name, attributes, a closed file."""
+        self._due.within(SETTLED_SECONDS)
+
+    def written(self) -> None:
+        """An open file changed."""
+        self._due.within(OPEN_SECONDS)
+
+    def opened(self, inode: Inode, writing: bool) -> None:
+        """A handle on the inode: while there is one, an unlinked file keeps its bytes."""
+        inode.users += 1
+        inode.writers += writing
+
+    def released(self, inode: Inode, writing: bool) -> None:
+        """The end of a handle that `opened` counted."""
+        inode.users -= 1
+        inode.writers -= writing
+        if inode.orphan_extents is not None and not inode.users:
+            self.files.discard(inode)
+        elif writing and inode.ino in self.overlay.live.active.inodes:
+            self.settled()
+
+    def unlinked(self, inode: Inode) -> None:
+        """After a name went: a file with no name and no handle gives up its unsaved bytes."""
+        if inode.orphan_extents is not None and not inode.users:
+            self.files.discard(inode)
+        self.settled()
+
+    async def fsync(self, inode: Inode | None) -> None:
+        """Returns when the inode's bytes and every name are durable. None: only names and attributes."""
+        self.check_writable()
+        await self.journaling.fsync(inode)
+        if self._parts.journal.live_bytes > JOURNAL_LIMIT_BYTES:
+            self._due.within(0)
+        elif self.committer.pending:
+            self.settled()
+
+    async def commit(self, write_back: bool = True) -> Commit:
+        """Makes a version of everything written up to now; it is durable when this returns."""
+        self.check_writable()
+        if write_back and self.write_back is not None:
+            await self.write_back()
+        return await self.committer.commit()
+
+    # Snapshots
+
+    async def make_snapshot(self, directory: int, name: bytes, write_back: bool = True) -> Snapshot:
+        """Keeps the present version under a name for a directory. Raises Exists, InvalidArgument."""
+        self.check_writable()
+        inode = self.overlay.inode(directory)
+        if not inode.is_directory:
+            raise NotADirectory("a snapshot is of a folder")
+        if write_back and self.write_back is not None:
+            await self.write_back()
+        now = self.overlay.now_ns()
+        snapshot_fact(directory, name, 0, now)  # refuses a name that can't be, before anything changes
+        if self.overlay.live.fact(keys.snapshot_key(directory, name)) is not None:
+            raise Exists(f"there is a snapshot {os.fsdecode(name)!r} already")
+
+        def keep(version: int) -> None:
+            self.overlay.set_fact(*snapshot_fact(directory, name, version, now))
+
+        await self.committer.commit_or(keep)
+        await self.journaling.fsync(None)
+        self.settled()
+        return Snapshot(directory, name, self._snapshot_version(directory, name), now)
+
+    def _snapshot_version(self, directory: int, name: bytes) -> int:
+        snapshot = self.versions.snapshot(directory, name)
+        assert snapshot is not None
+        return snapshot.version
+
+    async def delete_snapshot(self, directory: int, name: bytes) -> None:
+        """Forgets the name; the version stays as long as retention keeps it. Raises NotFound."""
+        self.check_writable()
+        key = keys.snapshot_key(directory, name)
+        if self.overlay.live.fact(key) is None:
+            raise NotFound(f"no snapshot {os.fsdecode(name)!r} was made of this folder")
+        self.overlay.set_fact(key, None)
+        await self.journaling.fsync(None)
+        self.settled()
