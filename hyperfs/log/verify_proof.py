@@ -49,8 +49,8 @@ def verify_proof(
         if not check_signature(tree.hash(), tree.length, proof.fork, proof.upgrade.signature):
             raise Corrupt("a proof's signature is not that of the log's owner")
         loose = None if used else loose
-        if used is False and proof.fork != fork:
-            raise Corrupt("a proof joins a block to another fork's tree")
+        if proof.fork != fork and (roots or loose):
+            raise Corrupt(f"a proof joins a tree of fork {fork} to one of fork {proof.fork}")
     elif proof.fork != fork:
         raise Corrupt(f"a proof is of fork {proof.fork}, the log is at {fork}")
     if loose is not None and get_node(loose.index)[1:] != loose[1:]:

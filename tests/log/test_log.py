@@ -42,7 +42,10 @@ def test_every_core_of_hypercores_vectors(
         assert (head.length, head.byte_length, head.fork) == (core["blocks"], core["byteLength"], 0)
         assert [log.get(i) for i in range(len(blocks))] == blocks
         for index, node in core["nodes"].items():
-            assert (log.node(int(index)).hash.hex(), log.node(int(index)).size) == (node["hash"], node["size"])
+            assert (log.node(int(index)).hash.hex(), log.node(int(index)).size) == (
+                node["hash"],
+                node["size"],
+            )
         assert list(log.verify()) == []
 
 

@@ -96,7 +96,8 @@ def requests(log: Log) -> list[Request]:
 
 def check(log: Log, folder: Path, signer: SigningKeyPair, environment: dict[str, str], tmp_path: Path) -> Any:
     proofs = [
-        {"request": request_json(request), "proof": proof_json(log.proof(request))} for request in requests(log)
+        {"request": request_json(request), "proof": proof_json(log.proof(request))}
+        for request in requests(log)
     ]
     question = tmp_path / "question.json"
     question.write_text(
@@ -104,7 +105,12 @@ def check(log: Log, folder: Path, signer: SigningKeyPair, environment: dict[str,
     )
     script = str(NODE_FOLDER / "verify_log.js")
     done = subprocess.run(
-        ["node", script, str(question)], env=environment, capture_output=True, text=True, timeout=120, check=False
+        ["node", script, str(question)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -115,7 +121,9 @@ def test_npm_verifies_a_log_of_1000_blocks_before_and_after_a_truncate(
 ) -> None:
     log = Log.create(disk, "log", signer)
     for start in range(0, 1000, 100):
-        log.append([b"block %d " % i + bytes([i & 255 | 1]) * (i * 37 % 300) for i in range(start, start + 100)])
+        log.append(
+            [b"block %d " % i + bytes([i & 255 | 1]) * (i * 37 % 300) for i in range(start, start + 100)]
+        )
         log.flush()
 
     found = check(log, tmp_path / "log", signer, environment, tmp_path)
