@@ -67,3 +67,18 @@ def test_diff_of_branches_with_nothing_in_common_is_in_order() -> None:
     two = {b"b" + bytes([i]): (bytes(300), b"") for i in range(32)}
     for a, b in ((one, two), (two, one)):
         assert list(diff(log.load, log.of(a), log.of(b))) == expected(a, b)
+
+
+def test_a_hint_alone_is_no_difference_even_in_a_leaf_that_differs() -> None:
+    log = MemoryLog()
+    old = log.of({b"a": (b"v", b"here"), b"b": (b"v", b"here"), b"c": (b"v", b"")})
+    new = log.of({b"a": (b"v", b"there"), b"b": (b"w", b"there"), b"c": (b"v", b"")})
+    assert list(diff(log.load, old, new)) == [(b"b", (b"v", b"here"), (b"w", b"there"))]
+
+
+def test_a_hint_alone_is_no_difference_for_an_entry_that_ends_at_a_branch() -> None:
+    log = MemoryLog()
+    rest = {b"ab": (bytes(2100), b""), b"aq": (bytes(2100), b"")}
+    old = log.of({b"a": (b"v", b"here"), **rest})
+    new = log.of({b"a": (b"v", b"there"), **rest, b"ac": (b"new", b"")})
+    assert list(diff(log.load, old, new)) == [(b"ac", None, (b"new", b""))]

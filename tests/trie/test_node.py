@@ -166,3 +166,37 @@ def test_the_id_is_the_hash_of_the_canonical_part() -> None:
     assert ref is not None
     block = log.blocks[0]
     assert ref.id == identify(block[: canonical_size(block)])
+
+
+REF = bytes(16) + (3000).to_bytes(8, "little") + (1).to_bytes(8, "little")
+PLACE = bytes(12)
+
+
+@pytest.mark.parametrize(
+    ("why", "data"),
+    [
+        ("a prefix that isn't the longest", b"\x11\2\0\1\0" + b"\2\0\2\0" + bytes(4) + b"p" + b"qaqb"),
+        ("a single key that isn't all prefix", b"\x11\1\0\0\0" + b"\1\0" + bytes(4) + b"k"),
+        ("a table of hints that are all empty", b"\x11\1\0\1\0" + b"\0\0" + bytes(4) + b"k" + b"\0"),
+        ("hints that stop short", b"\x11\1\0\1\0" + b"\0\0" + bytes(4) + b"k" + b"\2h"),
+        ("padding that isn't zero", b"\x12\1\0\3\0\0\0" + b"\x61" + 2 * REF + 2 * PLACE),
+        ("a child of no entries", b"\x12\0\0\3\0\0\0" + REF + REF[:24] + bytes(8) + 2 * PLACE),
+        ("a child of less than its entries", b"\x12\0\0\3\0\0\0" + REF + REF[:24] + b"\xff" * 8 + 2 * PLACE),
+        ("an unknown part", b"\x12\0\0\3\0\2\0" + 3 * REF + 3 * PLACE),
+        ("one part", b"\x12\0\0\1\0\0\0" + REF[:16] + b"\xff\xff" + REF[18:] + PLACE),
+        ("an end in the middle of a byte", b"\x12\1\0\1\0\1\0\x60" + bytes(4) + REF + b"\0" + PLACE),
+        ("too light", b"\x12\0\0\3\0\0\0" + 2 * (REF[:16] + b"\0\1" + REF[18:]) + 2 * PLACE),
+        ("too heavy", b"\x12\0\0\3\0\0\0" + 2 * (REF[:16] + b"\xff" * 8 + REF[24:]) + 2 * PLACE),
+        ("more than it says", b"\x12\0\0\3\0\0\0" + 2 * REF + 2 * PLACE + b"\0"),
+    ],
+)
+def test_what_encode_would_not_write_is_corrupt(why: str, data: bytes) -> None:
+    with pytest.raises(Corrupt):
+        decode(data)
+    with pytest.raises(Corrupt):
+        canonical_size(data)
+
+
+def test_the_bytes_that_those_are_made_from_are_a_node() -> None:
+    decode(b"\x12\1\0\3\0\0\0" + b"\x60" + 2 * REF + 2 * PLACE)
+    decode(b"\x11\2\0\2\0" + b"\1\0\1\0" + bytes(4) + b"pq" + b"ab")
