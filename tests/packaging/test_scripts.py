@@ -181,7 +181,7 @@ def test_the_tests_end_with_pytest_s_own_line_after_the_summary(tested: Path) ->
     assert done.returncode == 0
     *_, coverage, summary, last = done.stdout.splitlines()
     assert coverage == "coverage"
-    assert re.fullmatch(r"ruff passed \(\d s\)  mypy passed \(\d s\)  imports passed \(\d s\)  ", summary)
+    assert re.fullmatch(r"ruff passed \(\d s\), mypy passed \(\d s\), imports passed \(\d s\)", summary)
     assert last == "3 passed in 0.1s"
     assert "-k a b" in done.stdout
 
