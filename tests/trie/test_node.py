@@ -168,7 +168,7 @@ def test_the_id_is_the_hash_of_the_canonical_part() -> None:
     assert ref.id == identify(block[: canonical_size(block)])
 
 
-REF = bytes(16) + (3000).to_bytes(8, "little") + (1).to_bytes(8, "little")
+REF = bytes(16) + (5000).to_bytes(8, "little") + (1).to_bytes(8, "little")
 PLACE = bytes(12)
 
 
