@@ -1,4 +1,4 @@
-"""Power cuts: whatever part of the writes that were not synced reaches the disk, the log opens at a signed head."""
+"""Power cuts: whichever of the writes not yet synced reach the disk, the log opens at a signed head."""
 
 from pathlib import Path
 from typing import ClassVar, NamedTuple

@@ -140,7 +140,7 @@ def test_every_honest_answer_verifies(exchange: tuple[Side, Side, Request]) -> N
 
 
 def flips(value: Any, rebuild: Callable[[Any], TreeProof]) -> Iterator[Callable[[int], TreeProof]]:
-    """For every number and byte string in a proof: a function that gives the proof with one bit of it flipped."""
+    """For every number and byte string in a proof: what gives the proof with one bit of it flipped."""
     if isinstance(value, bool) or value is None:
         return
     if isinstance(value, int):
