@@ -73,9 +73,7 @@ def _leaves(tree: TreeFile, roots: Sequence[Node], start: int) -> Iterator[_Leaf
             continue
         for child in (left, right):
             if tree.stored(child.index) != child:
-                yield Damage(
-                    "node", child.index, "a Merkle node on disk is damaged; mended from what stands below"
-                )
+                yield Damage("node", child.index, "a Merkle node on disk is damaged; mended from what stands below")
         stack += [(right, offset + left.size), (left, offset)]
 
 

@@ -50,9 +50,7 @@ class Reader:
             return first
         value: int = wide.unpack(self.take(wide.size))[0]
         if value < _FLOORS[first]:
-            raise Corrupt(
-                f"{self._what} has an integer that is longer than it needs", f"before byte {self._at}"
-            )
+            raise Corrupt(f"{self._what} has an integer that is longer than it needs", f"before byte {self._at}")
         return value
 
     def buffer(self) -> bytes:

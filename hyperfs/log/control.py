@@ -59,9 +59,7 @@ class Chain:
 
     def append(self, record: Record) -> "Chain":
         """The chain with one more record. Refused, with the rule, if it may not follow."""
-        rules.need(
-            record.sequence == len(self.records), f"record {record.sequence} after {len(self.records)}"
-        )
+        rules.need(record.sequence == len(self.records), f"record {record.sequence} after {len(self.records)}")
         rules.need(record.previous == self.last_hash, "a record that follows another one than the last")
         rules.need(rules.is_signed(self.state, record), f"record {record.sequence} is not signed as it says")
         return Chain((*self.records, record), record.hash(), rules.follow(self.state, record))

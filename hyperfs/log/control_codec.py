@@ -256,9 +256,7 @@ def _decode_body(kind: int, reader: Reader) -> Body:
         case 1:
             root_key, recovery_key = reader.take(32), reader.take(32)
             devices = tuple(_decode_device(reader) for _ in range(_count(reader)))
-            return Roster(
-                root_key, recovery_key, devices, tuple(_decode_log(reader) for _ in range(_count(reader)))
-            )
+            return Roster(root_key, recovery_key, devices, tuple(_decode_log(reader) for _ in range(_count(reader))))
         case 2:
             return Succession(reader.take(32), reader.take(32), reader.take(64))
         case 3:
@@ -300,6 +298,4 @@ def _decode_copy(reader: Reader) -> SealedCopy:
 
 def _decode_clear(reader: Reader) -> Clear:
     log, fork, length, tree_hash, count = _CLEAR.unpack(reader.take(_CLEAR.size))
-    return Clear(
-        log, fork, length, tree_hash, tuple(_RANGE.unpack(reader.take(_RANGE.size)) for _ in range(count))
-    )
+    return Clear(log, fork, length, tree_hash, tuple(_RANGE.unpack(reader.take(_RANGE.size)) for _ in range(count)))

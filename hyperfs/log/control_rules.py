@@ -237,9 +237,7 @@ def _deed(state: State, record: Record, body: ClearDeed) -> State:
     return replace(state, intents=MappingProxyType(intents))
 
 
-def _subtract(
-    ranges: tuple[tuple[int, int], ...], done: tuple[tuple[int, int], ...]
-) -> tuple[tuple[int, int], ...]:
+def _subtract(ranges: tuple[tuple[int, int], ...], done: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
     left = list(ranges)
     for start, end in done:
         around = [pair for pair in left if pair[0] <= start and end <= pair[1]]

@@ -102,7 +102,11 @@ class Log(LogReader):
     def prepare(self, sizes: Sequence[int], leaf_hashes: Sequence[bytes]) -> Pending:
         """Give blocks their place. They must be written (any thread) before they are read or signed."""
         pending = Pending(self._tree.length, self._tree.byte_length, sum(sizes))
-        self._nodes.add(self._tree.extend(sizes, leaf_hashes))
+        tree = MerkleTree(self._tree.roots)
+        self._nodes.add(tree.extend(sizes, leaf_hashes))
+        # Only now may readers come down from the new roots: the nodes below them are there.
+        self._tree = tree
+        self._view = tree.roots, self._view[1]
         ends = accumulate(sizes, initial=pending.offset)
         next(ends)  # the start of the first block stands in the tail already, as the end of the one before
         self._tail[1].extend(ends)
@@ -227,6 +231,7 @@ class Log(LogReader):
     def _cut(self, length: int) -> None:
         # The roots of a shorter tree are nodes of the longer one, so they can be had verified.
         self._tree = MerkleTree([self.node(index) for index in flat_tree.full_roots(length)])
+        self._view = self._tree.roots, {}
         self._nodes.forget(length)
         self._tail = self._load_tail()
 

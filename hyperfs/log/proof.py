@@ -228,9 +228,7 @@ def _siblings(index: int, root: int) -> Iterator[int]:
         index = flat_tree.parent(index)
 
 
-def _prove_below(
-    get_node: GetNode, parts: _Parts, request: Request, target: int | None, place: int, root: int
-) -> None:
+def _prove_below(get_node: GetNode, parts: _Parts, request: Request, target: int | None, place: int, root: int) -> None:
     """The ways from the block or node asked for and from the place sought up to `root`."""
     if target is None:
         parts.seek = [get_node(place), *(get_node(index) for index in _siblings(place, root))]

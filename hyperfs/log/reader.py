@@ -11,7 +11,7 @@ from hyperfs.log.heads import Head, HeadFile
 from hyperfs.log.manifest import Manifest, discovery_key
 from hyperfs.log.merkle import MerkleTree, Node, leaf_hash
 from hyperfs.log.proof import Request, TreeProof, prove
-from hyperfs.log.tree_file import GROUP_SHIFT, TreeFile
+from hyperfs.log.tree_file import GROUP_SHIFT, Groups, TreeFile
 from hyperfs.store.files import DiskFile
 from hyperfs.values import BlockRef
 
@@ -24,9 +24,7 @@ class LogReader:
     block_range, get and get_verified may run in any thread, for blocks that were written before the call.
     """
 
-    def __init__(
-        self, blocks: DiskFile, tree: DiskFile, head_file: DiskFile, manifest: Manifest, number: int
-    ) -> None:
+    def __init__(self, blocks: DiskFile, tree: DiskFile, head_file: DiskFile, manifest: Manifest, number: int) -> None:
         """Takes the open files and owns them. Corrupt if they make no log."""
         self.manifest = manifest
         self.key = manifest.key()
@@ -37,7 +35,9 @@ class LogReader:
         self._heads = HeadFile(head_file, manifest)
         self._nodes = TreeFile(tree, self._hash_range)
         head = self._heads.head
+        # Both replaced as a whole, never changed in place: a reader in another thread takes one reference.
         self._tree = MerkleTree(self._nodes.roots(head.length, head.byte_length, head.tree_hash))
+        self._view: tuple[Sequence[Node], Groups] = self._tree.roots, {}
         # The first block of the tail, and the offsets of the blocks from there and of the log's end. Replaced
         # as a whole when its start moves, so that a reader in another thread sees two that belong together.
         self._tail: tuple[int, array[int]] = self._load_tail()
@@ -99,15 +99,13 @@ class LogReader:
             return offset, tail[position + 1] - offset
         if index < 0:
             raise IndexError(f"block {index}")
+        view = self._view
         try:
-            offsets = self._nodes.offsets(self._tree.roots, self._tree.length, index >> GROUP_SHIFT)
+            return self._locate(view, index)
         except Corrupt:
-            # Among its 64 neighbours a node is beyond mending: the block's own way may still be whole.
-            node, offset = self._nodes.find(self._tree.roots, 2 * index)
-            return offset, node.size
-        position = index & _GROUP_MASK
-        offset = offsets[position]
-        return offset, offsets[position + 1] - offset
+            if self._view is view:
+                raise
+            return self.block_range(index)  # a rollback took away nodes that we were looking for
 
     def get(self, index: int) -> bytes:
         """The block as it lies on the disk: NotResident if it was punched, Corrupt if the file is too short.
@@ -149,12 +147,24 @@ class LogReader:
         """Bytes of disk that the log takes, holes not counted."""
         return self._blocks.allocated() + self._nodes.allocated() + heads.FILE_BYTES
 
+    def _locate(self, view: tuple[Sequence[Node], Groups], index: int) -> tuple[int, int]:
+        roots, groups = view
+        try:
+            offsets = self._nodes.offsets(roots, groups, index >> GROUP_SHIFT)
+        except Corrupt:
+            # Among its 64 neighbours a node is beyond mending: the block's own way may still be whole.
+            node, offset = self._nodes.find(roots, 2 * index)
+            return offset, node.size
+        position = index & _GROUP_MASK
+        offset = offsets[position]
+        return offset, offsets[position + 1] - offset
+
     def _load_tail(self) -> tuple[int, "array[int]"]:
         length = self._tree.length
         start = length & ~_GROUP_MASK
         if start < length:
             try:
-                return start, array("Q", self._nodes.offsets(self._tree.roots, length, start >> GROUP_SHIFT))
+                return start, array("Q", self._nodes.offsets(*self._view, start >> GROUP_SHIFT))
             except Corrupt:
                 start = length  # the older blocks then go by block_range's other ways
         return start, array("Q", [self._tree.byte_length])

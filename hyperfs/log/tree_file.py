@@ -28,12 +28,14 @@ _GROUP_SIZES: Final = Struct("<" + "32xQ40x" * (GROUP_BLOCKS - 1) + "32xQ")  # s
 _GROUP_BYTES: Final = (2 * GROUP_BLOCKS - 1) * NODE_BYTES
 _MAX_GROUPS: Final = 4096  # some 600 bytes each
 _MAX_PAIRS: Final = 8192  # pairs of verified siblings, some 500 bytes each
-_MAX_BLOCK_BYTES: Final = (
-    1 << 26
-)  # a bound for reads that a damaged size asks for; our blocks are far smaller
+_MAX_BLOCK_BYTES: Final = 1 << 26  # a bound for reads that a damaged size asks for; our blocks are far smaller
 
 HashRange = Callable[[int, int], bytes]
 """(byte offset, size) -> leaf hash of those bytes of the blocks file, as they lie on the disk."""
+
+
+Groups = dict[int, Sequence[int]]
+"""Byte offsets of the blocks of whole groups, and of their end, by group."""
 
 
 class TreeFile:
@@ -41,14 +43,15 @@ class TreeFile:
 
     The caches are plain dicts, changed by single operations that are atomic under the GIL; whoever loses a
     race reads the disk once more. A new node stays in `_new` until it is in the file, so no reader misses it.
+    Pairs are kept by the whole parent, not by its index alone, so that none of a forgotten past is ever taken
+    for true; and not by its hash alone, because equal blocks make equal hashes at different places.
     """
 
     def __init__(self, file: DiskFile, hash_block: HashRange) -> None:
         self._file = file
         self._hash_block = hash_block
         self._new: dict[int, Node] = {}
-        self._pairs: dict[int, tuple[Node, Node]] = {}  # by the parent's index; all verified
-        self._groups: dict[int, Sequence[int]] = {}
+        self._pairs: dict[Node, tuple[Node, Node]] = {}  # by the parent; all verified
         self.mended: dict[int, Node] = {}
         """Nodes whose bytes on disk are damaged, as they should be. write() puts them right."""
 
@@ -88,7 +91,7 @@ class TreeFile:
         else:
             raise IndexError(f"node {index} is not in the tree")
         while node.index != index:
-            left, right = self._pairs.get(node.index) or self.children(node, offset)
+            left, right = self._pairs.get(node) or self.children(node, offset)
             if index < node.index:
                 node = left
             else:
@@ -104,19 +107,23 @@ class TreeFile:
             left, right = self._mend(node, left, right, offset)
         if len(self._pairs) >= _MAX_PAIRS:
             self._pairs.clear()
-        self._pairs[node.index] = left, right
+        self._pairs[node] = left, right
         return left, right
 
-    def offsets(self, roots: Sequence[Node], length: int, group: int) -> Sequence[int]:
-        """Byte offsets of the blocks from 64 * group and of their end: 65 numbers, fewer at the log's end."""
-        if (cached := self._groups.get(group)) is not None:
+    def offsets(self, roots: Sequence[Node], groups: Groups, group: int) -> Sequence[int]:
+        """Byte offsets of the blocks from 64 * group and of their end: 65 numbers, fewer at the log's end.
+
+        `groups` is the caller's cache for these roots and all that they grow to.
+        """
+        if (cached := groups.get(group)) is not None:
             return cached
+        length = flat_tree.right_span(roots[-1].index) // 2 + 1
         count = min(GROUP_BLOCKS, length - group * GROUP_BLOCKS)
         found = self._load_group(roots, group, count)
         if count == GROUP_BLOCKS:
-            while len(self._groups) >= _MAX_GROUPS:
-                self._groups.pop(next(iter(self._groups), -1), None)
-            self._groups[group] = found
+            if len(groups) >= _MAX_GROUPS:
+                groups.clear()
+            groups[group] = found
         return found
 
     def write(self) -> None:
@@ -147,8 +154,6 @@ class TreeFile:
         end = 2 * length
         self._new = {i: node for i, node in self._new.items() if flat_tree.right_span(i) < end}
         self.mended = {i: node for i, node in self.mended.items() if flat_tree.right_span(i) < end}
-        self._pairs = {}
-        self._groups = {}
 
     def truncate(self, length: int) -> None:
         """Give back the space past a tree of `length` blocks."""

@@ -155,15 +155,11 @@ def test_rosters_drop_nothing_and_bring_nothing_back(chain: Chain) -> None:
     refuses(chain, FIRST._replace(devices=(), logs=()), "drops device")
     refuses(chain, FIRST._replace(logs=FIRST.logs[:1]), "drops log")
     refuses(chain, FIRST._replace(devices=(LAPTOP._replace(box_key=bytes(32)),)), "changes device 1")
-    refuses(
-        chain, FIRST._replace(logs=(FIRST.logs[0], log(2, 1)._replace(public_key=bytes(32)))), "is changed"
-    )
+    refuses(chain, FIRST._replace(logs=(FIRST.logs[0], log(2, 1)._replace(public_key=bytes(32)))), "is changed")
     refuses(chain, FIRST._replace(root_key=bytes(32)), "another root key")
     refuses(chain, FIRST._replace(recovery_key=bytes(32)), "another recovery key")
     refuses(chain, FIRST._replace(devices=(PHONE, LAPTOP)), "order")
-    refuses(
-        chain, FIRST._replace(devices=(LAPTOP, PHONE._replace(signing_key=LAPTOP.signing_key))), "one key"
-    )
+    refuses(chain, FIRST._replace(devices=(LAPTOP, PHONE._replace(signing_key=LAPTOP.signing_key))), "one key")
     refuses(
         chain,
         FIRST._replace(logs=(*FIRST.logs, log(3, 1)._replace(public_key=log(1, 1).public_key))),
@@ -178,10 +174,7 @@ def test_rosters_drop_nothing_and_bring_nothing_back(chain: Chain) -> None:
         Chain.start(FIRST._replace(devices=(LAPTOP._replace(number=0), LAPTOP)), ROOT_PAIR)
     with pytest.raises(Refused, match="log number 0"):
         Chain.start(FIRST._replace(logs=(log(0, 1),)), ROOT_PAIR)
-    assert (
-        grow(chain, FIRST._replace(devices=(LAPTOP._replace(name=b"old laptop"),))).devices[1].name
-        == b"old laptop"
-    )
+    assert grow(chain, FIRST._replace(devices=(LAPTOP._replace(name=b"old laptop"),))).devices[1].name == b"old laptop"
 
 
 def test_a_revoked_device_is_out_for_good(chain: Chain) -> None:
@@ -233,9 +226,7 @@ def test_a_clear_is_announced_then_done_once_and_no_more(chain: Chain) -> None:
     chain = grow(chain, ClearIntent(intent), by=key("laptop"), number=1)
     assert chain.intents == {1: intent}
 
-    def deed(
-        *ranges: tuple[int, int], length: int = 1200, log: int = 2, of: int = 1, fork: int = 0
-    ) -> ClearDeed:
+    def deed(*ranges: tuple[int, int], length: int = 1200, log: int = 2, of: int = 1, fork: int = 0) -> ClearDeed:
         return ClearDeed(of, Clear(log, fork, length, b"\x12" * 32, ranges))
 
     refuses(chain, deed((10, 21)), "does not name")
@@ -252,9 +243,7 @@ def test_a_clear_is_announced_then_done_once_and_no_more(chain: Chain) -> None:
     refuses(chain, deed((10, 20)), "open intent")
 
 
-@pytest.mark.parametrize(
-    "ranges", [(), ((5, 5),), ((7, 5),), ((10, 20), (15, 30)), ((10, 20), (20, 30)), ((0, 1001),)]
-)
+@pytest.mark.parametrize("ranges", [(), ((5, 5),), ((7, 5),), ((10, 20), (15, 30)), ((10, 20), (20, 30)), ((0, 1001),)])
 def test_attack_m12_senseless_clears_are_refused(chain: Chain, ranges: tuple[tuple[int, int], ...]) -> None:
     refuses(chain, ClearIntent(Clear(2, *HEAD, ranges)), "clear of")
     refuses(chain, ClearIntent(Clear(9, *HEAD, ((1, 2),))), "unknown log")

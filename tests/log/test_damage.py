@@ -86,9 +86,7 @@ def test_a_flush_puts_a_mended_node_right(damaged: Path, signer: SigningKeyPair,
     log.close()
 
 
-def test_a_flipped_bit_of_a_block_is_that_block(
-    damaged: Path, signer: SigningKeyPair, blocks: list[bytes]
-) -> None:
+def test_a_flipped_bit_of_a_block_is_that_block(damaged: Path, signer: SigningKeyPair, blocks: list[bytes]) -> None:
     file = damaged / "log" / "blocks"
     chance = random.Random(5)
     for _ in range(40):
@@ -127,9 +125,7 @@ def test_a_tree_that_is_gone_is_corrupt(damaged: Path, signer: SigningKeyPair) -
         Log.open(Disk(damaged), "log", signer.public_key, signer)
 
 
-def test_a_short_blocks_file_loses_its_end_only(
-    damaged: Path, signer: SigningKeyPair, blocks: list[bytes]
-) -> None:
+def test_a_short_blocks_file_loses_its_end_only(damaged: Path, signer: SigningKeyPair, blocks: list[bytes]) -> None:
     file = damaged / "log" / "blocks"
     file.write_bytes(file.read_bytes()[:-50])
     log = Log.open(Disk(damaged), "log", signer.public_key, signer)

@@ -2,6 +2,9 @@
 
 import errno
 import os
+import random
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,9 +218,7 @@ def test_punched_blocks_are_not_resident_and_the_rest_is(log: Log, reopen: Reope
         log.punch(90, 101)
 
 
-def test_blocks_past_the_head_are_adopted_by_what_the_journal_names(
-    log: Log, reopen: Reopen, tmp_path: Path
-) -> None:
+def test_blocks_past_the_head_are_adopted_by_what_the_journal_names(log: Log, reopen: Reopen, tmp_path: Path) -> None:
     log.append(blocks_of(3))
     log.flush()
     log.append(blocks_of(70, 3))
@@ -345,3 +346,48 @@ def test_any_sequence_of_steps_equals_a_list(
     log.flush()
     assert list(log.verify()) == []
     log.close()
+
+
+def test_readers_in_other_threads_see_whole_blocks_while_the_log_grows(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_module, "_TAIL_MAX", 128)
+    blocks = blocks_of(6000)
+    published = [0]
+    wrong: list[object] = []
+    done = threading.Event()
+
+    def read(seed: int) -> None:
+        chance = random.Random(seed)
+        while not done.is_set() and not wrong:
+            if length := published[0]:
+                index = chance.randrange(length)
+                try:
+                    if log.get_verified(index) != blocks[index]:
+                        wrong.append(index)
+                except Exception as error:  # noqa: BLE001  # whatever it is, the test must tell it
+                    wrong.append(error)
+
+    readers = [threading.Thread(target=read, args=(seed,)) for seed in range(3)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # many more switches than usual: what is rare must be met
+    try:
+        for reader in readers:
+            reader.start()
+        for number, start in enumerate(range(0, len(blocks), 37)):
+            log.append(blocks[start : start + 37])
+            if number % 5 == 0:
+                log.append([b"never signed"] * 90)
+                log.write_tree()
+                log.rollback(log.length - 90)
+            if number % 3 == 0:
+                log.flush()
+            published[0] = log.length
+    finally:
+        done.set()
+        for reader in readers:
+            reader.join()
+        sys.setswitchinterval(interval)
+    assert wrong == []
+    log.flush()
+    assert list(log.verify()) == []

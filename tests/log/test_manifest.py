@@ -132,17 +132,13 @@ def test_longer_or_cut_integers_are_refused(data: str) -> None:
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(0, 9), st.binary(min_size=64, max_size=64), st.integers(0, 300)), max_size=3
-    ),
+    st.lists(st.tuples(st.integers(0, 9), st.binary(min_size=64, max_size=64), st.integers(0, 300)), max_size=3),
     st.lists(
         st.tuples(st.integers(0, 1 << 60), st.integers(0, 1 << 60), st.binary(min_size=32, max_size=32)),
         max_size=3,
     ),
 )
-def test_stored_signatures_come_back(
-    proofs: list[tuple[int, bytes, int]], nodes: list[tuple[int, int, bytes]]
-) -> None:
+def test_stored_signatures_come_back(proofs: list[tuple[int, bytes, int]], nodes: list[tuple[int, int, bytes]]) -> None:
     expected = tuple(Proof(*p) for p in proofs), tuple(Node(*n) for n in nodes)
     assert manifest.decode_signatures(manifest.encode_signatures(*expected)) == expected
 

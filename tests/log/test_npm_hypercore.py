@@ -95,14 +95,9 @@ def requests(log: Log) -> list[Request]:
 
 
 def check(log: Log, folder: Path, signer: SigningKeyPair, environment: dict[str, str], tmp_path: Path) -> Any:
-    proofs = [
-        {"request": request_json(request), "proof": proof_json(log.proof(request))}
-        for request in requests(log)
-    ]
+    proofs = [{"request": request_json(request), "proof": proof_json(log.proof(request))} for request in requests(log)]
     question = tmp_path / "question.json"
-    question.write_text(
-        json.dumps({"folder": str(folder), "publicKey": signer.public_key.hex(), "proofs": proofs})
-    )
+    question.write_text(json.dumps({"folder": str(folder), "publicKey": signer.public_key.hex(), "proofs": proofs}))
     script = str(NODE_FOLDER / "verify_log.js")
     done = subprocess.run(
         ["node", script, str(question)],
@@ -121,9 +116,7 @@ def test_npm_verifies_a_log_of_1000_blocks_before_and_after_a_truncate(
 ) -> None:
     log = Log.create(disk, "log", signer)
     for start in range(0, 1000, 100):
-        log.append(
-            [b"block %d " % i + bytes([i & 255 | 1]) * (i * 37 % 300) for i in range(start, start + 100)]
-        )
+        log.append([b"block %d " % i + bytes([i & 255 | 1]) * (i * 37 % 300) for i in range(start, start + 100)])
         log.flush()
 
     found = check(log, tmp_path / "log", signer, environment, tmp_path)

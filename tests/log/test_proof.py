@@ -52,9 +52,7 @@ class Side(NamedTuple):
         return self.nodes[index]
 
     def prove(self, request: Request) -> TreeProof:
-        return prove(
-            self.get_node, self.blocks.__getitem__, self.tree.length, self.fork, self.signature, request
-        )
+        return prove(self.get_node, self.blocks.__getitem__, self.tree.length, self.fork, self.signature, request)
 
     def verify(self, proof: TreeProof) -> Verified:
         return verify_proof(proof, self.tree.roots, self.fork, self.get_node, check_signature)
@@ -166,9 +164,7 @@ def flips(value: Any, rebuild: Callable[[Any], TreeProof]) -> Iterator[Callable[
 
 @settings(max_examples=300, deadline=None)
 @given(exchanges(), st.integers(0, 1 << 20), st.integers(0, 511))
-def test_no_changed_bit_proves_anything_untrue(
-    exchange: tuple[Side, Side, Request], which: int, bit: int
-) -> None:
+def test_no_changed_bit_proves_anything_untrue(exchange: tuple[Side, Side, Request], which: int, bit: int) -> None:
     prover, asker, request = exchange
     proof = prover.prove(request)
     changes = list(flips(proof, lambda changed: changed))
