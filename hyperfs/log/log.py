@@ -47,6 +47,7 @@ class Log(LogReader):
     """
 
     _signer: Signer | None = None  # set once, by open
+    _in_file = 0  # blocks whose nodes are in the file for sure; set by whoever flushes
 
     @classmethod
     def create(cls, disk: Disk, folder: str, signer: Signer, number: int = 0) -> Self:
@@ -101,6 +102,7 @@ class Log(LogReader):
 
     def prepare(self, sizes: Sequence[int], leaf_hashes: Sequence[bytes]) -> Pending:
         """Give blocks their place. They must be written (any thread) before they are read or signed."""
+        self._trim_tail()
         pending = Pending(self._tree.length, self._tree.byte_length, sum(sizes))
         tree = MerkleTree(self._tree.roots)
         self._nodes.add(tree.extend(sizes, leaf_hashes))
@@ -157,13 +159,16 @@ class Log(LogReader):
 
     # Making durable
 
-    def write_tree(self) -> None:
-        """Step 1: the new Merkle nodes go to the file. Any thread, while nobody appends."""
+    def write_tree(self) -> MerkleTree:
+        """Step 1: the new Merkle nodes go to the file. Gives the tree as it is now, for write_head.
+
+        All prepared blocks must have been written. From here to write_head more blocks may be appended, which
+        that head then does not cover; but nothing may be rolled back or truncated.
+        """
+        tree = self._tree
         self._nodes.write()
-        start, tail = self._tail
-        keep = self._tree.length >> GROUP_SHIFT << GROUP_SHIFT
-        if keep - start > _TAIL_MAX:
-            self._tail = keep, tail[keep - start :]
+        self._in_file = tree.length
+        return tree
 
     def sync_blocks(self) -> None:
         """Step 2. Any thread: covers what was written before the call. SyncFailed is final for the log."""
@@ -173,21 +178,21 @@ class Log(LogReader):
         """Step 2. As sync_blocks."""
         self._nodes.sync()
 
-    def write_head(self) -> Head:
-        """Step 3: sign all that is in the log. Blocks and tree must be synced; durable when it returns."""
-        head = sign_head(self.manifest, self._need_signer(), self._tree, self.fork)
+    def write_head(self, tree: MerkleTree) -> Head:
+        """Step 3: sign what write_tree gave. Blocks and tree must be synced; durable when it returns."""
+        head = sign_head(self.manifest, self._need_signer(), tree, self.fork)
         self._heads.write(head)
         return head
 
     def flush(self) -> Head:
-        """All steps in their order; nothing to do if all is signed. Any thread, while nobody appends."""
+        """All steps in their order; nothing to do if all is signed. May run in a worker thread, as write_tree."""
         if self._tree.length == self.signed_length:
             return self.head()
         self._need_signer()
-        self.write_tree()
+        tree = self.write_tree()
         self.sync_blocks()
         self.sync_tree()
-        return self.write_head()
+        return self.write_head(tree)
 
     def truncate(self, length: int) -> Head:
         """Take back all blocks from `length` on, in a new fork; durable when it returns.
@@ -203,7 +208,7 @@ class Log(LogReader):
         self._cut(length)
         head = sign_head(self.manifest, signer, self._tree, self.fork + 1)
         self._heads.write(head)
-        # The other slot's head names the blocks that go now: it must not come back after a power cut.
+        # The other slot's head named the blocks that go now: should this slot be damaged, it must not come back.
         self._heads.sync()
         self._blocks.truncate(head.byte_length)
         self._nodes.truncate(length)
@@ -233,7 +238,15 @@ class Log(LogReader):
         self._tree = MerkleTree([self.node(index) for index in flat_tree.full_roots(length)])
         self._view = self._tree.roots, {}
         self._nodes.forget(length)
+        self._in_file = min(self._in_file, length)
         self._tail = self._load_tail()
+
+    def _trim_tail(self) -> None:
+        """Offsets of blocks whose nodes are in the file can be had from there."""
+        start, tail = self._tail
+        keep = self._in_file >> GROUP_SHIFT << GROUP_SHIFT
+        if keep - start > _TAIL_MAX:
+            self._tail = keep, tail[keep - start :]
 
     def _need_signer(self) -> Signer:
         if self._signer is None:

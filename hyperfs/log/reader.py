@@ -12,6 +12,7 @@ from hyperfs.log.manifest import Manifest, discovery_key
 from hyperfs.log.merkle import MerkleTree, Node, leaf_hash
 from hyperfs.log.proof import Request, TreeProof, prove
 from hyperfs.log.tree_file import GROUP_SHIFT, Groups, TreeFile
+from hyperfs.log.verify_proof import Verified, verify_proof
 from hyperfs.store.files import DiskFile
 from hyperfs.values import BlockRef
 
@@ -134,6 +135,10 @@ class LogReader:
         """Answer a peer out of the newest signed head; NotResident, Corrupt as get, BadRequest as prove."""
         head = self.head()
         return prove(self.node, self.get_verified, head.length, head.fork, head.signature, request)
+
+    def check_proof(self, proof: TreeProof) -> Verified:
+        """What a peer's proof proves on top of what is here. Corrupt if it does not hold; keeps nothing."""
+        return verify_proof(proof, self.roots(), self.fork, self.node, self.check_signature)
 
     def check_signature(self, tree_hash: bytes, length: int, fork: int, signature: bytes) -> bool:
         """Whether the log's owner signed this: for verify_proof."""

@@ -127,10 +127,12 @@ class TreeFile:
         return found
 
     def write(self) -> None:
-        """Put all nodes that are in memory into the file: neighbours in one pwrite each. Not yet durable."""
-        if self.mended:
-            self._new = {**self.mended, **self._new}
-        pending = sorted(self._new.items())
+        """Put all nodes that are in memory into the file: neighbours in one pwrite each. Not yet durable.
+
+        May run beside add: what comes meanwhile stays for the next time.
+        """
+        mended = self.mended
+        pending = sorted({**mended, **self._new}.items())
         run: list[bytes] = []
         start = expected = -1
         for index, (_, size, digest) in pending:
@@ -143,8 +145,11 @@ class TreeFile:
             expected = index + 1
         if run:
             self._file.pwrite(b"".join(run), NODE_BYTES * start)
-        self.mended = {}
-        self._new = {}
+        for index, node in pending:
+            if self._new.get(index) is node:
+                del self._new[index]
+        if self.mended is mended:
+            self.mended = {}
 
     def sync(self) -> None:
         self._file.fdatasync()

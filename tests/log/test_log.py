@@ -249,7 +249,7 @@ def test_without_a_signer_a_log_is_only_read(log: Log, disk: Disk, signer: Signi
     log.close()
     reader = Log.open(disk, "log", signer.public_key, writable=False)
     assert reader.get(2) == blocks_of(3)[2]
-    for forbidden in (lambda: reader.truncate(1), reader.write_head):
+    for forbidden in (lambda: reader.truncate(1), lambda: reader.write_head(reader.write_tree())):
         with pytest.raises(KeyMissing):
             forbidden()
 
@@ -390,4 +390,55 @@ def test_readers_in_other_threads_see_whole_blocks_while_the_log_grows(
         sys.setswitchinterval(interval)
     assert wrong == []
     log.flush()
+    assert list(log.verify()) == []
+
+
+def test_blocks_appended_during_a_flush_wait_for_the_next_head(log: Log, reopen: Reopen) -> None:
+    blocks = blocks_of(300)
+    log.append(blocks[:100])
+    tree = log.write_tree()
+    log.append(blocks[100:200])
+    log.sync_blocks()
+    log.sync_tree()
+    head = log.write_head(tree)
+    assert (head.length, log.signed_length, log.length) == (100, 100, 200)
+    log.append(blocks[200:])
+    assert log.flush().length == 300
+    log = reopen(log)
+    assert [log.get_verified(i) for i in range(300)] == blocks
+
+
+def test_a_flush_in_another_thread_beside_appends(log: Log, reopen: Reopen) -> None:
+    blocks = blocks_of(4000)
+    heads: list[int] = []
+    errors: list[Exception] = []
+    may_flush = threading.Lock()
+    done = threading.Event()
+
+    def flush() -> None:
+        while not done.is_set():
+            try:
+                with may_flush:
+                    tree = log.write_tree()
+                log.sync_blocks()
+                log.sync_tree()
+                heads.append(log.write_head(tree).length)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the test must tell it
+                errors.append(error)
+                return
+
+    worker = threading.Thread(target=flush)
+    worker.start()
+    for start in range(0, len(blocks), 10):
+        batch = blocks[start : start + 10]
+        with may_flush:  # nothing is prepared and unwritten when write_tree runs
+            pending = log.prepare([len(b) for b in batch], [leaf_hash(b) for b in batch])
+            log.write(pending, b"".join(batch))
+    done.set()
+    worker.join()
+    assert errors == []
+    assert heads == sorted(heads)
+    log.flush()
+    log = reopen(log)
+    assert [log.get_verified(i) for i in range(4000)] == blocks
     assert list(log.verify()) == []
