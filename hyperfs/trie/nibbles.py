@@ -39,4 +39,5 @@ def beyond(prefix: bytes, depth: int) -> bytes | None:
     number = int.from_bytes(prefix, "big") + (16 if depth & 1 else 1)
     if number >> (8 * size):
         return None
-    return number.to_bytes(size, "big")
+    # A carry leaves zeros behind, and the shorter string without them is already past the prefix.
+    return number.to_bytes(size, "big").rstrip(b"\0")

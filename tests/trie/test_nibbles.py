@@ -22,6 +22,14 @@ def test_cut_and_nibble_at_follow_the_hex_digits(key: bytes, data: st.DataObject
         assert nibble_at(key, depth) == int(key.hex()[depth], 16)
 
 
+def test_the_end_of_a_prefix_that_carries_is_the_shorter_key() -> None:
+    assert beyond(b"\x0f\xff", 4) == b"\x10"
+    assert beyond(b"\x00\xf0", 3) == b"\x01"
+    assert beyond(b"\x00\xff\xff", 6) == b"\x01"
+    assert beyond(b"\xff\xf0", 3) is None
+    assert beyond(b"", 0) is None
+
+
 @given(short, short, st.data())
 def test_a_prefix_bounds_exactly_the_keys_below_it(key: bytes, other: bytes, data: st.DataObject) -> None:
     depth = data.draw(st.integers(0, 2 * len(key)))

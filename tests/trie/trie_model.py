@@ -123,7 +123,14 @@ _volume = st.builds(
     st.integers(1, 4),
     st.sampled_from([b"", b"a", b"ab", b"b", bytes(8), b"\0\0\0\0\0\2\0\0", b"n" * 255]),
 )
-keys = st.one_of(_tangled, _volume)
+# Long runs of ones: what comes after a prefix then is a shorter key.
+_carrying = st.builds(
+    lambda first, ones, rest: bytes([first]) + b"\xff" * ones + rest,
+    st.sampled_from([0x00, 0x01, 0x0F, 0x10]),
+    st.integers(0, 3),
+    st.sampled_from([b"", b"\xf0", b"\xf1", b"\x01", b"\x02"]),
+)
+keys = st.one_of(_tangled, _carrying, _volume)
 values = st.builds(
     lambda size, fill: bytes([fill]) * size,
     st.sampled_from([0, 1, 9, 88, 700, 1500, 4080, 5000]),
@@ -133,7 +140,9 @@ hints = st.sampled_from([b"", bytes(16), b"h" * 16, b"x"])
 entry = st.tuples(values, hints)
 # Below a stem of their own, so that the root is a branch with a long prefix.
 _stemmed = st.dictionaries(_tangled.map(lambda key: b"\x11\x10" + key), entry, max_size=30)
-contents = st.one_of(st.dictionaries(keys, entry, max_size=30), _stemmed)
+contents = st.one_of(
+    st.dictionaries(keys, entry, max_size=30), _stemmed, st.dictionaries(_carrying, entry, max_size=20)
+)
 changes = st.dictionaries(keys, st.one_of(st.none(), entry), max_size=20)
 
 
