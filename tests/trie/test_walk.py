@@ -67,3 +67,9 @@ def test_marking_loads_branches_only() -> None:
     log.loads = 0
     assert len(list(walk_nodes(log.load, root))) == 1 + 16 + 256
     assert log.loads == 17
+
+
+def test_walk_of_a_prefix_that_ends_in_ones_stops_before_the_short_key_after_it() -> None:
+    log = MemoryLog()
+    root = log.of({b"a\xff": (b"v", b""), b"a\xffz": (b"v", b""), b"b": (b"v", b"")})
+    assert [key for key, _, _ in walk(log.load, root, b"a\xff")] == [b"a\xff", b"a\xffz"]
