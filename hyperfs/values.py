@@ -16,4 +16,4 @@ class BlockRef(NamedTuple):
     """Where a block lies: the log's number in the roster and the block's index in that log."""
 
     log: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls here

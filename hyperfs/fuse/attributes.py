@@ -15,7 +15,7 @@ DIRECTORY_BYTES: Final = 4096
 
 def entry_of(inode: Inode) -> EntryAttributes:
     """The kernel's view of a live inode; kept with the inode until that changes."""
-    entry = inode.entry
+    entry: EntryAttributes | None = inode.entry
     if entry is None:
         entry = inode.entry = fill(EntryAttributes(), inode, inode.ino)
     return entry

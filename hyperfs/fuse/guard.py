@@ -2,8 +2,8 @@
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
 from pyfuse3 import FUSEError
 
@@ -16,8 +16,8 @@ R = TypeVar("R")
 log = logging.getLogger("hyperfs.fuse")
 
 
-def guarded(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """Turns every error of ours and of the system into its errno, and any other exception into EIO and a log line."""
+def guarded(handler: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Turns errors of ours and of the system into their errno; any other exception into EIO and a log line."""
 
     @functools.wraps(handler)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:

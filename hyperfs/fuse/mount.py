@@ -1,16 +1,17 @@
 """A volume as a mounted filesystem: the options, the main loop, what the kernel is told."""
 
+import ctypes
 import gc
 import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Final
 
 import pyfuse3
 import trio
+from tzlocal import get_localzone
 
 from hyperfs.fuse.contents import ContentOperations
 from hyperfs.fuse.folders import FolderOperations
@@ -21,6 +22,7 @@ from hyperfs.fuse.state import State
 from hyperfs.volume.volume import Volume
 
 log = logging.getLogger("hyperfs.fuse")
+_libc = ctypes.CDLL(None, use_errno=True)
 
 READ_AHEAD_KIB: Final = 1024
 MAX_TASKS: Final = 99
@@ -51,10 +53,6 @@ class Operations(NameOperations, ContentOperations, MetadataOperations, FolderOp
         """Asked for by a magic attribute on the root; nothing of ours is shown to whoever sets one."""
 
 
-def local_zone() -> tzinfo:
-    zone = datetime.now().astimezone().tzinfo
-    assert zone is not None
-    return zone
 
 
 class Mount:
@@ -65,7 +63,7 @@ class Mount:
         self.volume = volume
         self.directory = directory
         self._options = options
-        past = Past(volume, local_zone(), volume.overlay.now_ns)
+        past = Past(volume, get_localzone(), volume.overlay.now_ns)
         self.state = State(volume, past, options.show_versions)
         self._operations = Operations(self.state)
         pyfuse3.init(self._operations, str(directory), set(_kernel_options(options)))
@@ -87,7 +85,7 @@ class Mount:
 
     async def _write_back(self) -> None:
         """Has the kernel send what programs wrote to it. In a thread: the requests come to this one."""
-        await trio.to_thread.run_sync(pyfuse3.syncfs, str(self.directory), abandon_on_cancel=True)
+        await trio.to_thread.run_sync(_sync_filesystem, self.directory, abandon_on_cancel=True)
 
     async def forget_entry(self, parent: int, name: bytes) -> None:
         """Has the kernel ask again for a name that changed without its doing; from a worker thread."""
@@ -99,6 +97,18 @@ class Mount:
     def close(self) -> None:
         """After `serve` has returned or failed: the mount is taken away if it is still there."""
         pyfuse3.close(unmount=True)
+
+
+def _sync_filesystem(directory: Path) -> None:
+    """syncfs(2) through ctypes, which lets the interpreter go on: pyfuse3's keeps its lock and waits for ever,
+    because the writes that it waits for are answered by this very process."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if _libc.syncfs(fd):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(directory))
+    finally:
+        os.close(fd)
 
 
 def _kernel_options(options: MountOptions) -> list[str]:

@@ -1,6 +1,7 @@
 """Operations on names: lookup, make, link, unlink, rename. And on `.versions`: snapshots by mkdir and rmdir."""
 
 import stat
+from collections.abc import Sequence
 
 import pyfuse3
 from pyfuse3 import EntryAttributes, FileInfo, RequestContext
@@ -49,7 +50,7 @@ class NameOperations(pyfuse3.Operations):
         except NotFound:
             return _NOTHING_YET
 
-    def forget(self, inode_list: list[tuple[int, int]]) -> None:
+    def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:  # type: ignore[override]  # the stub is wrong
         for number, _ in inode_list:
             if number & PAST_BIT:
                 self.state.past.forget(number)

@@ -53,7 +53,7 @@ class DirtyBytes:
         self._runs.insert(position, bytearray(data))
         self.nbytes += len(data)
 
-    def fill(self, offset: int, data: bytes | memoryview) -> None:
+    def fill(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Puts `data` under what is there: only bytes that no run covers are taken."""
         at, end = offset, offset + len(data)
         for start, run in self.runs:
@@ -66,7 +66,7 @@ class DirtyBytes:
         if at < end:
             self._insert(at, data[at - offset :])
 
-    def _insert(self, offset: int, data: bytes | memoryview) -> None:
+    def _insert(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         position = bisect_left(self._starts, offset)
         self._starts.insert(position, offset)
         self._runs.insert(position, bytearray(data))

@@ -45,7 +45,7 @@ class VersionFacts(NamedTuple):
 
     version: int
     log: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls here
     time_ns: int
     second: int
     content_length: int

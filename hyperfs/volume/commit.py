@@ -297,16 +297,20 @@ def display_second(wall_ns: int, previous: Commit) -> int:
 
 def split_replaced(replaced: Replaced, most: int) -> list[Replaced]:
     """The same lists in parts of at most `most` entries; at least one part."""
+    nodes, chunks, resurrected = replaced.nodes, replaced.chunks, replaced.resurrected
     parts: list[Replaced] = []
-    lists = (replaced.nodes, replaced.chunks, replaced.resurrected)
-    positions = [0, 0, 0]
+    start = 0
     while True:
-        part, room = Replaced(), most
-        for which, target in enumerate((part.nodes, part.chunks, part.resurrected)):
-            taken = lists[which][positions[which] : positions[which] + room]
-            target.extend(taken)  # type: ignore[arg-type]
-            positions[which] += len(taken)
-            room -= len(taken)
-        parts.append(part)
-        if all(position == len(whole) for position, whole in zip(positions, lists, strict=True)):
+        # The three lists count as one long one: [start, start + most) of it is the next part.
+        after_nodes = start - len(nodes)
+        after_chunks = after_nodes - len(chunks)
+        parts.append(
+            Replaced(
+                nodes[start : start + most],
+                chunks[max(0, after_nodes) : max(0, after_nodes + most)],
+                resurrected[max(0, after_chunks) : max(0, after_chunks + most)],
+            )
+        )
+        start += most
+        if start >= len(nodes) + len(chunks) + len(resurrected):
             return parts

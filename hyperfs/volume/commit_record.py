@@ -5,7 +5,7 @@ Format: docs/formats/commit.md. Integers are little-endian.
 
 import struct
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from hyperfs.errors import Corrupt, FormatTooNew
 from hyperfs.trie.node import Ref
@@ -44,7 +44,7 @@ class DeadNode(NamedTuple):
     """A trie node that the parent version reached and this one does not; `born` is the version that wrote it."""
 
     log: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls here
     born: int
 
 
@@ -169,7 +169,7 @@ class _Reader:
         self.data = data
         self.position = 0
 
-    def take(self, layout: struct.Struct) -> tuple[int | bytes, ...]:
+    def take(self, layout: struct.Struct) -> tuple[Any, ...]:
         try:
             values = layout.unpack_from(self.data, self.position)
         except struct.error:
@@ -177,7 +177,7 @@ class _Reader:
         self.position += layout.size
         return values
 
-    def take_list(self, layout: struct.Struct, count: int) -> list[tuple[int | bytes, ...]]:
+    def take_list(self, layout: struct.Struct, count: int) -> list[tuple[Any, ...]]:
         end = self.position + layout.size * count
         if end > len(self.data):
             raise Corrupt("commit block is too short for its lists")
@@ -194,9 +194,9 @@ def decode(data: bytes) -> Commit:
     fixed = reader.take(_FIXED)
     if fixed[0] != FORMAT:
         raise Corrupt("commit block has an unknown format", f"format {fixed[0]!r}")
-    content = LogHead(*reader.take(_HEAD))  # type: ignore[arg-type]
+    content = LogHead(*reader.take(_HEAD))
     parents, realms, nodes, chunks, resurrected = reader.take(_COUNTS)
-    heads = tuple(LogHead(*head) for head in reader.take_list(_HEAD, int(parents)))  # type: ignore[arg-type]
+    heads = tuple(LogHead(*head) for head in reader.take_list(_HEAD, int(parents)))
     if not realms:
         raise Corrupt("commit block has no realm")
     roots = tuple(_take_realm(reader) for _ in range(int(realms)))
@@ -204,19 +204,38 @@ def decode(data: bytes) -> Commit:
     if reader.position != len(data):
         raise Corrupt("commit block has bytes behind its end")
     _, device, dead_blocks, version, *rest = (int(value) for value in fixed)
-    return Commit(version, device, *rest, content, heads, roots, dead_blocks, replaced)  # type: ignore[arg-type]
+    time_ns, wall_ns, clock, display, listed, sequence, next_ino, files, directories, file_bytes = rest
+    return Commit(
+        version=version,
+        device=device,
+        time_ns=time_ns,
+        wall_ns=wall_ns,
+        clock=clock,
+        display_second=display,
+        listed_second=listed,
+        journal_sequence=sequence,
+        next_ino=next_ino,
+        files=files,
+        directories=directories,
+        file_bytes=file_bytes,
+        content=content,
+        parents=heads,
+        realms=roots,
+        dead_blocks=dead_blocks,
+        replaced=replaced,
+    )
 
 
 def _take_realm(reader: _Reader) -> RealmRoot:
     realm, epoch, present = reader.take(_REALM)
     if not present:
         return RealmRoot(int(realm), int(epoch), None)
-    return RealmRoot(int(realm), int(epoch), Ref(*reader.take(_ROOT)))  # type: ignore[arg-type]
+    return RealmRoot(int(realm), int(epoch), Ref(*reader.take(_ROOT)))
 
 
 def _take_replaced(reader: _Reader, nodes: int, chunks: int, resurrected: int) -> Replaced:
     return Replaced(
-        [DeadNode(*node) for node in reader.take_list(_DEAD_NODE, nodes)],  # type: ignore[arg-type]
-        [DeadChunk(*chunk) for chunk in reader.take_list(_DEAD_CHUNK, chunks)],  # type: ignore[arg-type]
-        [bytes(chunk[0]) for chunk in reader.take_list(_CHUNK, resurrected)],  # type: ignore[arg-type]
+        [DeadNode(*node) for node in reader.take_list(_DEAD_NODE, nodes)],
+        [DeadChunk(*chunk) for chunk in reader.take_list(_DEAD_CHUNK, chunks)],
+        [chunk[0] for chunk in reader.take_list(_CHUNK, resurrected)],
     )

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 import trio
 
-from hyperfs.chunks.chunker import Chunker
 from hyperfs.chunks.blocks import BlockPlan
+from hyperfs.chunks.chunker import Chunker
 from hyperfs.chunks.chunkstore import ChunkStore, SealedBlock
 from hyperfs.chunks.extents import Extent, Place
 from hyperfs.errors import NoSpace

@@ -28,8 +28,8 @@ class Inode:
 
     __slots__ = (
         "atime_ns",
-        "btime_ns",
         "born",
+        "btime_ns",
         "ctime_ns",
         "dirty",
         "durable_size",
@@ -38,8 +38,8 @@ class Inode:
         "flushing",
         "generation",
         "gid",
-        "ino",
         "inline",
+        "ino",
         "mode",
         "mtime_ns",
         "nlink",

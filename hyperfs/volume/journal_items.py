@@ -131,7 +131,7 @@ class _Reader:
         self.position += layout.size
         return values
 
-    def bytes(self, length: int) -> bytes:
+    def take_bytes(self, length: int) -> bytes:
         end = self.position + length
         if end > len(self.data):
             raise Corrupt("journal item is cut short")
@@ -140,10 +140,10 @@ class _Reader:
         return taken
 
     def short(self) -> bytes:
-        return self.bytes(self.take(_LENGTH)[0])
+        return self.take_bytes(self.take(_LENGTH)[0])
 
     def long(self) -> bytes:
-        return self.bytes(self.take(_LONG)[0])
+        return self.take_bytes(self.take(_LONG)[0])
 
 
 def decode(data: bytes) -> Iterator[Item]:
@@ -170,8 +170,8 @@ def _item(reader: _Reader, kind: int, number: int) -> Item:
             offset = reader.take(_U64)[0]
             if kind == EXTENT_GONE:
                 return ExtentItem(number, offset, None)
-            value = reader.bytes(extents.VALUE_BYTES)
-            return ExtentItem(number, offset, extents.decode(offset, value, reader.bytes(extents.HINT_BYTES)))
+            value = reader.take_bytes(extents.VALUE_BYTES)
+            return ExtentItem(number, offset, extents.decode(offset, value, reader.take_bytes(extents.HINT_BYTES)))
         case 7 | 8:
             name = reader.short()
             return XattrItem(number, name, reader.long() if kind == XATTR else None)
@@ -191,6 +191,6 @@ def _item(reader: _Reader, kind: int, number: int) -> Item:
 def _blocks(reader: _Reader, log: int) -> BlocksItem:
     first = reader.take(_U64)[0]
     count = reader.take(_LONG)[0]
-    listed = reader.bytes(count * _BLOCK.size)
+    listed = reader.take_bytes(count * _BLOCK.size)
     pairs = list(_BLOCK.iter_unpack(listed))
     return BlocksItem(log, first, tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))
