@@ -224,7 +224,9 @@ class Log(LogReader):
     def punch(self, start: int, end: int) -> None:
         """Give back the bytes of blocks [start, end); get raises NotResident for them. Tree and sizes stay.
 
-        Only signed blocks. Whether another copy exists is the caller's question.
+        Only signed blocks. Whether another copy exists is the caller's question. A crash in the middle may leave
+        a block half zeros, which is no block and no hole: the caller keeps a record until this has returned, and
+        punches again.
         """
         if not 0 <= start <= end <= self.signed_length:
             raise ValueError(f"can't punch blocks {start} to {end} of {self.signed_length}")

@@ -149,3 +149,24 @@ def test_a_signature_of_several_is_not_that_of_one() -> None:
         manifest.unwrap_signature(two)
     with pytest.raises(Corrupt, match="announces"):
         manifest.decode_signatures(b"\xfd\xff\xff" + bytes(64))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Manifest(0, (), 0, prologue=Prologue(b"\x09" * 32, 0)),
+        Manifest(0, (ManifestSigner(b"a" * 32), ManifestSigner(b"b" * 32)), 2, allow_patch=True),
+        Manifest(0, (ManifestSigner(b"a" * 32, namespace=b"n" * 32),), 1),
+        Manifest(1, tuple(ManifestSigner(bytes([i]) * 32) for i in range(255)), 300, allow_patch=True),
+        Manifest(2, (), 0, linked=(b"l" * 32, b"m" * 32), user_data=b"u" * 70_000),
+        Manifest(2, (), 0, prologue=Prologue(b"\x09" * 32, 1 << 40)),
+    ],
+)
+def test_manifests_of_every_kind_come_back(value: Manifest) -> None:
+    assert manifest.decode_manifest(value.encode()) == value
+
+
+@pytest.mark.parametrize("data", ["0001", "000003", "000100", "01000100", "0100000101" + "01" + "00" * 64])
+def test_unknown_kinds_and_cut_manifests_are_corrupt(data: str) -> None:
+    with pytest.raises(Corrupt):
+        manifest.decode_manifest(bytes.fromhex(data))
