@@ -231,6 +231,8 @@ def decode_file(data: bytes) -> list[Record]:
         raise Corrupt("this is no control chain", "file control")
     if version > CONTROL_FORMAT:
         raise FormatTooNew("the control chain", version, CONTROL_FORMAT)
+    if version < CONTROL_FORMAT:
+        raise Corrupt(f"the control chain has format {version}, which never was", "file control")
     records = [decode_record(reader) for _ in range(count)]
     reader.end()
     return records

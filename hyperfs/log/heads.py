@@ -95,7 +95,8 @@ def decode_slot(slot: bytes) -> tuple[int, Head] | None:
         return None
     if format_version > HEAD_FORMAT:
         raise FormatTooNew("a log's head", format_version, HEAD_FORMAT)
-    return generation, Head(*fields)
+    head = Head(*fields)
+    return (generation, head) if encode_slot(head, generation) == slot else None
 
 
 def new_file(head: Head) -> bytes:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hyperfs.crypto.keys import LOG_CONTENT, LOG_METADATA, BoxKeyPair, SigningKeyPair, seal_to
@@ -321,6 +321,7 @@ def test_no_flipped_bit_of_the_file_goes_unnoticed(golden: dict[str, Any], posit
 
 @settings(max_examples=300)
 @given(st.integers(0, 1 << 30))
+@example(8 * 8)  # of the format: 0
 def test_attack_m01_a_flipped_bit_under_a_good_checksum_is_found_by_the_signatures(
     golden: dict[str, Any], position: int
 ) -> None:

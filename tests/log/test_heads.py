@@ -62,6 +62,14 @@ def test_what_is_no_slot_is_none() -> None:
     assert heads.decode_slot(body + hash32(body)) is None
 
 
+@pytest.mark.parametrize("at", [8, 12, 15, 144, 479])
+def test_what_encode_would_not_have_written_is_no_slot(at: int) -> None:
+    slot = bytearray(heads.encode_slot(Head(1, 2, 3, b"h" * 32, b"s" * 64), 9))
+    slot[at] ^= 1
+    body = bytes(slot[:-32])
+    assert heads.decode_slot(body + hash32(body)) is None
+
+
 def test_a_later_format_is_told_as_such() -> None:
     slot = bytearray(heads.encode_slot(Head(1, 2, 3, b"h" * 32, b"s" * 64), 9))
     slot[8] = 2
