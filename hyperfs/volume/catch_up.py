@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from hyperfs.chunks import extents as extent_codec
-from hyperfs.chunks.extents import Extent, Place
+from hyperfs.chunks.extents import Place
 from hyperfs.log.log import Log
 from hyperfs.trie.diff import diff
 from hyperfs.trie.node import Ref
-from hyperfs.volume import keys
 from hyperfs.volume.catalog import Catalog, Change, ChunkFacts, chunk_change, commit_changes, content_change
 from hyperfs.volume.commit_record import Commit
+from hyperfs.volume.entries import extent_in
 from hyperfs.volume.nodes import Nodes
 from hyperfs.volume.versions import read_commit
 
@@ -80,16 +79,12 @@ def _chunk_changes(catalog: Catalog, nodes: Nodes, old: Ref | None, new: Ref | N
     live: dict[bytes, int] = {}
     facts: dict[bytes, tuple[Place, int]] = {}
 
-    def count(key: bytes, entry: tuple[bytes, bytes] | None, by: int) -> None:
-        if entry is not None:
-            extent: Extent = extent_codec.decode(keys.extent_offset(key), *entry)
-            live[extent.chunk] = live.get(extent.chunk, 0) + by
-            facts[extent.chunk] = (extent.place, extent.chunk_length)
-
     for key, before, after in diff(nodes.load, old, new):
-        if key[keys.PREFIX_BYTES - 1] == keys.EXTENT and len(key) == keys.PREFIX_BYTES + 8:
-            count(key, before, -1)
-            count(key, after, 1)
+        for entry, by in ((before, -1), (after, 1)):
+            extent = extent_in(key, entry)
+            if extent is not None:
+                live[extent.chunk] = live.get(extent.chunk, 0) + by
+                facts[extent.chunk] = (extent.place, extent.chunk_length)
     for chunk, difference in live.items():
         known = catalog.chunk(chunk)
         before_count = known.live if known is not None else 0

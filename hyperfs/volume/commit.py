@@ -29,10 +29,11 @@ from hyperfs.trie.persist import persist
 from hyperfs.volume import commit_record
 from hyperfs.volume.catalog import Catalog, Change, ChunkFacts, chunk_change, commit_changes, content_change
 from hyperfs.volume.commit_record import Commit, DeadChunk, DeadNode, LogHead, RealmRoot, Replaced
-from hyperfs.volume.content import Content
+from hyperfs.volume.content import Content, Region
 from hyperfs.volume.files import Files
-from hyperfs.volume.fold import ChunkUse, Folded, fold, freeze_records
+from hyperfs.volume.fold import ChunkUse, Folded, LongXattrs, fold, freeze_records, long_values
 from hyperfs.volume.journaling import Journaling
+from hyperfs.volume.layer import Layer
 from hyperfs.volume.nodes import Nodes
 from hyperfs.volume.overlay import Overlay
 
@@ -122,6 +123,22 @@ class Committer:
                 note(self.newest.version)
             return self.newest
 
+    async def commit_before(self, change: Callable[[], None]) -> Commit:
+        """Makes a version of the state right before `change`, and none of its effects are in it.
+
+        What `change` raises goes up, and the version comes with the next commit.
+        """
+        async with self._lock:
+            if self._frozen is not None:
+                await self._finish(self._frozen)
+            if not self.pending:
+                change()
+                return self.newest
+            frozen = await self._freeze()
+            change()  # no await since the freeze: nobody can have come between
+            await self._finish(frozen)
+            return self.newest
+
     async def _freeze(self, note: Callable[[int], None] | None = None) -> Frozen:
         """Takes the last dirty bytes while writers wait, then begins a new layer. The state is one instant's."""
         await self._files.flush_all()
@@ -147,9 +164,12 @@ class Committer:
         overlay = self._overlay
         layer = overlay.live.frozen
         assert layer is not None
+        long_xattrs = await self._store_long(layer)
         await self._content.flush_head()
         fresh_before = len(self._content.fresh)
-        folded = await fold(layer, frozen.records, self._nodes.load, overlay.live.root, self.newest.next_ino)
+        folded = await fold(
+            layer, frozen.records, long_xattrs, self._nodes.load, overlay.live.root, self.newest.next_ino
+        )
         first = self._log.length
         try:
             commit, changes = await self._write(frozen, folded)
@@ -163,6 +183,12 @@ class Committer:
         self._journaling.folded(frozen.journal_sequence)
         self._catalog.apply(changes)
         self._forget_fresh(fresh_before)
+
+    async def _store_long(self, layer: Layer) -> LongXattrs:
+        values = long_values(layer)
+        regions = [Region(0, value, final=True) for value in values.values()]
+        stored = await self._content.store(regions) if regions else []
+        return {key: found[0] for key, found in zip(values, stored, strict=True)}
 
     def _forget_fresh(self, count: int) -> None:
         """The chunks that the index knows now; those appended meanwhile stay in memory."""

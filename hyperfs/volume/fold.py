@@ -11,15 +11,14 @@ from typing import Final
 
 import trio
 
-from hyperfs.chunks import extents as extent_codec
 from hyperfs.chunks.extents import Extent, Place
 from hyperfs.trie.lookup import lookup
 from hyperfs.trie.node import Child, Ref
 from hyperfs.trie.update import update
 from hyperfs.trie.walk import walk
-from hyperfs.volume import keys
+from hyperfs.volume import entries, keys
 from hyperfs.volume.layer import Layer
-from hyperfs.volume.tree import DENTRY, Load
+from hyperfs.volume.tree import Load
 
 SLICE_ENTRIES: Final = 256
 """Changes folded between two checkpoints: some 8 ms."""
@@ -48,7 +47,12 @@ class Folded:
     chunks: ChunkUse
 
 
-def key_changes(layer: Layer, records: dict[int, bytes | None], load: Load, root: Ref | None) -> Iterator[KeyChange]:
+LongXattrs = dict[tuple[int, bytes], Extent]
+
+
+def key_changes(
+    layer: Layer, records: dict[int, bytes | None], long_xattrs: LongXattrs, load: Load, root: Ref | None
+) -> Iterator[KeyChange]:
     """The layer as trie changes in key order. `records` are the inodes' bytes as they were at the freeze."""
     for key, value in sorted(layer.facts.items()):
         yield key, None if value is None else (value, b"")
@@ -62,27 +66,30 @@ def key_changes(layer: Layer, records: dict[int, bytes | None], load: Load, root
         if record is not None:
             yield keys.inode_key(ino), (record, b"")
         for name, dentry in sorted(layer.dentries.get(ino, {}).items()):
-            yield keys.dentry_key(ino, name), None if dentry is None else (DENTRY.pack(*dentry), b"")
+            yield keys.dentry_key(ino, name), None if dentry is None else entries.encode_dentry(dentry)
         for offset, extent in layer.extents.get(ino, {}).items():
-            yield keys.extent_key(ino, offset), None if extent is None else (
-                extent_codec.encode_value(extent),
-                extent_codec.encode_hint(extent),
-            )
+            yield keys.extent_key(ino, offset), None if extent is None else entries.encode_extent(extent)
         for name, value in sorted(layer.xattrs.get(ino, {}).items()):
-            yield keys.xattr_key(ino, name), None if value is None else (value, b"")
+            held = long_xattrs.get((ino, name), value)
+            yield keys.xattr_key(ino, name), None if held is None else entries.encode_xattr(held)
 
 
 async def fold(
-    layer: Layer, records: dict[int, bytes | None], load: Load, root: Ref | None, new_from: int
+    layer: Layer,
+    records: dict[int, bytes | None],
+    long_xattrs: LongXattrs,
+    load: Load,
+    root: Ref | None,
+    new_from: int,
 ) -> Folded:
     """Applies the layer to `root`. Inodes numbered from `new_from` on are in no version: nothing to look up."""
     gone: list[Ref] = []
     chunks = ChunkUse()
-    changes = key_changes(layer, records, load, root)
+    changes = key_changes(layer, records, long_xattrs, load, root)
     result: Child | None = root
     while batch := list(islice(changes, SLICE_ENTRIES)):
         for key, entry in batch:
-            if key[keys.PREFIX_BYTES - 1] == keys.EXTENT and len(key) == keys.PREFIX_BYTES + 8:
+            if entries.kind_of_key(key) in (keys.EXTENT, keys.XATTR):
                 _count(chunks, load, root, key, entry, int.from_bytes(key[:8], "big") < new_from)
         result = update(load, result, batch, gone.append)
         await trio.lowlevel.checkpoint()
@@ -92,12 +99,12 @@ async def fold(
 def _count(
     chunks: ChunkUse, load: Load, root: Ref | None, key: bytes, entry: tuple[bytes, bytes] | None, old: bool
 ) -> None:
-    offset = keys.extent_offset(key)
-    before = lookup(load, root, key) if old else None
+    before = entries.extent_in(key, lookup(load, root, key) if old else None)
+    after = entries.extent_in(key, entry)
     if before is not None:
-        chunks.add(extent_codec.decode(offset, *before), -1)
-    if entry is not None:
-        chunks.add(extent_codec.decode(offset, *entry), 1)
+        chunks.add(before, -1)
+    if after is not None:
+        chunks.add(after, 1)
 
 
 def freeze_records(layer: Layer, version: int) -> dict[int, bytes | None]:
@@ -112,3 +119,13 @@ def freeze_records(layer: Layer, version: int) -> dict[int, bytes | None]:
         inode.durable_size = inode.size
         records[ino] = inode.encode()
     return records
+
+
+def long_values(layer: Layer) -> dict[tuple[int, bytes], bytes]:
+    """The layer's attributes that are too long for the trie: their bytes must get into chunks first."""
+    return {
+        (ino, name): value
+        for ino, values in layer.xattrs.items()
+        for name, value in values.items()
+        if value is not None and len(value) > entries.XATTR_INLINE_BYTES
+    }

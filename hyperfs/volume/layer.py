@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from sortedcontainers import SortedDict
 
 from hyperfs.chunks.extents import Extent
+from hyperfs.volume.entries import Dentry
 from hyperfs.volume.inode import Inode
-
-Dentry = tuple[int, int]
-"""(inode number, kind): kind is the file type as in d_type, the upper 4 bits of st_mode."""
 
 
 class Layer:

@@ -19,8 +19,8 @@ from hyperfs.errors import (
     TooManyLinks,
 )
 from hyperfs.values import NAME_MAX_BYTES
+from hyperfs.volume.entries import Dentry
 from hyperfs.volume.inode import TARGET_MAX_BYTES, Inode
-from hyperfs.volume.layer import Dentry
 from hyperfs.volume.overlay import Overlay
 
 NOREPLACE: Final = 1

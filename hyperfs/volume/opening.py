@@ -66,10 +66,14 @@ def no_progress(what: str, done: int, of: int) -> None:
 
 @dataclass
 class Options:
-    """How to open. `disk` and `clock` are there for tests that put faults and other times in their place."""
+    """How to open. `disk` and `wall_ns` are there for tests that put faults and other times in their place.
+
+    `reserve_bytes` is how much a new store sets aside; None takes what reserve.py reckons.
+    """
 
     read_only: bool = False
     memory_index: bool = False
+    reserve_bytes: int | None = None
     disk: Callable[[Path], Disk] = Disk
     wall_ns: Callable[[], int] = time.time_ns
     progress: Progress = no_progress
@@ -233,7 +237,7 @@ def _assemble(
     _adopt(logs[content_number], content_number, items)
     chunk_key = epochs[current].chunk_id_key()
     chunkstore = ChunkStore(logs, sealer, chunk_key, BlockCache(CACHE_BYTES))
-    live = LiveTree(nodes.load, newest.root)
+    live = LiveTree(nodes.load, newest.root, chunkstore.read_chunk)
     next_ino = newest.next_ino if newest.next_ino >> COUNTER_BITS == device else first_ino(device)
     overlay = Overlay(live, next_ino, options.wall_ns)
     overlay.files, overlay.directories = newest.files, newest.directories
@@ -280,7 +284,7 @@ def _assemble(
         content=content,
         journaling=journaling,
         committer=committer,
-        versions=Versions(catalog, nodes, live, lambda: committer.newest),
+        versions=Versions(catalog, nodes, live, lambda: committer.newest, chunkstore.read_chunk),
         node_id_key=epochs[current].node_id_key(),
         replayed=bool(items) or journal.last_sequence > folded,
         warnings=warnings,

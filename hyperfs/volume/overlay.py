@@ -10,8 +10,8 @@ from typing import Final
 
 from hyperfs.chunks.extents import Extent
 from hyperfs.errors import StaleHandle
+from hyperfs.volume.entries import Dentry
 from hyperfs.volume.inode import Inode
-from hyperfs.volume.layer import Dentry
 from hyperfs.volume.tree import LiveTree
 
 TABLE_LIMIT: Final = 50_000

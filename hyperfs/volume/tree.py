@@ -4,41 +4,37 @@
 Both are plain synchronous code; NotResident and Corrupt go up from any of their methods.
 """
 
-import struct
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from hyperfs.chunks.extents import Extent
 from hyperfs.chunks.extents import decode as decode_extent
-from hyperfs.errors import Corrupt
 from hyperfs.trie.lookup import lookup
 from hyperfs.trie.node import Node, Ref
 from hyperfs.trie.walk import walk
 from hyperfs.volume import keys
+from hyperfs.volume.entries import Dentry, decode_xattr
+from hyperfs.volume.entries import decode_dentry as decode_dentry
 from hyperfs.volume.inode import Inode
-from hyperfs.volume.layer import Dentry, Layer
+from hyperfs.volume.layer import Layer
 
-DENTRY: Final = struct.Struct("<QB")
 MAX_EXTENT_BYTES: Final = 1 << 20
 """No extent is longer: a chunk has at most 256 KiB now, and readers look back this far for one that overlaps."""
 
 Load = Callable[[Ref], Node]
 
 
-def decode_dentry(value: bytes, where: str) -> Dentry:
-    """Raises Corrupt when the value is no dentry."""
-    if len(value) != DENTRY.size:
-        raise Corrupt("directory entry has an impossible length", where)
-    ino, kind = DENTRY.unpack(value)
-    return ino, kind
+ReadExtent = Callable[[Extent], bytes]
 
 
 class Tree:
     """One version's tree, or a part of the live one."""
 
-    def __init__(self, load: Load, root: Ref | None) -> None:
+    def __init__(self, load: Load, root: Ref | None, read_extent: ReadExtent) -> None:
+        """`read_extent` gives the bytes of an extent: long attributes lie in content."""
         self.load = load
         self.root = root
+        self._read_extent = read_extent
 
     def inode(self, ino: int) -> Inode | None:
         found = lookup(self.load, self.root, keys.inode_key(ino))
@@ -70,11 +66,22 @@ class Tree:
 
     def xattr(self, ino: int, name: bytes) -> bytes | None:
         found = lookup(self.load, self.root, keys.xattr_key(ino, name))
-        return None if found is None else found[0]
+        return None if found is None else self._xattr_bytes(*found)
 
     def xattrs(self, ino: int) -> dict[bytes, bytes]:
         prefix = keys.prefix(ino, keys.XATTR)
-        return {key[keys.PREFIX_BYTES :]: value for key, value, _ in walk(self.load, self.root, prefix)}
+        return {
+            key[keys.PREFIX_BYTES :]: self._xattr_bytes(value, hint)
+            for key, value, hint in walk(self.load, self.root, prefix)
+        }
+
+    def xattr_names(self, ino: int) -> set[bytes]:
+        prefix = keys.prefix(ino, keys.XATTR)
+        return {key[keys.PREFIX_BYTES :] for key, _, _ in walk(self.load, self.root, prefix)}
+
+    def _xattr_bytes(self, value: bytes, hint: bytes) -> bytes:
+        found = decode_xattr(value, hint)
+        return self._read_extent(found) if isinstance(found, Extent) else found
 
     def fact(self, key: bytes) -> bytes | None:
         found = lookup(self.load, self.root, key)
@@ -87,8 +94,8 @@ class Tree:
 class LiveTree(Tree):
     """The present: the active layer over the frozen one over the newest version's root."""
 
-    def __init__(self, load: Load, root: Ref | None) -> None:
-        super().__init__(load, root)
+    def __init__(self, load: Load, root: Ref | None, read_extent: ReadExtent) -> None:
+        super().__init__(load, root, read_extent)
         self.active = Layer()
         self.frozen: Layer | None = None
 
@@ -170,6 +177,16 @@ class LiveTree(Tree):
         for layer in reversed(self._layers()):
             values.update(layer.xattrs.get(ino, {}))
         return {name: value for name, value in values.items() if value is not None}
+
+    def xattr_names(self, ino: int) -> set[bytes]:
+        names = super().xattr_names(ino)
+        for layer in reversed(self._layers()):
+            for name, value in layer.xattrs.get(ino, {}).items():
+                if value is None:
+                    names.discard(name)
+                else:
+                    names.add(name)
+        return names
 
     def fact(self, key: bytes) -> bytes | None:
         for layer in self._layers():

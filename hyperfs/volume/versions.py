@@ -12,7 +12,7 @@ from hyperfs.volume import commit_record, keys
 from hyperfs.volume.catalog import Catalog, VersionFacts
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.nodes import Nodes
-from hyperfs.volume.tree import LiveTree, Tree
+from hyperfs.volume.tree import LiveTree, ReadExtent, Tree
 
 SNAPSHOT: Final = struct.Struct("<Qq")
 TREES_KEPT: Final = 64
@@ -30,7 +30,15 @@ class Snapshot(NamedTuple):
 class Versions:
     """Reads versions. Synchronous; Corrupt and NotResident go up."""
 
-    def __init__(self, catalog: Catalog, nodes: Nodes, live: LiveTree, newest: Callable[[], Commit]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        nodes: Nodes,
+        live: LiveTree,
+        newest: Callable[[], Commit],
+        read_extent: ReadExtent,
+    ) -> None:
+        self._read_extent = read_extent
         self._catalog = catalog
         self._nodes = nodes
         self._live = live
@@ -58,8 +66,9 @@ class Versions:
         return commit
 
     def tree(self, version: int) -> Tree:
-        """The drive as it was in that version."""
-        return Tree(self._nodes.load, self.commit(version).root)
+        """The drive as it was in that version; as version 0, before the first, it is empty."""
+        root = self.commit(version).root if version else None
+        return Tree(self._nodes.load, root, self._read_extent)
 
     def all(self, first: int = 1) -> Iterator[VersionFacts]:
         """Every version from `first` on, oldest first."""

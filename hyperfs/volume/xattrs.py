@@ -5,8 +5,8 @@ from typing import Final
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.overlay import Overlay
 
-VALUE_MAX_BYTES: Final = 65_536 - 1
-"""The kernel's own limit is 64 KiB; a trie value holds one byte less."""
+VALUE_MAX_BYTES: Final = 65_536
+"""The kernel's own limit."""
 HAS_XATTRS: Final = 1
 """Inode flag: it has, or once had, an attribute. Without it most questions need no look-up."""
 
@@ -24,7 +24,7 @@ class Xattrs:
         """In order of bytes."""
         if not inode.flags & HAS_XATTRS:
             return []
-        return sorted(self._overlay.live.xattrs(inode.ino))
+        return sorted(self._overlay.live.xattr_names(inode.ino))
 
     def set(self, inode: Inode, name: bytes, value: bytes | None) -> None:
         """None removes."""
