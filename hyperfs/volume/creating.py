@@ -98,7 +98,7 @@ def create_store(path: Path, drive: NewDrive, key_file: bytes, options: Options 
         signer = drive.device_keys.log_signer(entry.kind, 0)
         Log.create(disk, log_folder(entry), signer, entry.number).close()
     Journal.create(disk)
-    Reserve(path / folder.RESERVE).fill()
+    Reserve(path / folder.RESERVE).fill(options.reserve_bytes)
     folder.write_format(path, chain.drive_id)
     volume = open_volume(path, drive.device_keys, options)
     trio.run(_first_version, volume, drive)

@@ -27,9 +27,10 @@ class Reserve:
         free = stats.f_bavail * stats.f_frsize
         return min(max(LEAST_BYTES, min(MOST_BYTES, int(total * SHARE))), free // 4)
 
-    def fill(self) -> None:
-        """Takes the space, as far as the disk has it. Raises OSError where the disk can't preallocate."""
-        size = self.wanted(self._path.parent)
+    def fill(self, size: int | None = None) -> None:
+        """Takes the space, `wanted` bytes unless told. Raises OSError where the disk can't preallocate."""
+        if size is None:
+            size = self.wanted(self._path.parent)
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if size:

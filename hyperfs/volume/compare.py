@@ -1,0 +1,184 @@
+"""What differs between two versions, as paths. Reads only what has changed.
+
+The trie's diff gives the changed keys; names that came and went make additions, removals and moves; changed
+records, extents and attributes are looked at once per inode.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple
+
+from hyperfs.trie.diff import diff
+from hyperfs.volume import keys
+from hyperfs.volume.entries import decode_dentry
+from hyperfs.volume.files import MAX_FILE_BYTES
+from hyperfs.volume.inode import Inode
+from hyperfs.volume.paths import Paths, inside, join, scope
+from hyperfs.volume.tree import Tree
+from hyperfs.volume.volume import Volume
+from hyperfs.volume.xattrs import HAS_XATTRS
+
+Kind = Literal["added", "removed", "moved", "changed", "attributes"]
+CONTENT: Final = "changed"
+ATTRIBUTES: Final = "attributes"
+
+
+class Difference(NamedTuple):
+    """One path that differs.
+
+    `path` is the new one, or the old one of what was removed; `old_path` is set where there was another one.
+    Sizes are bytes; None for directories and for the side that has nothing. A file that was moved and changed
+    gives two. What stands in a moved directory has moved with it and is not listed.
+    """
+
+    kind: Kind
+    path: bytes
+    old_path: bytes | None
+    old_size: int | None
+    new_size: int | None
+
+
+@dataclass
+class _Changes:
+    """The changed keys of a trie diff, by what they belong to."""
+
+    gone: list[tuple[int, bytes, int]] = field(default_factory=list)  # directory, name, inode
+    come: list[tuple[int, bytes, int]] = field(default_factory=list)
+    inodes: set[int] = field(default_factory=set)  # record, extents or attributes differ
+    content: set[int] = field(default_factory=set)  # extents differ
+    xattrs: set[int] = field(default_factory=set)
+
+
+def compare(volume: Volume, old: Tree, new: Tree, path: bytes = b"") -> Iterator[Difference]:
+    """The differences between two versions at and below what a path means today, sorted by path.
+
+    Both are trees of versions: whoever means the present commits first. Times of access and of change alone
+    are no difference, nor are a directory's own times.
+    """
+    before, after = Paths(old), Paths(new)
+    old_scope, new_scope = (scope(volume.overlay.live, paths, path) for paths in (before, after))
+    yield from within(differences(before, after), old_scope, new_scope)
+
+
+def within(found: Iterable[Difference], old_scope: bytes, new_scope: bytes) -> Iterator[Difference]:
+    """Those with a side in the folder, which had one path in the old version and has one in the new."""
+    for difference in found:
+        old_path = difference.path if difference.old_path is None else difference.old_path
+        if (difference.kind != "removed" and inside(difference.path, new_scope)) or (
+            difference.kind != "added" and inside(old_path, old_scope)
+        ):
+            yield difference
+
+
+def differences(old: Paths, new: Paths) -> list[Difference]:
+    """All differences of two versions, sorted by path."""
+    changes = _collect(old.tree, new.tree)
+    gone = {join(old.directory(parent), name): ino for parent, name, ino in changes.gone}
+    come = {join(new.directory(parent), name): ino for parent, name, ino in changes.come}
+    found: list[Difference] = []
+    for path in gone.keys() & come.keys():
+        found += _replaced(old.tree, new.tree, path, gone[path], come[path])
+    fresh = come.keys() - gone.keys()
+    found += _names(old.tree, new.tree, {p: gone[p] for p in gone.keys() - come.keys()}, {p: come[p] for p in fresh})
+    moved = {d.path for d in found if d.kind == "moved"}
+    for ino in changes.inodes:
+        before, after = old.tree.inode(ino), new.tree.inode(ino)
+        if before is None or after is None:
+            continue
+        kind = _kind(before, after, ino in changes.content, ino in changes.xattrs)
+        if kind is not None:
+            paths = [path for path in new.of(after) if path not in come or path in moved]
+            found += [_same_inode(kind, path, before, after, old) for path in paths]
+    return sorted(found, key=lambda difference: (difference.path, difference.kind))
+
+
+def _collect(old: Tree, new: Tree) -> _Changes:
+    changes = _Changes()
+    for key, before, after in diff(new.load, old.root, new.root):
+        ino, kind = int.from_bytes(key[: keys.PREFIX_BYTES - 1], "big"), key[keys.PREFIX_BYTES - 1]
+        if ino == keys.NO_INO:
+            continue
+        if kind == keys.DENTRY:
+            name = key[keys.PREFIX_BYTES :]
+            if before is not None:
+                changes.gone.append((ino, name, decode_dentry(before[0], f"inode {ino}")[0]))
+            if after is not None:
+                changes.come.append((ino, name, decode_dentry(after[0], f"inode {ino}")[0]))
+        elif kind in (keys.INODE, keys.EXTENT, keys.XATTR):
+            changes.inodes.add(ino)
+            if kind == keys.EXTENT:
+                changes.content.add(ino)
+            elif kind == keys.XATTR:
+                changes.xattrs.add(ino)
+    return changes
+
+
+def _names(old: Tree, new: Tree, gone: dict[bytes, int], come: dict[bytes, int]) -> Iterator[Difference]:
+    """A name that went and one that came for the same inode are a move; the rest went or came."""
+    went: dict[int, list[bytes]] = {}
+    for path in sorted(gone, reverse=True):
+        went.setdefault(gone[path], []).append(path)
+    for path in sorted(come):
+        ino = come[path]
+        earlier = went.get(ino)
+        size = _size(new, ino)
+        if earlier:
+            yield Difference("moved", path, earlier.pop(), _size(old, ino), size)
+        else:
+            yield Difference("added", path, None, None, size)
+    for ino, paths in went.items():
+        for path in paths:
+            yield Difference("removed", path, None, _size(old, ino), None)
+
+
+def _size(tree: Tree, ino: int) -> int | None:
+    inode = tree.inode(ino)
+    return None if inode is None or inode.is_directory else inode.size
+
+
+def _file_size(inode: Inode) -> int | None:
+    return None if inode.is_directory else inode.size
+
+
+def _same_inode(kind: Kind, path: bytes, before: Inode, after: Inode, old: Paths) -> Difference:
+    earlier = old.of(before)
+    old_path = None if path in earlier or not earlier else earlier[0]
+    return Difference(kind, path, old_path, _file_size(before), _file_size(after))
+
+
+def _replaced(old: Tree, new: Tree, path: bytes, old_ino: int, new_ino: int) -> Iterator[Difference]:
+    """Another inode has the name now: a program saved by renaming, or a restore."""
+    before, after = old.inode(old_ino), new.inode(new_ino)
+    if before is None or after is None or before.mode >> 12 != after.mode >> 12:
+        yield Difference("removed", path, None, _size(old, old_ino), None)
+        yield Difference("added", path, None, None, _size(new, new_ino))
+        return
+    kind = difference_of(old, before, new, after)
+    if kind is not None:
+        yield Difference(kind, path, None, _file_size(before), _file_size(after))
+
+
+def difference_of(old: Tree, before: Inode, new: Tree, after: Inode) -> Kind | None:
+    """How two inodes of one type differ: in their bytes, else in their attributes, else not at all."""
+    content = before.is_file and _extents(old, before) != _extents(new, after)
+    return _kind(before, after, content, _xattrs(old, before) != _xattrs(new, after))
+
+
+def _extents(tree: Tree, inode: Inode) -> list[tuple[int, bytes, int, int]]:
+    return [(e.offset, e.chunk, e.skip, e.length) for e in tree.extents(inode.ino, 0, MAX_FILE_BYTES)]
+
+
+def _xattrs(tree: Tree, inode: Inode) -> dict[bytes, bytes]:
+    return tree.xattrs(inode.ino) if inode.flags & HAS_XATTRS else {}
+
+
+def _kind(before: Inode, after: Inode, extents_differ: bool, xattrs_differ: bool) -> Kind | None:
+    if not after.is_directory and (
+        extents_differ or before.size != after.size or (before.inline or b"") != (after.inline or b"")
+    ):
+        return CONTENT
+    if (before.mode, before.uid, before.gid, before.rdev) != (after.mode, after.uid, after.gid, after.rdev):
+        return ATTRIBUTES
+    if xattrs_differ or (before.mtime_ns != after.mtime_ns and not after.is_directory):
+        return ATTRIBUTES
+    return None

@@ -1,0 +1,285 @@
+"""Restore: a file or tree is made again what it was in a version.
+
+New inode numbers, the same extents: no bytes are copied or stored again. Bytes of a file never change under an
+inode number that the kernel may know, so what stands at the target is replaced, not overwritten; its state goes
+into a version first, which makes a restore itself undoable.
+
+All of the version that is needed is read first, in slices between which others run. The change itself happens
+between two awaits: nobody, no journal record and no version ever sees half of a restored tree.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import trio
+
+from hyperfs.chunks.extents import Extent
+from hyperfs.errors import IsADirectory, NotADirectory, NotFound, NotPermitted
+from hyperfs.values import ROOT_INO
+from hyperfs.volume.files import MAX_FILE_BYTES
+from hyperfs.volume.inode import Inode
+from hyperfs.volume.namespace import check_name, kind_of
+from hyperfs.volume.paths import find, join, locate, parts_of
+from hyperfs.volume.tree import Tree
+from hyperfs.volume.volume import Volume
+from hyperfs.volume.xattrs import HAS_XATTRS
+
+SLICE: Final = 200
+"""Inodes read between two checkpoints: some 10 ms."""
+VERSIONS_NAME: Final = b".versions"
+
+
+Name = tuple[int, bytes]
+"""(directory, name)."""
+
+
+class Restored(NamedTuple):
+    """What a restore did. `replaced` are the names that the kernel must ask for again."""
+
+    files: int
+    folders: int
+    bytes: int
+    replaced: list[Name]
+
+
+@dataclass
+class Copy:
+    """Something as a version has it, read and not yet in the live tree. Children only in a directory."""
+
+    inode: Inode
+    extents: list[Extent]
+    xattrs: dict[bytes, bytes]
+    children: list[tuple[bytes, int]] = field(default_factory=list)  # name, inode number in the version
+
+
+async def restore(volume: Volume, path: bytes, version: int, to: bytes | None = None) -> Restored:
+    """Makes `to`, or the path itself, what the path was in a version; durable, as a version, when it returns.
+
+    `to` is the whole path of what is to come into being; the folder that it names must exist. Without it, folders
+    above that are no more come back as well, empty but for the path. An existing target is replaced. Raises
+    NoSuchVersion, NotFound, NotADirectory, IsADirectory (a file and a folder never replace one another through
+    `to`), NotPermitted, ReadOnlyDrive, NotResident, Corrupt: then nothing has changed. After an OSError it is
+    done in memory, and made a version as soon as the disk allows.
+    """
+    volume.check_writable()
+    past = volume.versions.tree(version)
+    source = locate(volume.overlay.live, past, path)
+    target = parts_of(path if to is None else to)
+    _check_target(target)
+    copies = await _read(past, source)
+    if volume.write_back is not None:
+        await volume.write_back()  # the present state gets a version: with all that the kernel holds of it
+    work = _Work(volume, past, copies, source, target, exact=to is not None)
+    await volume.committer.commit_before(work.apply)
+    volume.settled()
+    await volume.commit(write_back=False)
+    return Restored(work.files, work.folders, work.bytes, work.replaced)
+
+
+def _check_target(target: list[bytes]) -> None:
+    for name in target:
+        check_name(name)
+        if name == VERSIONS_NAME:
+            raise NotPermitted("the name .versions belongs to the drive")
+
+
+async def _read(past: Tree, source: Inode) -> dict[int, Copy]:
+    """Everything at and below an inode of a version, by its number there."""
+    copies: dict[int, Copy] = {}
+    waiting = [source.ino]
+    while waiting:
+        ino = waiting.pop()
+        if ino in copies:
+            continue  # another name of the same file
+        copy = copies[ino] = read_copy(past, ino)
+        waiting += [child for _, child in copy.children]
+        if len(copies) % SLICE == 0:
+            await trio.lowlevel.checkpoint()
+    return copies
+
+
+def read_copy(past: Tree, ino: int) -> Copy:
+    """One inode of a version. Raises NotFound."""
+    inode = past.inode(ino)
+    if inode is None:
+        raise NotFound(f"that version has no inode {ino}")
+    extents = past.extents(ino, 0, MAX_FILE_BYTES) if inode.is_file and inode.inline is None else []
+    xattrs = past.xattrs(ino) if inode.flags & HAS_XATTRS else {}
+    children = [(name, dentry[0]) for name, dentry in past.dentries(ino)] if inode.is_directory else []
+    return Copy(inode, extents, xattrs, children)
+
+
+class Removal(NamedTuple):
+    """A name of the live tree that a restore takes away; `place` is its path below the target."""
+
+    directory: int
+    name: bytes
+    inode: Inode
+    place: bytes
+
+
+class _Work:
+    """One restore's change of the live tree. `apply` is synchronous: it reads all it needs, then changes."""
+
+    def __init__(
+        self, volume: Volume, past: Tree, copies: dict[int, Copy], source: Inode, target: list[bytes], exact: bool
+    ) -> None:
+        self._volume = volume
+        self._overlay = volume.overlay
+        self._live = volume.overlay.live
+        self._past = past
+        self._copies = copies
+        self._source = source
+        self._target = target
+        self._exact = exact
+        self._new: dict[int, Inode] = {}  # by the number in the version
+        self._predecessors: dict[bytes, int] = {}  # the files that go, by their place
+        self.files = self.folders = self.bytes = 0
+        self.replaced: list[Name] = []
+
+    def apply(self) -> None:
+        """Replaces the target. What it raises, it raises before it has changed anything."""
+        if not self._target:
+            self._replace_root()
+            return
+        missing, parent = self._missing()
+        name = self._target[-1 - len(missing)]
+        dentry = self._live.dentry(parent.ino, name)
+        removals: list[Removal] = []
+        if dentry is not None:
+            old = self._overlay.inode(dentry[0])
+            self._check_kinds(old)
+            removals = list(self._removals(parent.ino, name, old))
+        # From here on nothing is read that could be missing or damaged.
+        self._remove(removals)
+        self.replaced.append((parent.ino, name))
+        for depth, folder in enumerate(missing, len(self._target) - len(missing)):
+            parent = self._enter(parent, self._target[depth - 1], folder, 0)
+        self._put(parent, self._target[-1], self._source.ino, b"")
+        self._touch_parent(self._overlay.inode(self.replaced[0][0]))
+
+    def _replace_root(self) -> None:
+        """The root stays the root; its names and attributes become those of the source."""
+        if not self._source.is_directory:
+            raise NotADirectory("only a folder can take the place of the drive's root")
+        root = self._overlay.inode(ROOT_INO)
+        names = list(self._live.dentries(ROOT_INO))
+        removals = [
+            removal
+            for name, (ino, _) in names
+            for removal in self._removals(ROOT_INO, name, self._overlay.inode(ino), name)
+        ]
+        old_xattrs = self._live.xattrs(ROOT_INO)
+        self._remove(removals)
+        copy = self._copies[self._source.ino]
+        for name, ino in copy.children:
+            self._put(root, name, ino, name)
+        for xattr in old_xattrs:
+            self._overlay.set_xattr(ROOT_INO, xattr, None)
+        self._describe(root, copy)
+        self.replaced = [(ROOT_INO, name) for name in sorted({n for n, _ in names} | {n for n, _ in copy.children})]
+
+    def _missing(self) -> tuple[list[Copy], Inode]:
+        """The folders above the target that must come back, and the nearest one above that there is."""
+        names = self._target[:-1]
+        missing: list[Copy] = []
+        while (ino := find(self._live, b"/".join(names))) is None:
+            shown = b"/".join(names)
+            if self._exact:
+                raise NotFound(f"there is no folder {shown.decode(errors='replace')!r} to restore into")
+            copy = read_copy(self._past, locate(self._live, self._past, shown).ino)
+            copy.children = []
+            missing.insert(0, copy)
+            names.pop()
+        parent = self._overlay.inode(ino)
+        if not parent.is_directory:
+            raise NotADirectory(f"{b'/'.join(names).decode(errors='replace')!r} is no folder now")
+        return missing, parent
+
+    def _check_kinds(self, old: Inode) -> None:
+        if self._exact and old.is_directory and not self._source.is_directory:
+            raise IsADirectory("the target is a folder: name the file that is to come into being in it")
+        if self._exact and self._source.is_directory and not old.is_directory:
+            raise NotADirectory("the target is a file, and what is to be restored is a folder")
+
+    # What goes
+
+    def _removals(self, directory: int, name: bytes, inode: Inode, place: bytes = b"") -> Iterator[Removal]:
+        """The name and all below it, what stands in a directory before the directory."""
+        stack = [(Removal(directory, name, inode, place), False)]
+        while stack:
+            removal, emptied = stack.pop()
+            if emptied or not removal.inode.is_directory:
+                yield removal
+                continue
+            stack.append((removal, True))
+            for child, (ino, _) in self._live.dentries(removal.inode.ino):
+                below = Removal(removal.inode.ino, child, self._overlay.inode(ino), join(removal.place, child))
+                stack.append((below, False))
+
+    def _remove(self, removals: list[Removal]) -> None:
+        names = self._volume.names
+        for directory, name, inode, place in removals:
+            if inode.is_directory:
+                names.rmdir(directory, name)
+                continue
+            if inode.is_file:
+                self._predecessors[place] = inode.ino
+            self._volume.unlinked(names.unlink(directory, name))
+
+    # What comes
+
+    def _put(self, parent: Inode, name: bytes, ino: int, place: bytes) -> None:
+        """The copy and all below it, under a name."""
+        waiting = [(parent, name, ino, place)]
+        while waiting:
+            parent, name, ino, place = waiting.pop()
+            linked = self._new.get(ino)
+            if linked is not None:
+                linked.nlink += 1
+                self._overlay.set_dentry(parent.ino, name, (linked.ino, kind_of(linked.mode)))
+                self._overlay.touch(linked)
+                continue
+            copy = self._copies[ino]
+            inode = self._new[ino] = self._enter(parent, name, copy, self._predecessors.get(place, 0))
+            waiting += [(inode, child, below, join(place, child)) for child, below in copy.children]
+
+    def _enter(self, parent: Inode, name: bytes, copy: Copy, predecessor: int) -> Inode:
+        """A new inode with everything that the copy has but children."""
+        past = copy.inode
+        inode = self._overlay.new_inode(past.mode, past.uid, past.gid, parent.ino)
+        inode.size, inode.stored, inode.rdev = past.size, past.stored, past.rdev
+        inode.inline, inode.btime_ns, inode.durable_size = past.inline, past.btime_ns, past.size
+        inode.nlink = 2 if inode.is_directory else 1
+        if inode.is_file:
+            inode.predecessor = predecessor
+        if inode.is_directory:
+            parent.nlink += 1
+            self._overlay.directories += 1
+            self.folders += 1
+        else:
+            self._overlay.files += 1
+            self._overlay.file_bytes += inode.size if inode.is_file else 0
+            self.files += 1
+            self.bytes += inode.size
+        for extent in copy.extents:
+            self._overlay.set_extent(inode, extent.offset, extent)
+        self._overlay.set_dentry(parent.ino, name, (inode.ino, kind_of(inode.mode)))
+        self._describe(inode, copy)
+        return inode
+
+    def _describe(self, inode: Inode, copy: Copy) -> None:
+        """Owner, mode, times and attributes as they were; the time of change is now, as for any change."""
+        past = copy.inode
+        inode.mode, inode.uid, inode.gid = past.mode, past.uid, past.gid
+        inode.atime_ns, inode.mtime_ns = past.atime_ns, past.mtime_ns
+        inode.flags |= past.flags
+        for name, value in copy.xattrs.items():
+            self._overlay.set_xattr(inode.ino, name, value)
+        inode.ctime_ns = self._overlay.now_ns()
+        self._overlay.touch(inode)
+
+    def _touch_parent(self, parent: Inode) -> None:
+        parent.mtime_ns = parent.ctime_ns = self._overlay.now_ns()
+        self._overlay.touch(parent)
