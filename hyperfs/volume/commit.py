@@ -108,6 +108,14 @@ class Committer:
                 await self._finish(await self._freeze())
             return self.newest
 
+    async def commit_change(self, ino: int) -> None:
+        """Returns when no change of the inode that had come before the call waits for a version."""
+        async with self._lock:
+            if self._frozen is not None:
+                await self._finish(self._frozen)
+            if ino in self._overlay.live.active.inodes:
+                await self._finish(await self._freeze())
+
     async def commit_or(self, note: Callable[[int], None]) -> Commit:
         """As commit, with a last change that wants to know the version's number.
 
@@ -144,7 +152,7 @@ class Committer:
         await self._files.flush_all()
         self._files.close_gate()
         try:
-            await self._files.flush_all()
+            await self._files.drain()
             if note is not None:
                 note(self.newest.version + 1)
             overlay = self._overlay

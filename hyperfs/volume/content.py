@@ -191,6 +191,14 @@ class Content:
         first, self._unjournaled_first = self._unjournaled_first, self._unjournaled_first + len(leaves)
         return BlocksItem(self.number, first, tuple(s for s, _ in leaves), tuple(h for _, h in leaves))
 
+    def give_back_blocks(self, item: BlocksItem) -> None:
+        """The record that was to name them was not written. Unless a head covers them now, a later one must."""
+        signed = self.log.signed_length
+        leaves = list(zip(item.sizes, item.leaf_hashes, strict=True))[max(0, signed - item.first) :]
+        if leaves:
+            self._unjournaled = leaves + self._unjournaled
+            self._unjournaled_first = max(item.first, signed)
+
     async def flush_head(self) -> None:
         """Signs a head over all blocks; durable when it returns."""
         async with self._append_lock:

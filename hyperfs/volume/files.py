@@ -186,8 +186,18 @@ class Files:
                 await self._store(batch)
 
     async def flush_all(self) -> None:
-        """All dirty bytes of all files."""
+        """All bytes that are dirty now, of all files."""
         await self.flush(reversed(list(self._dirty.values())))
+
+    async def drain(self) -> None:
+        """Returns when no byte is dirty or on its way. Only while the gate is closed: else it need not end.
+
+        A flush that was under way when the gate closed may still give back the tail of what it took.
+        """
+        while self.dirty_bytes:
+            async with self._flush_lock:
+                pass
+            await self.flush_all()
 
     async def run(self) -> None:
         """Streams large files into chunks while they are written; runs for as long as the volume is open."""

@@ -6,11 +6,11 @@ that it renamed.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 
-from hyperfs.errors import ReadOnlyDrive
+from hyperfs.errors import ReadOnlyDrive, SyncFailed
 from hyperfs.store.journal import Journal
 from hyperfs.volume import journal_items as items
 from hyperfs.volume.content import Content
@@ -20,6 +20,14 @@ from hyperfs.volume.overlay import Overlay, Unjournaled
 
 SMALL_BYTES: Final = 64 << 10
 """An fsynced file with at most this many unsaved bytes puts them into the journal; one sync then does."""
+
+
+class Taken(NamedTuple):
+    """What one record is made of: changed things, files whose bytes ride along, new content blocks."""
+
+    changed: Unjournaled
+    files: list[Inode]
+    blocks: items.BlocksItem | None
 
 
 class Journaling:
@@ -64,39 +72,58 @@ class Journaling:
             self._riding[inode.ino] = inode
 
     async def _write_record(self) -> None:
+        # A commit may have taken bytes that were to ride: then they must be in chunks before we name them.
+        while moving := next((i for i in self._riding.values() if i.flushing), None):
+            await self._files.wait_flushed(moving)
         covers = self._asked
-        payload = b"".join(map(items.encode, self._collect()))
+        taken = self._take()
+        payload = b"".join(map(items.encode, self._items(taken)))
         try:
             if self._content.has_unsynced:
                 await trio.to_thread.run_sync(self._content.sync_blocks)
             if payload:
                 self._journal.append(payload)
             through = await trio.to_thread.run_sync(self._journal.sync)
-        except OSError as error:
+        except SyncFailed as error:
             # The kernel may have dropped the pages: what the next sync says of them means nothing.
-            self.read_only_because = f"the journal can't be written ({error}); remount to go on"
+            self.read_only_because = f"a sync of the store failed ({error}); remount to go on"
+            raise
+        except BaseException:
+            self._give_back(taken)
             raise
         self._journal.mark_durable(through)
         self._done = covers
 
-    def _collect(self) -> Iterator[items.Item]:
-        """The items for everything that no record holds; from then on it counts as held."""
+    def _take(self) -> Taken:
+        """Everything that no record holds; from then on it counts as held."""
         overlay = self._overlay
         changed, overlay.unjournaled = overlay.unjournaled, Unjournaled()
         changed.join(self._folding)
         self._folding = Unjournaled()
         riding, self._riding = self._riding, {}
-        block_items = self._content.take_unjournaled_blocks()
-        if block_items is not None:
-            yield block_items
-        if changed or riding:
-            yield items.NextInoItem(overlay.next_ino)
-        for inode in riding.values():
-            # An unlinked file's bytes are nobody's any more.
-            if inode.dirty is not None and inode.orphan_extents is None:
+        # An unlinked file's bytes are nobody's any more.
+        files = [i for i in riding.values() if i.dirty is not None and i.orphan_extents is None]
+        changed.inodes.update(inode.ino for inode in files)
+        return Taken(changed, files, self._content.take_unjournaled_blocks())
+
+    def _give_back(self, taken: Taken) -> None:
+        """The record was not written, or not surely: the next one says it all again."""
+        self._overlay.unjournaled.join(taken.changed)
+        if taken.blocks is not None:
+            self._content.give_back_blocks(taken.blocks)
+        for inode in taken.files:
+            if inode.dirty is not None:
+                inode.dirty.unjournaled = [(start, start + len(run)) for start, run in inode.dirty.runs]
+
+    def _items(self, taken: Taken) -> Iterator[items.Item]:
+        if taken.blocks is not None:
+            yield taken.blocks
+        if taken.changed:
+            yield items.NextInoItem(self._overlay.next_ino)
+        for inode in taken.files:
+            if inode.dirty is not None:
                 yield from (items.BytesItem(inode.ino, at, data) for at, data in inode.dirty.take_unjournaled())
-                changed.inodes.add(inode.ino)
-        yield from self._metadata(changed)
+        yield from self._metadata(taken.changed)
 
     def _metadata(self, changed: Unjournaled) -> Iterable[items.Item]:
         live, table = self._overlay.live, self._overlay.table
@@ -127,11 +154,6 @@ class Journaling:
         """The commit is durable: its part needs no record, and its segments are free."""
         self._folding = Unjournaled()
         self._journal.recycle(sequence)
-
-    def unfreeze(self) -> None:
-        """The commit failed: what it had taken over is to be journaled again."""
-        self._overlay.unjournaled.join(self._folding)
-        self._folding = Unjournaled()
 
 
 def durable_size(inode: Inode) -> int:

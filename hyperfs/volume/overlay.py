@@ -49,6 +49,7 @@ class Overlay:
         self.now_ns = now_ns
         self.next_ino = next_ino
         self.table: dict[int, Inode] = {}
+        self._trim_at = TABLE_LIMIT
         self.orphans: dict[int, Inode] = {}  # unlinked, still open or known to the kernel
         self.unjournaled = Unjournaled()
         self.files = self.directories = self.file_bytes = 0  # totals of the live tree
@@ -64,7 +65,7 @@ class Overlay:
         inode = self.live.inode(ino)
         if inode is None:
             raise StaleHandle(f"no inode {ino}")
-        if len(self.table) >= TABLE_LIMIT:
+        if len(self.table) >= self._trim_at:
             self._trim()
         self.table[ino] = inode
         return inode
@@ -81,8 +82,8 @@ class Overlay:
     def touch(self, inode: Inode) -> None:
         """Remembers that the inode's record has changed."""
         inode.entry = None
-        if inode.ino in self.orphans:
-            return
+        if not inode.nlink:
+            return  # an unlinked file belongs to no version
         ino = inode.ino
         self.live.active.inodes[ino] = inode
         self.unjournaled.inodes.add(ino)
@@ -162,3 +163,5 @@ class Overlay:
         ]
         for ino in idle[: TABLE_LIMIT // 2]:
             del self.table[ino]
+        # Where most can't go, looking again at every new inode would cost the square of their number.
+        self._trim_at = max(TABLE_LIMIT, len(self.table) * 3 // 2)

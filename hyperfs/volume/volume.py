@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from hyperfs.errors import Exists, NotADirectory, NotFound, ReadOnlyDrive
+from hyperfs.errors import Exists, NotADirectory, NotFound, ReadOnlyDrive, SyncFailed
 from hyperfs.volume import keys
 from hyperfs.volume.commit import Committer
 from hyperfs.volume.commit_record import Commit
@@ -70,6 +70,8 @@ class Volume:
         self.write_back: WriteBack | None = None  # has the kernel send what it holds; set by a mount
         self.warnings: dict[str, str] = dict(parts.warnings)
         self._due = Due()
+        self._making = False  # a version that was due is being made
+        self._writers = 0  # open handles for writing
 
     @property
     def parts(self) -> Parts:
@@ -108,13 +110,20 @@ class Volume:
                 await self._due.changed.wait()
                 continue  # something is due earlier
             self._due.at = None
-            await self._make_version()
+            self._making = True
+            try:
+                await self._make_version()
+            finally:
+                self._making = False
 
     async def _make_version(self) -> None:
         try:
-            if self.write_back is not None and any(i.writers for i in self.overlay.table.values()):
+            if self.write_back is not None and self._writers:
                 await self.write_back()
             await self.committer.commit()
+        except SyncFailed as error:
+            self.journaling.read_only_because = f"a sync of the store failed ({error}); remount to go on"
+            self.warnings["commit"] = self.journaling.read_only_because
         except OSError as error:
             self.warnings["commit"] = (
                 f"the newest changes could not be made a version: {error.strerror or error}. "
@@ -123,8 +132,8 @@ class Volume:
             self._due.within(RETRY_SECONDS)
         else:
             self.warnings.pop("commit", None)
-            if any(inode.writers and inode.dirty is not None for inode in self.overlay.table.values()):
-                self._due.within(OPEN_SECONDS)
+            if self._writers:
+                self._due.within(OPEN_SECONDS)  # what the kernel holds for them comes only when asked for
 
     # Changes
 
@@ -139,8 +148,9 @@ class Volume:
         """To be awaited before a file changes that may have stood closed: a state that is due gets its version."""
         self.check_writable()
         due = self._due.at
-        if due is not None and trio.current_time() >= due and inode.ino in self.overlay.live.active.inodes:
-            await self.committer.commit()
+        waiting = self._making or (due is not None and trio.current_time() >= due)
+        if waiting and inode.ino in self.overlay.live.active.inodes:
+            await self.committer.commit_change(inode.ino)
 
     def settled(self) -> None:
         """Something changed that is whole in itself: a name, attributes, a closed file."""
@@ -154,11 +164,13 @@ class Volume:
         """A handle on the inode: while there is one, an unlinked file keeps its bytes."""
         inode.users += 1
         inode.writers += writing
+        self._writers += writing
 
     def released(self, inode: Inode, writing: bool) -> None:
         """The end of a handle that `opened` counted."""
         inode.users -= 1
         inode.writers -= writing
+        self._writers -= writing
         if inode.orphan_extents is not None and not inode.users:
             self.files.discard(inode)
         elif writing and inode.ino in self.overlay.live.active.inodes:
