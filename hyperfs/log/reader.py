@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from hyperfs.errors import Corrupt, NotResident
-from hyperfs.log import check, heads
+from hyperfs.log import check, flat_tree, heads
 from hyperfs.log.check import Damage
 from hyperfs.log.heads import Head, HeadFile
 from hyperfs.log.manifest import Manifest, discovery_key
@@ -145,8 +145,17 @@ class LogReader:
         return heads.check_signature(self.manifest, tree_hash, length, fork, signature)
 
     def verify(self, start: int = 0) -> Iterator[Damage]:
-        """Everything damaged from block `start` on, found by reading it all. Punched blocks are no damage."""
-        return check.verify_log(self._nodes, self._blocks, self._tree.roots, self._heads.damaged_slot, start)
+        """Everything damaged from block `start` on, found by reading it all. Punched blocks are no damage.
+
+        Looks at signed blocks only, since others may be on their way to the disk: any thread may call it.
+        """
+        return check.verify_log(self._nodes, self._blocks, self._signed_roots(), self._heads.damaged_slot, start)
+
+    def _signed_roots(self) -> Sequence[Node]:
+        tree, head = self._tree, self.head()
+        if head.length >= tree.length:
+            return tree.roots
+        return [self._nodes.find(tree.roots, index)[0] for index in flat_tree.full_roots(head.length)]
 
     def size_on_disk(self) -> int:
         """Bytes of disk that the log takes, holes not counted."""

@@ -167,6 +167,13 @@ class Journal:
         records.sort(key=lambda r: r.sequence)
         return records
 
+    def records(self) -> list[Record]:
+        """Every record on the disk now, read anew: for checks, from any thread."""
+        records: list[Record] = []
+        for name in sorted(self._disk.listdir(FOLDER)):
+            records += read_records(self._disk.read_all(f"{FOLDER}/{name}"), self._cipher)
+        return sorted(records, key=lambda r: r.sequence)
+
     def begin(self, records: list[Record], folded: int) -> None:
         """Goes on after everything ever seen: a number that a torn record used is not used again."""
         self._next_sequence = max([folded, *(r.sequence for r in records)]) + 1
