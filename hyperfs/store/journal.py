@@ -35,7 +35,11 @@ class Cipher(Protocol):
 
 
 class Kind:
-    """What a record holds. MORE: the change goes on in the next record; only whole changes are replayed."""
+    """What a record holds. MORE: the change goes on in the next record; only whole changes are replayed.
+
+    A NOTE holds nothing but its header's word on what is durable; behind a MORE it says that the change was
+    given up.
+    """
 
     CHANGE: Final = 1
     MORE: Final = 2
@@ -118,6 +122,8 @@ def select_replay(records: list[Record], folded: int) -> list[bytes]:
         elif record.kind == Kind.CHANGE:
             payloads.append(b"".join([*change, record.payload]))
             change = []
+        else:
+            change = []  # a change that was given up half-way
         previous = record
         sequence += 1
     if sequence <= durable:
@@ -142,6 +148,7 @@ class Journal:
         self._next_segment = 1
         self._next_sequence = 1
         self._tag = NO_TAG
+        self._given_up = False  # the last records on disk are a change that was not finished
         self.durable = 0
 
     @staticmethod
@@ -191,13 +198,22 @@ class Journal:
         return sum(s.end for s in self._live)
 
     def append(self, payload: bytes, kind: int = Kind.CHANGE) -> int:
-        """Writes a change without syncing it; returns its sequence number. Long ones become several records."""
+        """Writes a change without syncing it; returns its sequence number. Long ones become several records.
+
+        Raises OSError (ENOSPC where a further segment has no room); then none of the change will be replayed.
+        """
+        if self._given_up:
+            self._write(b"", Kind.NOTE)
+            self._given_up = False
         room = SEGMENT_BYTES - FRAME_BYTES
         start = 0
         while len(payload) - start > room:
             self._write(payload[start : start + room], Kind.MORE)
+            self._given_up = True  # until the change's last record is written
             start += room
-        return self._write(payload[start:], kind)
+        sequence = self._write(payload[start:], kind)
+        self._given_up = False
+        return sequence
 
     def _write(self, payload: bytes, kind: int) -> int:
         segment = self._segment_for(FRAME_BYTES + len(payload))

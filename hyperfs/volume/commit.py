@@ -12,6 +12,7 @@ already holds, which it says by their sequence number. A failure leaves the froz
 readable, and the next attempt folds it first.
 """
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ from hyperfs.volume.journaling import Journaling
 from hyperfs.volume.layer import Layer
 from hyperfs.volume.nodes import Nodes
 from hyperfs.volume.overlay import Overlay
+from hyperfs.volume.reserve import Reserve
 
 REALM: Final = 0
 DEAD_BLOCK_ENTRIES: Final = 4000
@@ -73,7 +75,9 @@ class Committer:
         catalog: Catalog,
         newest: Commit,
         wall_ns: Callable[[], int],
+        reserve: Reserve,
     ) -> None:
+        self._reserve = reserve
         self._overlay = overlay
         self._files = files
         self._content = content
@@ -102,19 +106,23 @@ class Committer:
         Raises OSError when the disk fails or is full: then nothing is lost and the next call tries again.
         """
         async with self._lock:
-            if self._frozen is not None:
-                await self._finish(self._frozen)
-            if self.pending:
-                await self._finish(await self._freeze())
+            try:
+                await self._commit(None)
+            except OSError as error:
+                if error.errno != errno.ENOSPC or not self._reserve.release():
+                    raise
+                await self._commit(None)  # in the room that was kept for this
             return self.newest
+
+    def restore_reserve(self) -> None:
+        """After a commit: if it took the reserve and there is room again, it is put back."""
+        self._reserve.restore()
 
     async def commit_change(self, ino: int) -> None:
         """Returns when no change of the inode that had come before the call waits for a version."""
         async with self._lock:
-            if self._frozen is not None:
-                await self._finish(self._frozen)
-            if ino in self._overlay.live.active.inodes:
-                await self._finish(await self._freeze())
+            if ino in self._overlay.live.active.inodes or self._frozen is not None:
+                await self._commit(None)
 
     async def commit_or(self, note: Callable[[int], None]) -> Commit:
         """As commit, with a last change that wants to know the version's number.
@@ -123,13 +131,18 @@ class Committer:
         number and what it changes waits for the next commit.
         """
         async with self._lock:
-            if self._frozen is not None:
-                await self._finish(self._frozen)
-            if self.pending:
-                await self._finish(await self._freeze(note))
-            else:
+            if not await self._commit(note):
                 note(self.newest.version)
             return self.newest
+
+    async def _commit(self, note: Callable[[int], None] | None) -> bool:
+        """Finishes what is frozen, then freezes and finishes the rest; whether there was a rest."""
+        if self._frozen is not None:
+            await self._finish(self._frozen)
+        if not self.pending:
+            return False
+        await self._finish(await self._freeze(note))
+        return True
 
     async def commit_before(self, change: Callable[[], None]) -> Commit:
         """Makes a version of the state right before `change`, and none of its effects are in it.

@@ -261,6 +261,7 @@ def _assemble(
         catalog=catalog,
         newest=newest,
         wall_ns=options.wall_ns,
+        reserve=reserve,
     )
     replay.apply(items, overlay, files)
     _note_damage(logs, warnings)

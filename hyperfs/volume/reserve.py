@@ -1,5 +1,6 @@
 """The reserve: preallocated space that ordinary writes never touch, so that deleting works on a full disk."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,11 @@ class Reserve:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._released = not self._held()
+        self._size = self._held() or self.wanted(path.parent)
+
+    def _held(self) -> int:
+        return self._path.stat().st_size if self._path.exists() else 0
 
     @staticmethod
     def wanted(folder: Path) -> int:
@@ -31,18 +37,33 @@ class Reserve:
         """Takes the space, `wanted` bytes unless told. Raises OSError where the disk can't preallocate."""
         if size is None:
             size = self.wanted(self._path.parent)
+        self._size = size
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if size:
                 os.posix_fallocate(fd, 0, size)
         finally:
             os.close(fd)
+        self._released = False
 
-    def release(self) -> None:
-        """Gives the space to whoever is working: a commit, a deletion, a recovery."""
+    def release(self) -> bool:
+        """Gives the space to whoever is working: a commit, a deletion, a recovery. False if it was given before."""
+        if self._released:
+            return False
         os.truncate(self._path, 0)
+        self._released = True
+        return True
+
+    def restore(self) -> None:
+        """Takes the space again when the disk has room for twice as much; any thread, quietly."""
+        if self._released and self.room().free > self._size:
+            with contextlib.suppress(OSError):
+                self.fill(self._size)
 
     def room(self) -> Room:
-        """What is left for ordinary writes, in bytes."""
+        """What is left for ordinary writes, in bytes: a reserve that was given away is still not theirs."""
         stats = os.statvfs(self._path.parent)
-        return Room(stats.f_bavail * stats.f_frsize, stats.f_blocks * stats.f_frsize)
+        free = stats.f_bavail * stats.f_frsize
+        if self._released:
+            free = max(0, free - self._size)
+        return Room(free, stats.f_blocks * stats.f_frsize)

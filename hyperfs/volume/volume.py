@@ -132,6 +132,7 @@ class Volume:
             self._due.within(RETRY_SECONDS)
         else:
             self.warnings.pop("commit", None)
+            self.committer.restore_reserve()
             if self._writers:
                 self._due.within(OPEN_SECONDS)  # what the kernel holds for them comes only when asked for
 
