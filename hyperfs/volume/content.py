@@ -62,7 +62,7 @@ class Content:
         self._room = room
         self._append_lock = trio.Lock()
         self.fresh: dict[bytes, Place] = {}  # chunks appended since the newest commit
-        self._synced_length = log.length
+        self._written_length = self._synced_length = log.length  # the log's own length counts what is being written
         self._unjournaled_first = log.length
         self._unjournaled: list[tuple[int, bytes]] = []  # (size, leaf hash) of blocks no record or head names
         self._room_free = 0
@@ -164,6 +164,7 @@ class Content:
         except BaseException:
             self.log.rollback(first)
             raise
+        self._written_length = self.log.length
         self._unjournaled += leaves
         return {
             chunk: place
@@ -175,11 +176,11 @@ class Content:
 
     @property
     def has_unsynced(self) -> bool:
-        return self._synced_length < self.log.length
+        return self._synced_length < self._written_length
 
     def sync_blocks(self) -> None:
         """Every block appended before the call is on the disk. Any thread."""
-        through = self.log.length
+        through = self._written_length
         self.log.sync_blocks()
         self._synced_length = max(self._synced_length, through)
 
@@ -203,5 +204,5 @@ class Content:
         """Signs a head over all blocks; durable when it returns."""
         async with self._append_lock:
             await trio.to_thread.run_sync(self.log.flush)
-            self._synced_length = self._unjournaled_first = self.log.length
+            self._written_length = self._synced_length = self._unjournaled_first = self.log.length
             self._unjournaled = []

@@ -32,11 +32,15 @@ MAX_FILE_BYTES: Final = (1 << 63) - 1
 
 
 class Taken(NamedTuple):
-    """The runs of one file on their way into chunks, and whether its last bytes may wait for more."""
+    """The runs of one file on their way into chunks, and whether its last bytes may wait for more.
+
+    `size` is the file's when they were taken: all of it is in chunks once they are.
+    """
 
     inode: Inode
     runs: list[tuple[int, bytearray]]
     streaming: bool
+    size: int
 
 
 class Files:
@@ -136,6 +140,7 @@ class Files:
         else:
             self._replace(inode, size, max(size, inode.size), [])
         inode.durable_size = min(inode.durable_size, size)
+        self._overlay.void_bytes(inode, size)
 
     def discard(self, inode: Inode) -> None:
         """The file is gone and nobody has it open: its dirty bytes go too."""
@@ -248,6 +253,7 @@ class Files:
             if old is None:
                 self._replace(inode, 0, MAX_FILE_BYTES, [])
             inode.stored = len(inode.inline)
+            self._overlay.void_bytes(inode, 0)
             self._overlay.touch(inode)
             return None
         if inode.inline is not None:
@@ -259,7 +265,7 @@ class Files:
         inode.dirty = None
         self._dirty.pop(inode.ino, None)
         inode.flushing = tuple((start, memoryview(run)) for start, run in runs)
-        return Taken(inode, runs, streaming)
+        return Taken(inode, runs, streaming, inode.size)
 
     async def _store(self, batch: list[Taken]) -> None:
         if not batch:
@@ -271,27 +277,38 @@ class Files:
             for taken in batch:
                 self._give_back(taken)
             raise
+        safe = {taken.inode.ino: taken.size for taken in batch}
         for (taken, region), found in zip(regions, stored, strict=True):
-            self._name_extents(taken.inode, region, found)
+            ino = taken.inode.ino
+            safe[ino] = min(safe[ino], self._name_extents(taken.inode, region, found))
         for taken in batch:
             self.dirty_bytes -= sum(len(run) for _, run in taken.runs)
-            taken.inode.flushing = ()
-            self._overlay.touch(taken.inode)
+            self._stored(taken.inode, safe[taken.inode.ino])
 
-    def _name_extents(self, inode: Inode, region: Region, found: list[Extent]) -> None:
+    def _stored(self, inode: Inode, safe: int) -> None:
+        """What was taken is in chunks: a record may give the file at least the size `safe`."""
+        inode.flushing = ()
+        inode.durable_size = max(inode.durable_size, safe)
+        self._overlay.void_bytes(inode, 0)
+        self._overlay.touch(inode)
+
+    def _name_extents(self, inode: Inode, region: Region, found: list[Extent]) -> int:
+        """Returns where the region's tail begins that got no chunk and is dirty again; without one, no bound."""
         if inode.inline is not None:
             inode.stored -= len(inode.inline)
             inode.inline = None
         end = found[-1].end if found else region.offset
         self._replace(inode, region.offset, end, found)
         rest = region.data[end - region.offset :]
-        if len(rest):
-            if inode.dirty is None:
-                inode.dirty = DirtyBytes()
-                self._dirty[inode.ino] = inode
-            before = inode.dirty.nbytes
-            inode.dirty.fill(end, rest)
-            self.dirty_bytes += inode.dirty.nbytes - before
+        if not len(rest):
+            return MAX_FILE_BYTES
+        if inode.dirty is None:
+            inode.dirty = DirtyBytes()
+            self._dirty[inode.ino] = inode
+        before = inode.dirty.nbytes
+        inode.dirty.fill(end, rest)
+        self.dirty_bytes += inode.dirty.nbytes - before
+        return end
 
     def _give_back(self, taken: Taken) -> None:
         """After a failure the bytes are dirty again, under whatever was written since."""
@@ -308,7 +325,7 @@ class Files:
 
     def _regions(self, taken: Taken) -> Iterator[Region]:
         """The stretches of the file that get new chunks: its runs, widened where that is cheap."""
-        inode, runs, streaming = taken
+        inode, runs, streaming, _ = taken
         if inode.size <= SMALL_FILE_BYTES:
             yield Region(0, self.read(inode, 0, inode.size), final=True)
             return

@@ -32,6 +32,7 @@ FACT_GONE: Final = 10
 BYTES: Final = 11
 BLOCKS: Final = 12
 NEXT_INO: Final = 13
+BYTES_VOID: Final = 14
 
 
 class InodeItem(NamedTuple):
@@ -70,6 +71,16 @@ class BytesItem(NamedTuple):
     data: bytes
 
 
+class BytesVoidItem(NamedTuple):
+    """What BytesItems of earlier records say of the file from `start` on holds no more.
+
+    It was cut off, or is in chunks or in the inode's own record now and may have changed on the way there.
+    """
+
+    ino: int
+    start: int
+
+
 class BlocksItem(NamedTuple):
     """Blocks of a log past its newest signed head, which were synced before this record was."""
 
@@ -83,9 +94,7 @@ class NextInoItem(NamedTuple):
     next_ino: int
 
 
-Item = (
-    InodeItem | DentryItem | ExtentItem | XattrItem | FactItem | BytesItem | BlocksItem | NextInoItem
-)
+Item = InodeItem | DentryItem | ExtentItem | XattrItem | FactItem | BytesItem | BytesVoidItem | BlocksItem | NextInoItem
 
 
 def encode(item: Item) -> bytes:
@@ -108,6 +117,8 @@ def encode(item: Item) -> bytes:
         case BlocksItem(log, first, sizes, hashes):
             listed = b"".join(_BLOCK.pack(size, leaf) for size, leaf in zip(sizes, hashes, strict=True))
             return _HEAD.pack(BLOCKS, log) + _U64.pack(first) + _LONG.pack(len(sizes)) + listed
+        case BytesVoidItem(ino, start):
+            return _HEAD.pack(BYTES_VOID, ino) + _U64.pack(start)
         case NextInoItem(next_ino):
             return _HEAD.pack(NEXT_INO, next_ino)
         case XattrItem(ino, name, value):
@@ -185,6 +196,8 @@ def _item(reader: _Reader, kind: int, number: int) -> Item:
             return _blocks(reader, number)
         case 13:
             return NextInoItem(number)
+        case 14:
+            return BytesVoidItem(number, reader.take(_U64)[0])
     raise Corrupt("journal item of an unknown kind", f"kind {kind}")
 
 

@@ -114,12 +114,15 @@ class Journaling:
         for inode in taken.files:
             if inode.dirty is not None:
                 inode.dirty.unjournaled = [(start, start + len(run)) for start, run in inode.dirty.runs]
+                self._riding[inode.ino] = inode  # its size has been reckoned with them
 
     def _items(self, taken: Taken) -> Iterator[items.Item]:
         if taken.blocks is not None:
             yield taken.blocks
         if taken.changed:
             yield items.NextInoItem(self._overlay.next_ino)
+        # Before the bytes: it speaks of those in earlier records only.
+        yield from (items.BytesVoidItem(ino, start) for ino, start in taken.changed.void.items())
         for inode in taken.files:
             if inode.dirty is not None:
                 yield from (items.BytesItem(inode.ino, at, data) for at, data in inode.dirty.take_unjournaled())
@@ -164,6 +167,8 @@ def durable_size(inode: Inode) -> int:
     size = inode.size
     if not inode.is_file:
         return size
+    if inode.inline is not None:
+        inode.durable_size = max(inode.durable_size, len(inode.inline))
     starts = [start for start, run in inode.flushing if start + len(run) > inode.durable_size]
     if inode.dirty is not None:
         first = inode.dirty.first_unjournaled_past(inode.durable_size)

@@ -28,9 +28,11 @@ class Unjournaled:
     extents: set[tuple[int, int]] = field(default_factory=set)
     xattrs: set[tuple[int, bytes]] = field(default_factory=set)
     facts: set[bytes] = field(default_factory=set)
+    void: dict[int, int] = field(default_factory=dict)
+    """By inode: from which offset on earlier records' bytes hold no more."""
 
     def __bool__(self) -> bool:
-        return bool(self.inodes or self.dentries or self.extents or self.xattrs or self.facts)
+        return bool(self.inodes or self.dentries or self.extents or self.xattrs or self.facts or self.void)
 
     def join(self, other: "Unjournaled") -> None:
         self.inodes |= other.inodes
@@ -38,6 +40,8 @@ class Unjournaled:
         self.extents |= other.extents
         self.xattrs |= other.xattrs
         self.facts |= other.facts
+        for ino, start in other.void.items():
+            self.void[ino] = min(start, self.void.get(ino, start))
 
 
 class Overlay:
@@ -141,6 +145,11 @@ class Overlay:
     def set_fact(self, key: bytes, value: bytes | None) -> None:
         self.live.active.facts[key] = value
         self.unjournaled.facts.add(key)
+
+    def void_bytes(self, inode: Inode, start: int) -> None:
+        """Bytes that the journal may hold for the file from `start` on must not come back by a replay."""
+        if inode.nlink:
+            self.unjournaled.void[inode.ino] = min(start, self.unjournaled.void.get(inode.ino, start))
 
     def resize(self, inode: Inode, size: int) -> None:
         """Sets a file's size and keeps the totals right."""

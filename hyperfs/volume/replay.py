@@ -7,6 +7,7 @@ from hyperfs.volume.files import Files
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.journal_items import (
     BytesItem,
+    BytesVoidItem,
     DentryItem,
     ExtentItem,
     FactItem,
@@ -37,6 +38,8 @@ def apply(items: Iterable[Item], overlay: Overlay, files: Files) -> None:
                 overlay.set_fact(key, value)
             case NextInoItem(next_ino):
                 overlay.next_ino = max(overlay.next_ino, next_ino)
+            case BytesVoidItem(ino, start):
+                bytes_of[ino] = [p._replace(data=p.data[: max(0, start - p.offset)]) for p in bytes_of.get(ino, [])]
             case BytesItem():
                 bytes_of.setdefault(item.ino, []).append(item)
     for ino, pieces in bytes_of.items():
@@ -44,8 +47,8 @@ def apply(items: Iterable[Item], overlay: Overlay, files: Files) -> None:
         if inode is None:
             continue
         for piece in pieces:
-            # A later record may have cut the file shorter.
-            if piece.offset < inode.size:
+            # The journaled size may leave out what the bytes of another record go on to.
+            if piece.data and piece.offset < inode.size:
                 files.restore_bytes(inode, piece.offset, piece.data[: inode.size - piece.offset])
     overlay.unjournaled.__init__()  # type: ignore[misc]
 

@@ -1,0 +1,175 @@
+"""fsync: what it promised is there after a kill, and nothing older comes back over it."""
+
+import trio
+import trio.testing
+
+from hyperfs.volume.opening import log_folder
+
+from .conftest import Store, inode_of, kill, make_folder, read_file, unlink, write_file
+from .faults import Faults, Gate
+
+
+def content_log(store: Store) -> str:
+    volume = store.open(read_only=True)
+    folder = log_folder(volume.parts.chain.logs[volume.content.number])
+    kill(volume)
+    return f"{folder}/blocks"
+
+
+async def test_small_bytes_ride_in_the_journal(store: Store) -> None:
+    volume = store.open()
+    inode = await write_file(volume, b"f", b"abc" * 500)
+    await volume.fsync(inode)
+    kill(volume)
+    volume = store.open()
+    assert read_file(volume, b"f") == b"abc" * 500
+    kill(volume)
+
+
+async def test_what_became_chunks_is_not_overwritten_by_older_bytes_of_the_journal(store: Store) -> None:
+    volume = store.open()
+    inode = await write_file(volume, b"f", b"old" * 10_000)
+    await volume.fsync(inode)  # small: its bytes are in a record
+    await volume.files.write(inode, 0, b"new" * 100_000)
+    await volume.fsync(inode)  # large: chunks, and a record that names them
+    kill(volume)
+    volume = store.open()
+    assert read_file(volume, b"f") == b"new" * 100_000
+    kill(volume)
+
+
+async def test_what_became_inline_is_not_overwritten_by_older_bytes_of_the_journal(store: Store) -> None:
+    volume = store.open()
+    inode = await write_file(volume, b"f", b"old" * 50)
+    await volume.fsync(inode)
+    await volume.files.write(inode, 0, b"new" * 50)
+    await volume.files.flush([inode])  # a commit that begins and is killed
+    await volume.fsync(None)
+    kill(volume)
+    volume = store.open()
+    assert read_file(volume, b"f") == b"new" * 50
+    kill(volume)
+
+
+async def test_bytes_that_were_cut_off_do_not_come_back(store: Store) -> None:
+    volume = store.open()
+    inode = await write_file(volume, b"f", b"x" * 4000)
+    await volume.fsync(inode)
+    await volume.files.resize(inode, 1000)
+    await volume.files.resize(inode, 3000)
+    await volume.fsync(inode)
+    kill(volume)
+    volume = store.open()
+    assert read_file(volume, b"f") == b"x" * 1000 + bytes(2000)
+    kill(volume)
+
+
+async def test_a_record_never_makes_a_file_shorter_than_its_inline_bytes(store: Store) -> None:
+    volume = store.open()
+    inode = await write_file(volume, b"f", b"a" * 300)
+    await volume.files.flush([inode])
+    await volume.files.write(inode, 100, b"b" * 210)
+    await volume.fsync(None)
+    kill(volume)
+    volume = store.open()
+    assert read_file(volume, b"f") == b"a" * 300
+    kill(volume)
+
+
+async def test_a_record_never_makes_a_file_shorter_than_its_chunks(store: Store) -> None:
+    volume = store.open()
+    inode = await write_file(volume, b"f", b"a" * 300_000)
+    await volume.files.flush([inode])
+    await volume.files.write(inode, 100, b"b" * 400_000)
+    await volume.fsync(None)
+    kill(volume)
+    volume = store.open()
+    inode = inode_of(volume, b"f")
+    await volume.files.resize(inode, 500_000)
+    found = read_file(volume, b"f")
+    assert found.rstrip(b"\0") == b"a" * len(found.rstrip(b"\0"))
+    assert len(found.rstrip(b"\0")) in (0, 300_000)
+    kill(volume)
+
+
+async def test_fsync_waits_for_bytes_that_a_commit_has_taken(store: Store) -> None:
+    faults = Faults()
+    store.disk = faults.disk
+    blocks = content_log(store)
+    volume = store.open()
+    inode = await write_file(volume, b"f", b"abc" * 1000)
+    other = await write_file(volume, b"other", b"x" * 1000)
+    journal_gate = Gate(faults, "fdatasync", "/journal/")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(volume.fsync, other)  # holds the journal's lock
+        await trio.to_thread.run_sync(journal_gate.entered.wait)
+        done = trio.Event()
+
+        async def sync_first() -> None:
+            await volume.fsync(inode)
+            done.set()
+
+        nursery.start_soon(sync_first)
+        await trio.testing.wait_all_tasks_blocked()
+        content_gate = Gate(faults, "pwrite", blocks)
+        nursery.start_soon(volume.files.flush, [inode])  # as a commit does
+        await trio.to_thread.run_sync(content_gate.entered.wait)
+        journal_gate.open()
+        with trio.move_on_after(0.2):
+            await done.wait()
+        assert not done.is_set()
+        content_gate.open()
+    kill(volume)
+    volume = store.open()
+    assert read_file(volume, b"f") == b"abc" * 1000
+    kill(volume)
+
+
+async def test_blocks_that_were_still_being_written_do_not_count_as_synced(store: Store) -> None:
+    faults = Faults()
+    store.disk = faults.disk
+    blocks = content_log(store)
+    volume = store.open()
+    first = await write_file(volume, b"first", b"a" * 100_000)
+    second = await write_file(volume, b"second", bytes(range(256)) * 1000)
+    await volume.files.flush([first])
+    gate = Gate(faults, "pwrite", blocks)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(volume.files.flush, [second])
+        await trio.to_thread.run_sync(gate.entered.wait)
+        await volume.fsync(first)
+        gate.open()
+    faults.log.clear()
+    await volume.fsync(second)
+    assert ("fdatasync", str(store.path / blocks)) in faults.log
+    kill(volume)
+
+
+async def test_a_cancelled_fsync_loses_nothing_for_the_next_one(store: Store) -> None:
+    faults = Faults()
+    store.disk = faults.disk
+    volume = store.open()
+    inode = await write_file(volume, b"f", b"abc")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await volume.fsync(inode)
+    await volume.fsync(inode)
+    kill(volume)
+    volume = store.open()
+    assert read_file(volume, b"f") == b"abc"
+    kill(volume)
+
+
+async def test_a_removed_tree_stays_removed(store: Store) -> None:
+    volume = store.open()
+    make_folder(volume, b"d")
+    await write_file(volume, b"d/f", b"x" * 5000)
+    await volume.commit()
+    unlink(volume, b"d/f")
+    volume.names.rmdir(1, b"d")
+    await volume.fsync(None)
+    kill(volume)
+    volume = store.open()
+    assert list(volume.overlay.live.dentries(1)) == []
+    assert (volume.overlay.files, volume.overlay.directories, volume.overlay.file_bytes) == (0, 1, 0)
+    kill(volume)
