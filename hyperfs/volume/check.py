@@ -140,9 +140,7 @@ def _check_named_blocks(parts: Parts, item: BlocksItem, findings: Findings) -> N
             findings.add("the journal names this block, and its bytes are not on the disk", place_of(item.log, index))
 
 
-def _check_index(
-    parts: Parts, newest: Commit, logs: LogCheck, live: Counter[bytes] | None, findings: Findings
-) -> None:
+def _check_index(parts: Parts, newest: Commit, logs: LogCheck, live: Counter[bytes] | None, findings: Findings) -> None:
     """Every version and chunk of the newest tree is in the index as the logs have it. Only while nothing commits."""
     advice = "it is derived: delete the folder while the drive is not mounted and it is rebuilt"
     try:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from hyperfs.errors import HyperfsError
 from hyperfs.trie.node import Leaf, Load, Ref
 from hyperfs.volume import keys
-from hyperfs.volume.tree import decode_dentry
+from hyperfs.volume.entries import decode_dentry
 
 MOST_PATHS: Final = 1000
 """Paths listed for one damage; a whole folder lost is listed as the folder."""

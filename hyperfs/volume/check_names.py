@@ -14,8 +14,8 @@ from hyperfs.values import ROOT_INO
 from hyperfs.volume import keys
 from hyperfs.volume.check_findings import Findings
 from hyperfs.volume.commit_record import Commit
+from hyperfs.volume.entries import decode_dentry, extent_in
 from hyperfs.volume.inode import Inode
-from hyperfs.volume.tree import decode_dentry
 
 
 @dataclass
@@ -77,7 +77,9 @@ def _read(load: Load, commit: Commit) -> _Seen:
                     seen.overlaps.add(ino)
                 end = (ino, extent.end)
                 seen.stored[ino] += extent.length
-                seen.live[extent.chunk] += 1
+        held = extent_in(key, (value, hint))
+        if held is not None:
+            seen.live[held.chunk] += 1
     return seen
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from hyperfs.chunks import extents as extent_codec
+from hyperfs.chunks.extents import Extent
 from hyperfs.crypto.ids import node_id
 from hyperfs.crypto.keys import LOG_METADATA
 from hyperfs.crypto.seal import KIND_NODE
@@ -14,9 +14,9 @@ from hyperfs.volume import keys
 from hyperfs.volume.check_findings import EVERYTHING, Findings, Range, inode_range
 from hyperfs.volume.check_logs import LogCheck, Progress, place_of
 from hyperfs.volume.commit_record import Commit, LogHead
+from hyperfs.volume.entries import decode_dentry, decode_xattr, extent_in
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.parts import Parts
-from hyperfs.volume.tree import decode_dentry
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 _SNAPSHOT_VALUE_BYTES: Final = 16
@@ -179,11 +179,12 @@ class TreeCheck:
             case keys.SNAPSHOT:
                 if len(value) != _SNAPSHOT_VALUE_BYTES:
                     raise Corrupt("a snapshot of an impossible length")
-            case keys.EXTENT:
-                return self._extent(extent_codec.decode(keys.extent_offset(key), value, hint))
-        return None
+            case keys.XATTR:
+                decode_xattr(value, hint)
+        extent = extent_in(key, (value, hint))
+        return None if extent is None else self._extent(extent)
 
-    def _extent(self, extent: extent_codec.Extent) -> str | None:
+    def _extent(self, extent: Extent) -> str | None:
         length = self._logs.held.get((extent.chunk, extent.log, extent.block))
         if length == extent.chunk_length:
             return None
