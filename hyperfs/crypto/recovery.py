@@ -46,9 +46,7 @@ def to_text(root: RootSeed) -> str:
 def from_text(text: str) -> RootSeed:
     """The root seed. Raises BadRecoveryKey, which says what is wrong in which group (counted from 1)."""
     if len(text) > MAX_TEXT_CHARACTERS:
-        raise BadRecoveryKey(
-            f"a recovery key has {GROUPS} groups of {GROUP_SYMBOLS}; this text is far longer"
-        )
+        raise BadRecoveryKey(f"a recovery key has {GROUPS} groups of {GROUP_SYMBOLS}; this text is far longer")
     number = 0
     for place, group in enumerate(_split(text), 1):
         values = [_value(symbol, place) for symbol in group]

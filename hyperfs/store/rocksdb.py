@@ -34,6 +34,7 @@ from rocksdict import (
 
 from hyperfs.errors import IndexDamaged, StoreLocked
 from hyperfs.store.index import check_change
+from hyperfs.store.rocksdb_records import damaged_record
 
 BLOCK_CACHE_BYTES: Final = 16 << 20
 WRITE_BUFFER_BYTES: Final = 8 << 20
@@ -60,6 +61,8 @@ class RocksIndex:
         self._scans: weakref.WeakSet[Generator[tuple[bytes, bytes], None, None]] = weakref.WeakSet()
         self._read_options = _read_options()
         folder.mkdir(mode=0o700, exist_ok=True)
+        if (where := damaged_record(folder)) is not None:
+            raise IndexDamaged("a record of the index is damaged", f"{folder}: {where}", _ADVICE)
         try:
             self._db = Rdict(str(folder), _options())
         except BaseException as error:  # a panic of the library's is no Exception

@@ -50,9 +50,7 @@ def test_golden_derivations() -> None:
         "chunk_id_key_realm_1": EPOCH.chunk_id_key(1),
         "node_id": node_id(EPOCH.node_id_key(), bytes.fromhex(VECTORS["node_canonical"])),
         "chunk_id": chunk_id(EPOCH.chunk_id_key(), bytes.fromhex(VECTORS["chunk"])),
-        "sealed_payload": seal_to(
-            ROOT.recovery_box().public_key, EPOCH.payload(), bytes.fromhex(VECTORS["ephemeral"])
-        ),
+        "sealed_payload": seal_to(ROOT.recovery_box().public_key, EPOCH.payload(), bytes.fromhex(VECTORS["ephemeral"])),
     }
     assert {name: value.hex() for name, value in found.items()} == VECTORS["derived"]
     assert len(set(found.values())) == len(found)

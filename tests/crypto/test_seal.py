@@ -68,9 +68,7 @@ def test_whatever_was_sealed_comes_back(
     payload: bytes, kind: int, codec: int, index: int, number: int, padding: int, nonce: bytes
 ) -> None:
     base = b"b" * 16 if codec == seal.CODEC_ZSTD_BASE else None
-    block = SEALER.seal(
-        number, LOG_KEY, number, index, kind, codec, 99, payload, nonce, number, base, padding
-    )
+    block = SEALER.seal(number, LOG_KEY, number, index, kind, codec, 99, payload, nonce, number, base, padding)
     assert len(block) == seal.OVERHEAD_BYTES + len(payload) + padding + len(base or b"")
     expected = BlockHeader(kind, 1, codec, number, 2, TWO.key_id, number, number, index, 99, padding, base)
     assert SEALER.open(number, LOG_KEY, number, index, block) == (expected, payload)
