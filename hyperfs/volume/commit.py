@@ -100,18 +100,19 @@ class Committer:
         live = self._overlay.live
         return bool(live.active) or live.frozen is not None or self._files.dirty_bytes > 0
 
-    async def commit(self) -> Commit:
+    async def commit(self, always: bool = False) -> Commit:
         """Makes a version of the present state, if it differs from the newest; returns the newest, durable.
 
-        Raises OSError when the disk fails or is full: then nothing is lost and the next call tries again.
+        `always` makes one even if nothing differs, which `.versions` then does not list. Raises OSError when the
+        disk fails or is full: then nothing is lost and the next call tries again.
         """
         async with self._lock:
             try:
-                await self._commit(None)
+                await self._commit(None, always)
             except OSError as error:
                 if error.errno != errno.ENOSPC or not self._reserve.release():
                     raise
-                await self._commit(None)  # in the room that was kept for this
+                await self._commit(None, always)  # in the room that was kept for this
             return self.newest
 
     def restore_reserve(self) -> None:
@@ -135,11 +136,11 @@ class Committer:
                 note(self.newest.version)
             return self.newest
 
-    async def _commit(self, note: Callable[[int], None] | None) -> bool:
+    async def _commit(self, note: Callable[[int], None] | None, always: bool = False) -> bool:
         """Finishes what is frozen, then freezes and finishes the rest; whether there was a rest."""
         if self._frozen is not None:
             await self._finish(self._frozen)
-        if not self.pending:
+        if not self.pending and not always:
             return False
         await self._finish(await self._freeze(note))
         return True
@@ -163,22 +164,23 @@ class Committer:
     async def _freeze(self, note: Callable[[int], None] | None = None) -> Frozen:
         """Takes the last dirty bytes while writers wait, then begins a new layer. The state is one instant's."""
         await self._files.flush_all()
-        self._files.close_gate()
-        try:
-            await self._files.drain()
-            if note is not None:
-                note(self.newest.version + 1)
-            overlay = self._overlay
-            layer = overlay.live.freeze()
-            self._frozen = Frozen(
-                freeze_records(layer, self.newest.version + 1),
-                self._journaling.freeze(),
-                (overlay.files, overlay.directories, overlay.file_bytes),
-                overlay.next_ino,
-                layer.only_facts,
-            )
-        finally:
-            self._files.open_gate()
+        async with self._journaling.lock:
+            self._files.close_gate()
+            try:
+                await self._files.drain()
+                if note is not None:
+                    note(self.newest.version + 1)
+                overlay = self._overlay
+                layer = overlay.live.freeze()
+                self._frozen = Frozen(
+                    freeze_records(layer, self.newest.version + 1),
+                    self._journaling.freeze(),
+                    (overlay.files, overlay.directories, overlay.file_bytes),
+                    overlay.next_ino,
+                    layer.only_facts,
+                )
+            finally:
+                self._files.open_gate()
         return self._frozen
 
     async def _finish(self, frozen: Frozen) -> None:

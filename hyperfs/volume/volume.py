@@ -86,8 +86,7 @@ class Volume:
         try:
             async with trio.open_nursery() as nursery:
                 if not self.read_only:
-                    if self._parts.replayed:
-                        await self.committer.commit()
+                    await self.recover()
                     nursery.start_soon(self.files.run)
                     nursery.start_soon(self._make_versions)
                 yield self
@@ -97,6 +96,16 @@ class Volume:
                     await self.committer.commit()
         finally:
             self._parts.close()
+
+    async def recover(self) -> None:
+        """Makes a version of what the journal held; before anything is written, for the journal's own sake.
+
+        Behind a torn tail its numbers have a gap, or a change that has no end: once a version names the last
+        number, neither is ever read again.
+        """
+        if self._parts.replayed:
+            await self.committer.commit(always=True)
+            self._parts.replayed = False
 
     async def _make_versions(self) -> None:
         """Commits whenever a version is due."""

@@ -3,6 +3,7 @@
 import trio
 import trio.testing
 
+from hyperfs.store.journal import Kind
 from hyperfs.volume.opening import log_folder
 
 from .conftest import Store, inode_of, kill, make_folder, read_file, unlink, write_file
@@ -172,4 +173,40 @@ async def test_a_removed_tree_stays_removed(store: Store) -> None:
     volume = store.open()
     assert list(volume.overlay.live.dentries(1)) == []
     assert (volume.overlay.files, volume.overlay.directories, volume.overlay.file_bytes) == (0, 1, 0)
+    kill(volume)
+
+
+async def test_a_torn_tail_does_not_join_the_change_that_comes_after_it(store: Store) -> None:
+    volume = store.open()
+    await volume.fsync(await write_file(volume, b"before", b"1"))
+    volume.parts.journal.append(b"the beginning of a long change", Kind.MORE)
+    kill(volume)
+    volume = store.open()
+    await volume.recover()
+    await volume.fsync(await write_file(volume, b"after", b"2"))
+    kill(volume)
+    volume = store.open()
+    assert read_file(volume, b"before") == b"1"
+    assert read_file(volume, b"after") == b"2"
+    kill(volume)
+
+
+async def test_a_gap_in_a_torn_tail_is_no_damage_later(store: Store) -> None:
+    volume = store.open()
+    journal = volume.parts.journal
+    segment = journal._segment_for(0)
+    start = segment.end
+    journal.append(b"torn", Kind.NOTE)
+    end = segment.end
+    journal.append(b"whole", Kind.NOTE)
+    kill(volume)
+    with (store.path / segment.name).open("r+b") as file:
+        file.seek(start)
+        file.write(bytes(end - start))
+    volume = store.open()
+    await volume.recover()
+    await volume.fsync(await write_file(volume, b"f", b"1"))
+    kill(volume)
+    volume = store.open()
+    assert read_file(volume, b"f") == b"1"
     kill(volume)
