@@ -31,14 +31,15 @@ class Taken(NamedTuple):
 
 
 class Journaling:
-    """Group commit of fsyncs. `_lock` keeps records in the order in which their states were read."""
+    """Group commit of fsyncs. `lock` keeps records in the order in which their states were read; a commit that
+    freezes holds it too."""
 
     def __init__(self, overlay: Overlay, journal: Journal, content: Content, files: Files) -> None:
         self._overlay = overlay
         self._journal = journal
         self._content = content
         self._files = files
-        self._lock = trio.Lock()
+        self.lock = trio.Lock()
         self._asked = 0
         self._done = 0
         self._riding: dict[int, Inode] = {}  # files whose bytes the next record carries
@@ -57,7 +58,7 @@ class Journaling:
             await self._settle_bytes(inode)
         self._asked += 1
         mine = self._asked
-        async with self._lock:
+        async with self.lock:
             if self._done < mine:
                 await self._write_record()
 
@@ -147,6 +148,9 @@ class Journaling:
 
     def freeze(self) -> int:
         """A commit takes over: returns the sequence number through which its state includes the journal.
+
+        The caller holds `lock`: a record that was read before the freeze and written after it would be replayed
+        on top of the version, and take names and sizes back to what they were.
 
         What no record holds stays on a list of its own, for an fsync that comes before the commit is durable.
         """
