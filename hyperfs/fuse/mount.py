@@ -94,6 +94,10 @@ class Mount:
         except FileNotFoundError:
             return  # the kernel did not know it
 
+    def stop(self) -> None:
+        """Has `serve` return though the kernel has not unmounted; from the trio thread."""
+        pyfuse3.terminate()
+
     def close(self) -> None:
         """After `serve` has returned or failed: the mount is taken away if it is still there."""
         pyfuse3.close(unmount=True)

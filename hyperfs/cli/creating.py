@@ -1,0 +1,94 @@
+"""Making a drive and its key files, as `init` does and `mount` on first use; and telling of the recovery key."""
+
+import os
+import shutil
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from hyperfs.crypto import recovery
+from hyperfs.crypto.keys import DeviceKeys, RootSeed
+from hyperfs.crypto.wrap import KIND_DEVICE
+from hyperfs.daemon import key_files
+from hyperfs.daemon.hardening import keep_memory_private
+from hyperfs.store import folder
+from hyperfs.volume.creating import create_store, new_secrets
+
+
+@dataclass(frozen=True)
+class Created:
+    """A new drive. Whoever holds this must show the recovery key: it is shown by itself only once."""
+
+    store: Path
+    name: str
+    drive_id: bytes
+    root: RootSeed
+    device_keys: DeviceKeys
+
+
+def create(store: Path, name: str | None, passphrase: bytes | None) -> Created:
+    """Makes the store and both key files. When it fails, nothing of it stays.
+
+    Raises Refused for a folder that is not empty, OSError.
+    """
+    keep_memory_private()
+    there_before = store.exists()
+    drive = new_secrets(name or store.name, socket.gethostname())
+    key_file = key_files.wrapped(KIND_DEVICE, drive.device_keys.to_bytes(), passphrase)
+    _check_empty(store)
+    try:
+        drive_id = create_store(store, drive, key_file)
+        key_files.save_root(drive_id, drive.root, passphrase)
+    except BaseException:
+        _remove(store, there_before)
+        raise
+    return Created(store, drive.drive_name, drive_id, drive.root, drive.device_keys)
+
+
+def _check_empty(store: Path) -> None:
+    """Before anything of ours may have to be removed again: what is there is somebody's."""
+    if store.exists() and (not store.is_dir() or any(store.iterdir())):
+        folder.lay_out(store)
+
+
+def _remove(store: Path, there_before: bool) -> None:
+    if not store.is_dir():
+        return
+    for entry in os.scandir(store):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            os.unlink(entry.path)
+    if not there_before:
+        store.rmdir()
+
+
+def show_recovery_key(created: Created, card: Path | None) -> None:
+    """Tells of the key, once, and how to keep it."""
+    click.echo(f"New drive {created.name!r} in {created.store}")
+    click.echo("\nIts recovery key, which opens it when this computer is gone:\n")
+    groups = recovery.to_text(created.root).split("-")
+    half = len(groups) // 2
+    click.echo(f"    {'-'.join(groups[:half])}-")
+    click.echo(f"    {'-'.join(groups[half:])}\n")
+    if card is not None:
+        write_card(card, created.root, created.name, created.drive_id)
+        click.echo(f"It is on the card {card}: print it, and delete the file.")
+    else:
+        click.echo("Write it down, or print it: 'hyperfs key show --card card.svg' makes a page for that.")
+    click.echo("Then give it back to 'hyperfs key confirm', so that it is known to be right.\n")
+
+
+def write_card(path: Path, root: RootSeed, name: str, drive_id: bytes) -> None:
+    """A new file with the card, readable by this user only: SVG when it is called so, else text.
+
+    Raises FileExistsError rather than write over anything.
+    """
+    make = recovery.card_svg if path.suffix == ".svg" else recovery.card_text
+    text = make(root, name, drive_id, time.strftime("%d %B %Y"))
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(fd, "w", encoding="utf-8") as file:
+        file.write(text)

@@ -1,0 +1,83 @@
+"""hyperfs mount"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from hyperfs.cli import mounting, options
+from hyperfs.cli.output import print_json, progress
+from hyperfs.daemon.hardening import start_again_with_allocator
+
+
+@click.command("mount")
+@click.argument("paths", metavar="[STORE] DIR", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--foreground", is_flag=True, help="Serve in this process until it is unmounted; log to the terminal.")
+@click.option("--read-only", is_flag=True, help="Nothing can be written, and nothing in the store changes.")
+@click.option("--allow-other", is_flag=True, help="Other users may come in too, as the files' modes allow.")
+@click.option("--show-versions", is_flag=True, help="List .versions in every folder.")
+@click.option("--at", "at", metavar="WHEN", help="Mount an old version (a number, a time, 'yesterday', a snapshot), read-only.")
+@click.option("--name", help="What a drive that is made now is called.")
+@options.passphrase_file
+@options.card
+@options.as_json
+def command(
+    paths: tuple[Path, ...],
+    foreground: bool,
+    read_only: bool,
+    allow_other: bool,
+    show_versions: bool,
+    at: str | None,
+    name: str | None,
+    passphrase_file: Path | None,
+    card: Path | None,
+    as_json: bool,
+) -> None:
+    """Mount the drive in STORE at the folder DIR. A drive that is not there yet is made.
+
+    Example:  hyperfs mount ~/Hyper
+
+    Without STORE: the store in this user's data folder. Returns once the mount answers, unless --foreground.
+    A mount whose process has died is detached and mounted again.
+    """
+    if len(paths) > 2:
+        raise click.UsageError("one STORE at most and one DIR are wanted")
+    if foreground:
+        start_again_with_allocator()
+    wanted = mounting.Wanted(
+        paths[0] if len(paths) == 2 else None, paths[-1], read_only, allow_other, show_versions, at, foreground
+    )
+    plan = mounting.prepare(wanted, name, passphrase_file, card)
+    if plan.spec is None:
+        _tell(plan.directory, plan.store, as_json, f"{plan.directory} is mounted already.")
+        return
+    if foreground:
+        _serve(plan, as_json)
+        return
+    with progress() as tell:
+        mounting.start(plan.spec, tell)
+    _tell(plan.directory, plan.store, as_json, f"Mounted at {plan.directory}")
+
+
+def _tell(directory: Path, store: Path, as_json: bool, text: str) -> None:
+    if as_json:
+        print_json({"mounted_at": str(directory), "store": str(store)})
+    else:
+        click.echo(text)
+
+
+def _serve(plan: mounting.Plan, as_json: bool) -> None:
+    import logging
+
+    from hyperfs.daemon.wire import Message
+    from hyperfs.daemon.worker import serve
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+
+    def say(message: Message) -> None:
+        if "ready" in message:
+            _tell(plan.directory, plan.store, as_json, f"Mounted at {plan.directory}")
+            sys.stdout.flush()
+
+    assert plan.spec is not None
+    serve(plan.spec, say)

@@ -1,0 +1,30 @@
+"""Options and arguments that several commands have."""
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+as_json: Final = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+
+passphrase_file: Final = click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    help="Read the passphrase from this file. Else HYPERFS_PASSPHRASE, else it is asked for, where one is needed.",
+)
+
+store: Final = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="A store that is not mounted; paths are then relative to the drive's root.",
+)
+
+card: Final = click.option(
+    "--card",
+    type=click.Path(path_type=Path),
+    help="Write the recovery key of a new drive to this new file, as a page to print (.svg) or as text.",
+)
+
+drive_argument: Final = click.argument(
+    "where", metavar="[DIR|STORE]", default=".", type=click.Path(path_type=Path)
+)

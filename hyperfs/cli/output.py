@@ -1,0 +1,106 @@
+"""What commands print: facts for people or as JSON, and progress."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+Progress = Callable[[str, int, int], None]
+
+SHOW_AFTER_SECONDS: Final = 1.0
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def print_json(facts: Any) -> None:
+    """Bytes of names that are no UTF-8 stand as lone surrogates, as Python's os.fsdecode makes them."""
+    click.echo(json.dumps(facts, indent=2))
+
+
+def shown(text: str) -> str:
+    """A name for a terminal: nothing in it can move the cursor or begin a line."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def size_text(size: int) -> str:
+    """Bytes in words: 1.5 MiB."""
+    amount, unit = float(size), 0
+    while amount >= 1024 and unit < len(_UNITS) - 1:
+        amount /= 1024
+        unit += 1
+    return f"{size} B" if unit == 0 else f"{amount:.1f} {_UNITS[unit]}"
+
+
+def time_text(iso: str) -> str:
+    """A time of a message in local time, to the second."""
+    from datetime import datetime
+
+    return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def table(rows: list[list[str]], right: set[int] | None = None) -> None:
+    """Columns; those in `right` are flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if right and place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        click.echo("  ".join(cells).rstrip())
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A bar on the terminal for work that takes more than a second; nothing where there is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda what, done, of: None
+        return
+    shower = _Bar()
+    try:
+        yield shower.tell
+    finally:
+        shower.end()
+
+
+class _Bar:
+    """Appears after a second: rich takes a tenth of one to import."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    def tell(self, what: str, done: int, of: int) -> None:
+        if self._bar is None:
+            if time.monotonic() - self._start < SHOW_AFTER_SECONDS:
+                return
+            self._begin()
+        assert self._bar is not None
+        assert self._task is not None
+        self._bar.update(self._task, description=what, completed=done, total=of or None)
+
+    def _begin(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task("", total=None)
+
+    def end(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()

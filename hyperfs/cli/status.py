@@ -1,0 +1,46 @@
+"""hyperfs status"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hyperfs.cli import options
+from hyperfs.cli.output import print_json, shown, size_text, time_text
+from hyperfs.cli.session import locate, session
+from hyperfs.daemon.times import iso_time
+
+
+@click.command("status")
+@options.drive_argument
+@options.passphrase_file
+@options.as_json
+def command(where: Path, passphrase_file: Path | None, as_json: bool) -> None:
+    """Tell how a drive is: sizes, newest version, warnings.
+
+    Example:  hyperfs status ~/Hyper
+
+    Without an argument: the drive that the current folder is in. A STORE that is not mounted is opened.
+    """
+    with session(locate(where), passphrase_file) as drive:
+        facts = drive.request("status")
+    if as_json:
+        print_json(facts)
+    else:
+        _show(facts)
+
+
+def _show(facts: dict[str, Any]) -> None:
+    rows = [
+        ("drive", f"{shown(facts['name'])}  ({facts['drive'][:16]}...)"),
+        ("mounted at", shown(facts["mounted_at"]) if facts["mounted_at"] else "not mounted"),
+        ("store", f"{shown(facts['store'])}, {size_text(facts['store_bytes'])} on disk"),
+        ("version", f"{facts['version']} of {time_text(iso_time(facts['version_time_ns']))}"),
+        ("contents", f"{facts['files']} files, {facts['directories']} folders, {size_text(facts['bytes'])}"),
+        ("unwritten", size_text(facts["dirty_bytes"])),
+        ("access", "read-only" if facts["read_only"] else "read and write"),
+    ]
+    for label, value in rows:
+        click.echo(f"{label:<12}{value}")
+    for warning in facts["warnings"]:
+        click.echo(f"warning     {warning}")

@@ -1,0 +1,96 @@
+"""A drive as requests see it: the volume and, where it is mounted, the mount. The same for a store that is not."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Protocol, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import trio
+
+from hyperfs.errors import NotFound
+from hyperfs.values import ROOT_INO
+from hyperfs.volume.paths import find, parts_of
+from hyperfs.volume.volume import Volume
+
+T = TypeVar("T")
+
+SLICE_SECONDS = 0.01
+
+
+class Mounted(Protocol):
+    """What requests want of a mount: the kernel told of what changed behind its back."""
+
+    directory: Path
+
+    async def forget_entry(self, parent: int, name: bytes) -> None: ...
+
+
+@dataclass
+class Drive:
+    """Owned by the trio thread. `failure` is set before `ended` where the volume could not be closed in peace."""
+
+    volume: Volume
+    store: Path
+    mount: Mounted | None = None
+    ended: trio.Event = field(default_factory=trio.Event)
+    failure: BaseException | None = None
+
+    def resolve(self, when: str, path: bytes) -> int:
+        """The version that a WHEN means for a path. Raises BadWhen, NoSuchVersion."""
+        volume = self.volume
+        return volume.versions.resolve(when, self.folder_of(path), volume.overlay.now_ns(), local_zone())
+
+    def folder_of(self, path: bytes) -> int:
+        """The nearest live folder at or above a path: whose snapshots' names hold there."""
+        live = self.volume.overlay.live
+        ino: int = ROOT_INO
+        for name in parts_of(path):
+            dentry = live.dentry(ino, name)
+            inode = live.inode(dentry[0]) if dentry is not None else None
+            if inode is None or not inode.is_directory:
+                break
+            ino = inode.ino
+        return ino
+
+    def live_ino(self, path: bytes) -> int:
+        """Raises NotFound."""
+        ino = find(self.volume.overlay.live, path)
+        if ino is None:
+            raise NotFound(f"there is no {os.fsdecode(path)!r} in the drive now")
+        return ino
+
+    def end(self, failure: BaseException | None = None) -> None:
+        """The volume is closed: whoever waits for that hears of it."""
+        self.failure = failure
+        self.ended.set()
+
+
+async def in_slices(items: Iterable[T]) -> list[T]:
+    """All items of a lazy sequence, with the kernel and others served meanwhile."""
+    found: list[T] = []
+    until = trio.current_time() + SLICE_SECONDS
+    for item in items:
+        found.append(item)
+        if trio.current_time() >= until:
+            await trio.lowlevel.checkpoint()
+            until = trio.current_time() + SLICE_SECONDS
+    return found
+
+
+def local_zone() -> tzinfo:
+    """This machine's zone with its rules, so that a date of last summer is read with last summer's offset."""
+    name = os.environ.get("TZ", "").removeprefix(":")
+    if not name:
+        target = os.path.realpath("/etc/localtime")
+        name = target.partition("/zoneinfo/")[2]
+    if name:
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            pass  # no such file in the database of zones: what the C library makes of it is all that there is
+    zone = datetime.now().astimezone().tzinfo
+    assert zone is not None
+    return zone

@@ -1,0 +1,126 @@
+"""Requests about old versions: their lists, what differs between them, their bytes, and bringing them back."""
+
+import base64
+import os
+from typing import Any, Final
+
+import trio
+
+from hyperfs.daemon.drive import Drive, in_slices
+from hyperfs.daemon.times import iso_time
+from hyperfs.daemon.wire import Message, Tell
+from hyperfs.errors import IsADirectory, NoSuchVersion
+from hyperfs.volume import compare, history
+from hyperfs.volume import restore as restoring
+from hyperfs.volume.paths import locate
+from hyperfs.volume.status import device_name
+
+PIECE_BYTES: Final = 1 << 20
+"""The most that one `read` answers."""
+
+
+async def versions(drive: Drive, params: Message, tell: Tell) -> Message:
+    await _catch_up(drive)
+    found = await in_slices(history.versions_of(drive.volume, os.fsencode(params["path"])))
+    return {"versions": [_version(drive, version) | {"size": version.size} for version in found]}
+
+
+async def log(drive: Drive, params: Message, tell: Tell) -> Message:
+    await _catch_up(drive)
+    limit = int(params["limit"])
+    commits = history.commits(drive.volume, os.fsencode(params["path"]))
+    found = await in_slices(commit for commit, _ in zip(commits, range(limit), strict=False))
+    return {
+        "commits": [
+            _version(drive, commit)
+            | {
+                "added": commit.added,
+                "removed": commit.removed,
+                "moved": commit.moved,
+                "changed": commit.changed,
+                "attributes": commit.attributes,
+            }
+            for commit in found
+        ]
+    }
+
+
+def _version(drive: Drive, found: history.FileVersion | history.CommitSummary) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "version": found.version,
+        "time": iso_time(found.time_ns),
+        "device": device_name(drive.volume, found.device),
+        "name": os.fsdecode(found.name) if found.name is not None else None,
+    }
+    if isinstance(found, history.FileVersion):
+        facts["change"] = found.change
+    return facts
+
+
+async def diff(drive: Drive, params: Message, tell: Tell) -> Message:
+    """Without `new`: against the present."""
+    await _catch_up(drive)
+    path = os.fsencode(params["path"])
+    old = drive.resolve(params["old"], path)
+    new = drive.resolve(params["new"], path) if params.get("new") else drive.volume.versions.newest.version
+    trees = drive.volume.versions.tree(old), drive.volume.versions.tree(new)
+    found = await in_slices(compare.compare(drive.volume, *trees, path))
+    return {
+        "old": old,
+        "new": new,
+        "differences": [
+            {
+                "kind": difference.kind,
+                "path": os.fsdecode(difference.path),
+                "old_path": os.fsdecode(difference.old_path) if difference.old_path is not None else None,
+                "old_size": difference.old_size,
+                "new_size": difference.new_size,
+            }
+            for difference in found
+        ],
+    }
+
+
+async def find_file(drive: Drive, params: Message, tell: Tell) -> Message:
+    """What a path meant at a WHEN: for `read_file`. Raises IsADirectory for what has no bytes."""
+    path = os.fsencode(params["path"])
+    version = drive.resolve(params["when"], path)
+    inode = locate(drive.volume.overlay.live, drive.volume.versions.tree(version), path)
+    if inode.is_directory:
+        raise IsADirectory(f"{params['path']!r} was a folder in version {version}: name a file in it")
+    return {"version": version, "ino": inode.ino, "size": inode.size}
+
+
+async def read_file(drive: Drive, params: Message, tell: Tell) -> Message:
+    """Up to PIECE_BYTES of a file of a version, as base64."""
+    tree = drive.volume.versions.tree(int(params["version"]))
+    inode = tree.inode(int(params["ino"]))
+    if inode is None:
+        raise NoSuchVersion(f"version {params['version']} has no inode {params['ino']}")
+    offset = int(params["offset"])
+    size = max(0, min(PIECE_BYTES, inode.size - offset))
+    if inode.inline is not None:
+        data = inode.inline[offset : offset + size]
+        data += bytes(size - len(data))
+    else:
+        extents = tree.extents(inode.ino, offset, offset + size)
+        data = await trio.to_thread.run_sync(drive.volume.content.read, extents, offset, size)
+    return {"data": base64.b64encode(data).decode()}
+
+
+async def restore(drive: Drive, params: Message, tell: Tell) -> Message:
+    path = os.fsencode(params["path"])
+    version = drive.resolve(params["when"], path)
+    to = os.fsencode(params["to"]) if params.get("to") is not None else None
+    await tell("restoring", 0, 0)
+    done = await restoring.restore(drive.volume, path, version, to)
+    if drive.mount is not None:
+        for parent, name in done.replaced:
+            await drive.mount.forget_entry(parent, name)
+    return {"version": version, "files": done.files, "folders": done.folders, "bytes": done.bytes}
+
+
+async def _catch_up(drive: Drive) -> None:
+    """The present counts as a version too: what is not one yet becomes one."""
+    if not drive.volume.read_only and drive.volume.committer.pending:
+        await drive.volume.commit(write_back=False)

@@ -1,0 +1,119 @@
+"""What can be asked of a drive, on its control socket or, where it is not mounted, in the command's own process.
+
+One function a request: the drive, its parameters, where to tell progress; the answer is for JSON. Paths are text
+as `os.fsdecode` makes it, relative to the drive's root.
+"""
+
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import trio
+
+from hyperfs import __version__
+from hyperfs.daemon import past_requests
+from hyperfs.daemon.drive import Drive
+from hyperfs.daemon.times import iso_time
+from hyperfs.daemon.wire import Message, Tell
+from hyperfs.errors import BadRequest
+from hyperfs.volume import check
+from hyperfs.volume.status import note_confirmed, status
+
+TELL_SECONDS: Final = 0.1
+"""Progress is told no more often: each time costs a change of threads."""
+
+Request = Callable[[Drive, Message, Tell], Awaitable[Message]]
+
+
+async def answer(drive: Drive, name: str, params: Message, tell: Tell) -> Message:
+    """Raises BadRequest for a request that there is not, and what the request raises."""
+    request = TABLE.get(name)
+    if request is None:
+        raise BadRequest(f"hyperfs {__version__} knows no request {name!r}")
+    return await request(drive, params, tell)
+
+
+async def tell_status(drive: Drive, params: Message, tell: Tell) -> Message:
+    return status(drive.volume) | {
+        "store": str(drive.store),
+        "mounted_at": str(drive.mount.directory) if drive.mount is not None else None,
+        "pid": os.getpid() if drive.mount is not None else None,
+        "hyperfs": __version__,
+    }
+
+
+async def commit(drive: Drive, params: Message, tell: Tell) -> Message:
+    """Everything written up to now, by whatever program, is a version and on the disk."""
+    if drive.volume.read_only:
+        return {"version": drive.volume.versions.newest.version}
+    return {"version": (await drive.volume.commit()).version}
+
+
+async def end(drive: Drive, params: Message, tell: Tell) -> Message:
+    """Answers when the drive has been unmounted and closed."""
+    await drive.ended.wait()
+    if drive.failure is not None:
+        raise drive.failure
+    return {"version": drive.volume.versions.newest.version}
+
+
+async def snapshot(drive: Drive, params: Message, tell: Tell) -> Message:
+    path, name = os.fsencode(params["path"]), os.fsencode(params["name"])
+    made = await drive.volume.make_snapshot(drive.live_ino(path), name)
+    return {"name": params["name"], "version": made.version, "time": iso_time(made.made_ns)}
+
+
+async def delete_snapshot(drive: Drive, params: Message, tell: Tell) -> Message:
+    path, name = os.fsencode(params["path"]), os.fsencode(params["name"])
+    await drive.volume.delete_snapshot(drive.live_ino(path), name)
+    return {"name": params["name"]}
+
+
+async def confirm(drive: Drive, params: Message, tell: Tell) -> Message:
+    """The recovery key was given back; whoever asks has checked it against the control chain."""
+    await note_confirmed(drive.volume)
+    return {"drive": drive.volume.drive_id.hex()}
+
+
+async def verify(drive: Drive, params: Message, tell: Tell) -> Message:
+    """Reads everything; may take hours. What is written while it runs may be covered or not."""
+    if not drive.volume.read_only:
+        await drive.volume.commit()
+
+    told = time.monotonic()
+
+    def progress(what: str, done: int, of: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > TELL_SECONDS:
+            told = time.monotonic()
+            trio.from_thread.run(tell, what, done, of)
+
+    report = await trio.to_thread.run_sync(check.verify, drive.volume.parts, progress)
+    return {"checked": report.checked, "damage": [_damage(found) for found in report.damage]}
+
+
+def _damage(found: check.Damage) -> dict[str, Any]:
+    return {
+        "what": found.what,
+        "where": found.where,
+        "paths": [os.fsdecode(path) for path in found.paths],
+        "versions": list(found.versions),
+    }
+
+
+TABLE: Final[dict[str, Request]] = {
+    "status": tell_status,
+    "commit": commit,
+    "end": end,
+    "snapshot": snapshot,
+    "delete_snapshot": delete_snapshot,
+    "confirm": confirm,
+    "verify": verify,
+    "versions": past_requests.versions,
+    "log": past_requests.log,
+    "diff": past_requests.diff,
+    "find_file": past_requests.find_file,
+    "read_file": past_requests.read_file,
+    "restore": past_requests.restore,
+}

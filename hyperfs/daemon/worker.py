@@ -1,0 +1,191 @@
+"""The process of a mounted drive: opens the volume, mounts it, serves kernel and control socket until the end.
+
+Run as `python -m hyperfs.daemon.worker FD`: the spec comes on standard input, readiness goes to the descriptor.
+"""
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import trio
+
+from hyperfs.daemon import exit_codes, requests, wire
+from hyperfs.daemon.drive import Drive, local_zone
+from hyperfs.daemon.exit_codes import innermost
+from hyperfs.daemon.hardening import keep_memory_private
+from hyperfs.daemon.process import Spec
+from hyperfs.daemon.server import ControlSocket
+from hyperfs.daemon.wire import Message
+from hyperfs.errors import Refused
+from hyperfs.fuse.mount import Mount, MountOptions
+from hyperfs.volume.opening import Options, open_volume
+from hyperfs.volume.view import show_version
+from hyperfs.volume.volume import Volume
+
+log = logging.getLogger("hyperfs.daemon")
+
+LAST_WORDS_SECONDS = 2.0
+"""How long those that wait for the end may take to read of it."""
+LAST_COMMIT_SECONDS = 60.0
+"""A signal asks for an end now: what the kernel can't send back in that time is lost."""
+
+Say = Callable[[Message], None]
+
+
+def serve(spec: Spec, say: Say) -> None:
+    """Mounts and serves; returns when the drive has been unmounted, with everything on disk.
+
+    `say` gets progress, then {"ready": pid}. Raises what opening, mounting or the last commit raises.
+    """
+    keep_memory_private()
+    volume = open_volume(
+        spec.store,
+        spec.device_keys,
+        Options(read_only=spec.read_only or spec.at is not None, progress=_progress(say)),
+    )
+    control: ControlSocket | None = None
+    try:
+        if spec.at is not None:
+            show_version(volume, spec.at, volume.overlay.now_ns(), local_zone())
+        control = ControlSocket(spec.store)
+        mount = _mount(volume, spec)
+    except BaseException:
+        if control is not None:
+            control.close()
+        volume.parts.close()
+        raise
+    try:
+        drive = Drive(volume, spec.store, mount)
+        trio.run(_run, drive, mount, control, partial(say, {"ready": os.getpid()}))
+        if drive.failure is not None:
+            raise drive.failure
+    finally:
+        mount.close()
+        control.close()
+
+
+def _progress(say: Say) -> Callable[[str, int, int], None]:
+    def progress(what: str, done: int, of: int) -> None:
+        say({"progress": [what, done, of]})
+
+    return progress
+
+
+def _mount(volume: Volume, spec: Spec) -> Mount:
+    """Raises Refused with the words that libfuse or fusermount3 has for it."""
+    # libfuse splits its options at commas and takes a backslash before one as its escape.
+    source = str(spec.store).replace("\\", "\\\\").replace(",", "\\,")
+    options = MountOptions(
+        fsname=source,
+        allow_other=spec.allow_other,
+        read_only=spec.read_only or spec.at is not None,
+        show_versions=spec.show_versions,
+    )
+    with _words_on_stderr() as words:
+        try:
+            return Mount(volume, spec.directory, options)
+        except (RuntimeError, OSError) as error:
+            said = " ".join(words()) or str(error)
+            raise Refused(f"{spec.directory} can't be mounted: {said}. 'hyperfs doctor' looks for the reason") from None
+
+
+@contextmanager
+def _words_on_stderr() -> Iterator[Callable[[], list[str]]]:
+    """Collects what C code prints, which is all that libfuse tells of a failure; passes it on afterwards."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+
+        def words() -> list[str]:
+            said.seek(0)
+            return said.read().decode(errors="replace").splitlines()
+
+        try:
+            yield words
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            for line in words():
+                log.info("%s", line)
+
+
+async def _run(drive: Drive, mount: Mount, control: ControlSocket, ready: Callable[[], None]) -> None:
+    mounted = trio.Event()
+    serving = 0
+
+    async def handle(name: str, params: Message, tell: wire.Tell) -> Message:
+        nonlocal serving
+        await mounted.wait()
+        serving += 1
+        try:
+            return await requests.answer(drive, name, params, tell)
+        finally:
+            serving -= 1
+
+    def announce() -> None:
+        mounted.set()
+        ready()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(control.serve, handle)
+        nursery.start_soon(_end_at_signal, mount)
+        try:
+            await mount.serve(announce)
+        except Exception as error:  # noqa: BLE001  # whatever it is, whoever waits for the end hears of it, and so does main
+            drive.end(innermost(error))
+        else:
+            drive.end()
+        with trio.move_on_after(LAST_WORDS_SECONDS):
+            while serving:
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+
+
+async def _end_at_signal(mount: Mount) -> None:
+    """SIGTERM and its like: everything is committed, then the drive is unmounted from under its users."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async for number in signals:
+            log.info("ending at %s", signal.Signals(number).name)
+            if not mount.volume.read_only:
+                with trio.move_on_after(LAST_COMMIT_SECONDS):
+                    try:
+                        await mount.volume.commit()
+                    except OSError as error:
+                        log.error("the last changes are not a version yet: %s", error)
+            mount.stop()
+            return
+
+
+def main() -> int:
+    """For the supervisor. The exit code is that of the error."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    channel = os.fdopen(int(sys.argv[1]), "wb", buffering=0)
+
+    def say(message: Message) -> None:
+        if not channel.closed:
+            try:
+                channel.write(wire.encode(message))
+            except BrokenPipeError:
+                channel.close()  # the command that wanted to know is gone; the drive goes on
+        if "progress" not in message:
+            channel.close()
+
+    try:
+        serve(Spec.decode(sys.stdin.buffer.read()), say)
+    except Exception as error:
+        found = innermost(error)
+        log.exception("the drive ends")
+        say(wire.error_message(found))
+        return exit_codes.exit_code_of(found)
+    log.info("unmounted")
+    return exit_codes.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
