@@ -3,15 +3,17 @@
     dentry   inode number u64, kind u8
     extent   chunk id, skip, length, chunk length; hint: where the chunk lies
     xattr    0 and the bytes; or, past 1 KiB, 1 and an extent from 0 on, with its hint
+    place    log u32, block u64, slot u32
+    gone     last version u64, when i64, by u64, rule u8
 
-Format: docs/formats/inode.md, extent.md. Integers are little-endian.
+Format: docs/formats/inode.md, extent.md, place-and-gone.md. Integers are little-endian.
 """
 
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from hyperfs.chunks import extents
-from hyperfs.chunks.extents import Extent
+from hyperfs.chunks.extents import Extent, Place
 from hyperfs.errors import Corrupt
 from hyperfs.volume import keys
 
@@ -22,8 +24,22 @@ Dentry = tuple[int, int]
 XATTR_INLINE_BYTES: Final = 1024
 """A longer attribute goes to content, so that no leaf of the trie is bloated by it."""
 _DENTRY: Final = struct.Struct("<QB")
+_PLACE: Final = struct.Struct("<IQI")
+_GONE: Final = struct.Struct("<QqQB")
 _INLINE: Final = b"\0"
 _CHUNK: Final = b"\1"
+
+
+class Gone(NamedTuple):
+    """Why versions up to `last` can't be had any more, and since when (ns since the epoch).
+
+    `by` is the folder whose rule it was, 0 for the drive's; `rule` one of the numbers on the page.
+    """
+
+    last: int
+    when_ns: int
+    by: int
+    rule: int
 
 
 def kind_of_key(key: bytes) -> int:
@@ -76,3 +92,28 @@ def extent_in(key: bytes, entry: Entry | None) -> Extent | None:
         assert isinstance(found, Extent)
         return found
     return None
+
+
+# Place and gone are facts: their entries have no hint.
+
+
+def encode_place(place: Place) -> bytes:
+    return _PLACE.pack(*place)
+
+
+def decode_place(value: bytes, where: str = "") -> Place:
+    """Raises Corrupt when the value is no place."""
+    if len(value) != _PLACE.size:
+        raise Corrupt("a place has an impossible length", where)
+    return Place(*_PLACE.unpack(value))
+
+
+def encode_gone(gone: Gone) -> bytes:
+    return _GONE.pack(*gone)
+
+
+def decode_gone(value: bytes, where: str = "") -> Gone:
+    """Raises Corrupt when the value is no such mark."""
+    if len(value) != _GONE.size:
+        raise Corrupt("a mark of what is gone has an impossible length", where)
+    return Gone(*_GONE.unpack(value))

@@ -2,7 +2,7 @@
 
 Keys begin with the inode number, so that an inode, its names, extents and attributes are neighbours: a small
 file's edit touches one leaf, and a cold open reads one path. Inode 0 is no inode; its space holds the drive's
-own facts. Format: docs/formats/inode.md.
+own facts. Format: docs/formats/inode.md, place-and-gone.md.
 """
 
 import struct
@@ -19,6 +19,10 @@ SETTING: Final = 8
 
 _PREFIX: Final = struct.Struct(">QB")
 _EXTENT: Final = struct.Struct(">QBQ")
+_GONE_VERSIONS: Final = struct.Struct(">QBBHQ")
+_GONE_FILE: Final = struct.Struct(">QBBQHQ")
+GONE_VERSIONS: Final = 1
+GONE_FILE: Final = 2
 PREFIX_BYTES: Final = _PREFIX.size
 NO_INO: Final = 0
 
@@ -37,6 +41,21 @@ def extent_key(ino: int, offset: int) -> bytes:
 
 def xattr_key(ino: int, name: bytes) -> bytes:
     return _PREFIX.pack(ino, XATTR) + name
+
+
+def place_key(moved: bytes) -> bytes:
+    """Where something that has moved lies now. `moved` is its id, 16 bytes: a chunk's or a trie node's."""
+    return _PREFIX.pack(NO_INO, PLACE) + moved
+
+
+def gone_versions_key(device: int, first: int) -> bytes:
+    """Versions of a device that retention let go, from `first` on."""
+    return _GONE_VERSIONS.pack(NO_INO, GONE, GONE_VERSIONS, device, first)
+
+
+def gone_file_key(ino: int, device: int, first: int) -> bytes:
+    """Versions in which one file's bytes are gone, from `first` on, by the rule of a folder."""
+    return _GONE_FILE.pack(NO_INO, GONE, GONE_FILE, ino, device, first)
 
 
 def snapshot_key(directory: int, name: bytes) -> bytes:

@@ -236,7 +236,13 @@ def _assemble(
     journal.begin(records, folded)
     _adopt(logs[content_number], content_number, items)
     chunk_key = epochs[current].chunk_id_key()
-    chunkstore = ChunkStore(logs, sealer, chunk_key, BlockCache(CACHE_BYTES))
+    chunkstore = ChunkStore(
+        logs,
+        sealer,
+        chunk_key,
+        BlockCache(CACHE_BYTES),
+        lambda chunk: live.place(chunk),  # noqa: PLW0108  # the tree comes next, and it needs the store
+    )
     live = LiveTree(nodes.load, newest.root, chunkstore.read_chunk)
     next_ino = newest.next_ino if newest.next_ino >> COUNTER_BITS == device else first_ino(device)
     overlay = Overlay(live, next_ino, options.wall_ns)

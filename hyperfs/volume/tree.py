@@ -7,13 +7,13 @@ Both are plain synchronous code; NotResident and Corrupt go up from any of their
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from hyperfs.chunks.extents import Extent
+from hyperfs.chunks.extents import Extent, Place
 from hyperfs.chunks.extents import decode as decode_extent
 from hyperfs.trie.lookup import lookup
 from hyperfs.trie.node import Node, Ref
 from hyperfs.trie.walk import walk
 from hyperfs.volume import keys
-from hyperfs.volume.entries import Dentry, decode_xattr
+from hyperfs.volume.entries import Dentry, decode_place, decode_xattr
 from hyperfs.volume.entries import decode_dentry as decode_dentry
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.layer import Layer
@@ -86,6 +86,11 @@ class Tree:
     def fact(self, key: bytes) -> bytes | None:
         found = lookup(self.load, self.root, key)
         return None if found is None else found[0]
+
+    def place(self, moved: bytes) -> Place | None:
+        """Where the chunk or node of that id was moved to; None when it lies where whoever names it says."""
+        value = self.fact(keys.place_key(moved))
+        return None if value is None else decode_place(value, f"place {moved.hex()}")
 
     def facts(self, prefix: bytes) -> dict[bytes, bytes]:
         return {key: value for key, value, _ in walk(self.load, self.root, prefix)}
