@@ -1,9 +1,9 @@
 """A volume as a mounted filesystem: the options, the main loop, what the kernel is told."""
 
-import ctypes
 import gc
 import logging
 import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,6 @@ from hyperfs.fuse.state import State
 from hyperfs.volume.volume import Volume
 
 log = logging.getLogger("hyperfs.fuse")
-_libc = ctypes.CDLL(None, use_errno=True)
 
 READ_AHEAD_KIB: Final = 1024
 MAX_TASKS: Final = 99
@@ -84,8 +83,12 @@ class Mount:
         ready()
 
     async def _write_back(self) -> None:
-        """Has the kernel send what programs wrote to it. In a thread: the requests come to this one."""
-        await trio.to_thread.run_sync(_sync_filesystem, self.directory, abandon_on_cancel=True)
+        """Has the kernel send what programs wrote to it.
+
+        In a process of its own: a thread of this one that waits in syncfs could not be killed, would keep the
+        FUSE device open, and so would keep the kernel waiting for a daemon that a SIGKILL has ended.
+        """
+        await trio.run_process(["sync", "-f", os.fspath(self.directory)], check=False, stderr=subprocess.DEVNULL)
 
     async def forget_entry(self, parent: int, name: bytes) -> None:
         """Has the kernel ask again for a name that changed without its doing; from a worker thread."""
@@ -101,18 +104,6 @@ class Mount:
     def close(self) -> None:
         """After `serve` has returned or failed: the mount is taken away if it is still there."""
         pyfuse3.close(unmount=True)
-
-
-def _sync_filesystem(directory: Path) -> None:
-    """syncfs(2) through ctypes, which lets the interpreter go on: pyfuse3's keeps its lock and waits for ever,
-    because the writes that it waits for are answered by this very process."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if _libc.syncfs(fd):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(directory))
-    finally:
-        os.close(fd)
 
 
 def _kernel_options(options: MountOptions) -> list[str]:
