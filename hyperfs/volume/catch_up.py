@@ -1,12 +1,18 @@
 """Bringing the derived index up to the newest version: a few commits after a crash, all of them after its loss."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 from hyperfs.chunks.extents import Place
+from hyperfs.errors import Corrupt, IndexDamaged
 from hyperfs.log.log import Log
+from hyperfs.store.memory import MemoryIndex
+from hyperfs.store.rocksdb import RocksIndex
 from hyperfs.trie.diff import diff
 from hyperfs.trie.node import Ref
+from hyperfs.volume import rescue
 from hyperfs.volume.catalog import Catalog, Change, ChunkFacts, chunk_change, commit_changes, content_change
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.entries import extent_in
@@ -15,13 +21,55 @@ from hyperfs.volume.versions import read_commit
 
 BATCH: Final = 10_000
 
+Progress = Callable[[str, int, int], None]
+
+
+def open_catalog(
+    where: Path, nodes: Nodes, logs: dict[int, Log], newest: Commit, progress: Progress, warnings: dict[str, str]
+) -> Catalog:
+    """The index in the folder `where`, caught up with the newest version; made anew when it is damaged."""
+    try:
+        index = RocksIndex(where)
+        try:
+            catalog = Catalog(index)
+            catch_up(catalog, nodes, logs, newest, progress)
+            return catalog
+        except BaseException:
+            index.close()
+            raise
+    except IndexDamaged as damage:
+        warnings["index"] = f"the index was damaged and has been rebuilt from the logs ({damage.what})"
+    shutil.rmtree(where)
+    catalog = Catalog(RocksIndex(where))
+    catch_up(catalog, nodes, logs, newest, progress)
+    return catalog
+
+
+def memory_catalog(
+    nodes: Nodes, logs: dict[int, Log], newest: Commit, progress: Progress, warnings: dict[str, str], lenient: bool
+) -> Catalog:
+    """An index in memory, made of the logs. `lenient`, of what can be read of them; else Corrupt for damage."""
+    catalog = Catalog(MemoryIndex())
+    try:
+        if "newest" not in warnings:
+            catch_up(catalog, nodes, logs, newest, progress)
+            return catalog
+    except rescue.DAMAGE as error:
+        if not lenient:
+            raise Corrupt(f"the index can't be made anew: {error}", "", rescue.ADVICE) from error
+    catalog = Catalog(MemoryIndex())
+    found = rescue.newest_readable(nodes, logs, [n for n in logs if n != newest.content.log], warnings)
+    if found is not None:
+        rescue.list_readable(catalog, nodes, logs, found, warnings)
+    return catalog
+
 
 def catch_up(
     catalog: Catalog,
     nodes: Nodes,
     logs: dict[int, Log],
     newest: Commit,
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
 ) -> None:
     """Raises IndexDamaged when the index claims what the logs do not hold."""
     mark = catalog.mark()
@@ -38,7 +86,7 @@ def catch_up(
         progress("reading versions", newest.version - commit.version + 1, newest.version - known)
     missing.reverse()
     changes: list[Change] = []
-    for change in _chunk_changes(catalog, nodes, root, newest.root):
+    for change in _chunk_changes(catalog, nodes, root, newest.root, counted=known > 0):
         changes.append(change)
         if len(changes) >= BATCH and known == 0:
             catalog.apply(changes)
@@ -75,7 +123,10 @@ def _place_of(logs: dict[int, Log], nodes: Nodes, newest: Commit) -> tuple[int, 
     raise AssertionError("the newest commit was read from one of the logs")
 
 
-def _chunk_changes(catalog: Catalog, nodes: Nodes, old: Ref | None, new: Ref | None) -> Iterator[Change]:
+def _chunk_changes(
+    catalog: Catalog, nodes: Nodes, old: Ref | None, new: Ref | None, counted: bool
+) -> Iterator[Change]:
+    """`counted`: the index has the extents of `old`. What it has else is of a rebuild that was killed."""
     live: dict[bytes, int] = {}
     facts: dict[bytes, tuple[Place, int]] = {}
 
@@ -86,7 +137,7 @@ def _chunk_changes(catalog: Catalog, nodes: Nodes, old: Ref | None, new: Ref | N
                 live[extent.chunk] = live.get(extent.chunk, 0) + by
                 facts[extent.chunk] = (extent.place, extent.chunk_length)
     for chunk, difference in live.items():
-        known = catalog.chunk(chunk)
+        known = catalog.chunk(chunk) if counted else None
         before_count = known.live if known is not None else 0
         place, length = facts[chunk]
         yield chunk_change(

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from hyperfs.errors import HyperfsError
-from hyperfs.trie.node import Leaf, Load, Ref
+from hyperfs.trie.node import Load, Ref
 from hyperfs.volume import keys
 from hyperfs.volume.entries import decode_dentry
+from hyperfs.volume.rescue import readable_entries
 
 MOST_PATHS: Final = 1000
 """Paths listed for one damage; a whole folder lost is listed as the folder."""
@@ -92,7 +92,7 @@ class Names:
 
     def __init__(self, load: Load, root: Ref | None) -> None:
         self._of: dict[int, list[tuple[int, bytes]]] = {}
-        for key, value in readable_entries(load, root):
+        for key, value, _ in readable_entries(load, root):
             if len(key) > keys.PREFIX_BYTES and key[keys.PREFIX_BYTES - 1] == keys.DENTRY:
                 parent = int.from_bytes(key[:8], "big")
                 ino, _ = decode_dentry(value, f"inode {parent}")
@@ -114,19 +114,3 @@ class Names:
             for parent, name in self._of.get(ino, ()):
                 for above in self._paths(parent, depth + 1):
                     yield above + b"/" + name if above else name
-
-
-def readable_entries(load: Load, root: Ref | None) -> Iterator[tuple[bytes, bytes]]:
-    """(key, value) of every entry that can still be read, in order of keys."""
-    stack: list[Ref] = [] if root is None else [root]
-    while stack:
-        try:
-            node = load(stack.pop())
-        except HyperfsError:
-            continue  # reported where it was found; the rest of the tree is what is asked for here
-        if isinstance(node, Leaf):
-            yield from zip(node.keys, node.values, strict=True)
-            continue
-        if node.ends is not None:
-            yield node.prefix, node.ends[0]
-        stack.extend(child for child in reversed(node.children) if isinstance(child, Ref))

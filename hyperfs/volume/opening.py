@@ -7,7 +7,6 @@ the index, which is derived.
 """
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ from hyperfs.chunks.chunkstore import ChunkStore
 from hyperfs.crypto.journal_cipher import JournalCipher
 from hyperfs.crypto.keys import LOG_CONTENT, LOG_METADATA, DeviceKeys, EpochKeys
 from hyperfs.crypto.seal import Sealer
-from hyperfs.errors import Corrupt, IndexDamaged, KeyMissing, NotAStore
+from hyperfs.errors import Corrupt, KeyMissing, NotAStore
 from hyperfs.log import control_codec
 from hyperfs.log.control import Chain
 from hyperfs.log.control_codec import LogEntry
@@ -30,17 +29,13 @@ from hyperfs.log.manifest import default_v1, discovery_key
 from hyperfs.store import folder
 from hyperfs.store.files import Disk
 from hyperfs.store.folder import StoreLock
-from hyperfs.store.journal import Journal, select_replay
-from hyperfs.store.memory import MemoryIndex
-from hyperfs.store.rocksdb import RocksIndex
-from hyperfs.volume import journal_items, replay
-from hyperfs.volume.catalog import Catalog
-from hyperfs.volume.catch_up import catch_up
+from hyperfs.store.journal import Journal
+from hyperfs.volume import replay, rescue
+from hyperfs.volume.catch_up import memory_catalog, open_catalog
 from hyperfs.volume.commit import Committer
 from hyperfs.volume.commit_record import Commit, LogHead, RealmRoot
 from hyperfs.volume.content import Content
 from hyperfs.volume.files import Files
-from hyperfs.volume.journal_items import BlocksItem, Item
 from hyperfs.volume.journaling import Journaling
 from hyperfs.volume.namespace import Namespace
 from hyperfs.volume.nodes import Nodes
@@ -220,21 +215,24 @@ def _assemble(
     metadata = current_log(chain, device, LOG_METADATA).number
     content_number = current_log(chain, device, LOG_CONTENT).number
     all_metadata = [e.number for e in chain.logs.values() if e.kind == LOG_METADATA]
-    found = newest_commit(nodes, logs, all_metadata)
+    warnings: dict[str, str] = {}
+    found = _newest(nodes, logs, all_metadata, options, warnings)
     newest = found or genesis(content_number, device, current)
     if found is not None:
         _check_content(found, logs)
-    warnings: dict[str, str] = {}
-    catalog = _open_catalog(path, nodes, logs, newest, options, warnings)
+    if options.memory_index or options.read_only:
+        catalog = memory_catalog(nodes, logs, newest, options.progress, warnings, lenient=options.read_only)
+    else:
+        catalog = open_catalog(path / folder.INDEX, nodes, logs, newest, options.progress, warnings)
     undo.callback(catalog.close)
     journal = Journal(disk, JournalCipher(epochs[current].journal_key), lambda: os.urandom(12))
     undo.callback(journal.close)
     records = journal.open(writable=not options.read_only)
     own = newest.device == device
     folded = newest.journal_sequence if own else 0
-    items = [item for payload in select_replay(records, folded) for item in journal_items.decode(payload)]
+    items = replay.items_to_replay(records, folded, options.read_only, warnings)
     journal.begin(records, folded)
-    _adopt(logs[content_number], content_number, items)
+    replay.adopt_blocks(logs[content_number], content_number, items, options.read_only, warnings)
     chunk_key = epochs[current].chunk_id_key()
     chunkstore = ChunkStore(
         logs,
@@ -269,7 +267,7 @@ def _assemble(
         wall_ns=options.wall_ns,
         reserve=reserve,
     )
-    replay.apply(items, overlay, files)
+    replay.apply(items, overlay, files, options.read_only, warnings)
     _note_damage(logs, warnings)
     return Parts(
         drive_id=chain.drive_id,
@@ -298,48 +296,17 @@ def _assemble(
     )
 
 
-def _adopt(log: Log, number: int, items: Sequence[Item]) -> None:
-    """Takes the blocks that the journal names and no head does back into the content log's tree."""
-    for item in items:
-        if not isinstance(item, BlocksItem) or item.log != number:
-            continue
-        skip = max(0, log.length - item.first)
-        if skip < len(item.sizes):
-            try:
-                log.adopt(item.first + skip, item.sizes[skip:], item.leaf_hashes[skip:])
-            except ValueError as error:
-                raise Corrupt("the journal names blocks that do not join the log", str(error)) from error
-
-
-def _open_catalog(
-    path: Path,
-    nodes: Nodes,
-    logs: dict[int, Log],
-    newest: Commit,
-    options: Options,
-    warnings: dict[str, str],
-) -> Catalog:
-    """The index, caught up with the newest version; made anew when it is damaged."""
-    if options.memory_index or options.read_only:
-        catalog = Catalog(MemoryIndex())
-        catch_up(catalog, nodes, logs, newest, options.progress)
-        return catalog
-    where = path / folder.INDEX
+def _newest(
+    nodes: Nodes, logs: dict[int, Log], metadata: Sequence[int], options: Options, warnings: dict[str, str]
+) -> Commit | None:
+    """The newest version; read-only, the newest that can be read."""
     try:
-        index = RocksIndex(where)
-        try:
-            catalog = Catalog(index)
-            catch_up(catalog, nodes, logs, newest, options.progress)
-            return catalog
-        except BaseException:
-            index.close()
-            raise
-    except IndexDamaged as damage:
-        warnings["index"] = f"the index was damaged and has been rebuilt from the logs ({damage.what})"
-    shutil.rmtree(where)
-    catalog = Catalog(RocksIndex(where))
-    catch_up(catalog, nodes, logs, newest, options.progress)
-    return catalog
+        return newest_commit(nodes, logs, metadata)
+    except rescue.DAMAGE as error:
+        if not options.read_only:
+            raise Corrupt(f"the newest version can't be read: {error}", "", rescue.ADVICE) from error
+    found = rescue.newest_readable(nodes, logs, metadata, warnings)
+    return None if found is None else found[0]
 
 
 def _note_damage(logs: dict[int, Log], warnings: dict[str, str]) -> None:
