@@ -16,7 +16,7 @@ from hyperfs.daemon.hardening import start_again_with_allocator
 @click.option("--read-only", is_flag=True, help="Nothing can be written, and nothing in the store changes.")
 @click.option("--allow-other", is_flag=True, help="Other users may come in too, as the files' modes allow.")
 @click.option("--show-versions", is_flag=True, help="List .versions in every folder.")
-@click.option("--at", "at", metavar="WHEN", help="Mount an old version (a number, a time, 'yesterday', a snapshot), read-only.")
+@click.option("--at", "at", metavar="WHEN", help="Mount an old version, read-only: a number, a time, a snapshot.")
 @click.option("--name", help="What a drive that is made now is called.")
 @options.passphrase_file
 @options.card

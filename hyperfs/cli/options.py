@@ -22,9 +22,13 @@ store: Final = click.option(
 card: Final = click.option(
     "--card",
     type=click.Path(path_type=Path),
-    help="Write the recovery key of a new drive to this new file, as a page to print (.svg) or as text.",
+    help="Write the recovery key to this new file, as a page to print (.svg) or as text.",
 )
 
 drive_argument: Final = click.argument(
     "where", metavar="[DIR|STORE]", default=".", type=click.Path(path_type=Path)
+)
+
+at: Final = click.option(
+    "--at", "when", metavar="WHEN", required=True, help="A version's number, a time, 'yesterday', a snapshot's name."
 )

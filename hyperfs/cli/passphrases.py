@@ -15,11 +15,14 @@ from hyperfs.errors import BadRequest
 def given(file: Path | None) -> bytes | None:
     """The passphrase of a file, else of the environment, else None. A file's line end does not count."""
     if file is not None:
-        with file.open("rb") as source:
-            text = source.read(MAX_PASSPHRASE_BYTES + 3)
-        return _checked(text, f"the passphrase in {file}")
+        return _from_file(file)
     text = os.environb.get(PASSPHRASE_VARIABLE.encode(), b"")
     return _checked(text, f"the passphrase in {PASSPHRASE_VARIABLE}") if text else None
+
+
+def _from_file(file: Path) -> bytes:
+    with file.open("rb") as source:
+        return _checked(source.read(MAX_PASSPHRASE_BYTES + 3), f"the passphrase in {file}")
 
 
 def _checked(text: bytes, what: str) -> bytes:
@@ -52,9 +55,16 @@ def _prompted(label: str) -> bytes | None:
 def new(file: Path | None, ask: bool) -> bytes | None:
     """A passphrase to be set: None where nobody wants one. Typed ones are asked for twice."""
     passphrase = given(file)
-    if passphrase is None and ask:
-        if not sys.stdin.isatty():
-            raise BadRequest("there is no terminal to type a passphrase at: give --passphrase-file")
-        typed: str = click.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True)
-        passphrase = _checked(typed.encode("utf-8", "surrogateescape"), "the passphrase")
-    return passphrase
+    return _typed_twice() if passphrase is None and ask else passphrase
+
+
+def _typed_twice() -> bytes:
+    if not sys.stdin.isatty():
+        raise BadRequest("there is no terminal to type a new passphrase at: give it in a file")
+    typed: str = click.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True)
+    return _checked(typed.encode("utf-8", "surrogateescape"), "the passphrase")
+
+
+def chosen(file: Path | None) -> bytes:
+    """A new passphrase that somebody does want: from a file, or typed twice. HYPERFS_PASSPHRASE is the old one."""
+    return _from_file(file) if file is not None else _typed_twice()

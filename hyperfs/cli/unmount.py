@@ -60,6 +60,8 @@ def _end(point: Path, store: Path, wait: bool, lazy: bool) -> int | None:
     with connection:
         try:
             connection.check_version().begin().request("commit")
+            # Asked before it ends, for afterwards there may be nobody to ask.
+            connection.ask("end")
             same_version = True
         except Unreachable:
             # Another hyperfs: it commits by itself when the kernel says goodbye, and can't tell us how that went.
@@ -68,7 +70,7 @@ def _end(point: Path, store: Path, wait: bool, lazy: bool) -> int | None:
         if lazy:
             return None
         if same_version:
-            version = int(connection.request("end")["version"])
+            version = int(connection.answer()["version"])
             _wait_for_process(connection.pid)
             return version
         _wait_for_process(connection.pid)

@@ -47,7 +47,15 @@ class Client:
 
     def request(self, name: str, params: Message | None = None, progress: Progress | None = None) -> Message:
         """The answer. Raises Reported with what went wrong there, Unreachable when the process ends."""
+        self.ask(name, params)
+        return self.answer(progress)
+
+    def ask(self, name: str, params: Message | None = None) -> None:
+        """Only the question: for one that is answered after something else was done."""
         self._send({"request": name, "params": params or {}})
+
+    def answer(self, progress: Progress | None = None) -> Message:
+        """To the question that was asked last."""
         while True:
             message = self._receive()
             if "progress" in message:
