@@ -3,7 +3,7 @@
 import pyfuse3
 from pyfuse3 import ReaddirToken, RequestContext
 
-from hyperfs.errors import NotADirectory, StaleHandle
+from hyperfs.errors import NotADirectory
 from hyperfs.fuse.attributes import entry_of
 from hyperfs.fuse.guard import guarded
 from hyperfs.fuse.past import PAST_BIT, VERSIONS_NAME
@@ -37,14 +37,22 @@ class FolderOperations(pyfuse3.Operations):
             folder.entries = [(b".", folder.number), (b"..", parent), *names]
             if self.state.show_versions:
                 folder.entries.append((VERSIONS_NAME, 0))
+            folder.read_at_ns = self._changed_ns(folder.number)
+        changed = self._changed_ns(folder.number) != folder.read_at_ns
         for position in range(start, len(folder.entries)):
             name, ino = folder.entries[position]
-            try:
-                entry = self._live_entry(folder.number, ino)
-            except StaleHandle:
-                continue  # gone since the reading began
-            if not pyfuse3.readdir_reply(token, name, entry, position + 1):
+            if changed and ino and position > 1:
+                # The kernel keeps what a listing says: a name that went since must not come back by it.
+                dentry = volume.overlay.live.dentry(folder.number, name)
+                if dentry is None:
+                    continue
+                ino = dentry[0]
+            if not pyfuse3.readdir_reply(token, name, self._live_entry(folder.number, ino), position + 1):
                 return
+
+    def _changed_ns(self, directory: int) -> int:
+        """When a name in the directory last came or went; no program can set this time."""
+        return self.state.volume.overlay.inode(directory).ctime_ns
 
     def _live_entry(self, directory: int, ino: int) -> pyfuse3.EntryAttributes:
         if not ino:

@@ -22,10 +22,14 @@ class Handle:
 
 @dataclass(slots=True)
 class FolderHandle:
-    """An open directory: the names as they were when its reading began, so that positions stay right."""
+    """An open directory: the names as they were when its reading began, so that positions stay right.
+
+    `read_at_ns` is the ctime that the directory had then.
+    """
 
     number: int
     entries: list[tuple[bytes, int]] = field(default_factory=list)
+    read_at_ns: int = 0
     past_entries: list[tuple[bytes, EntryAttributes]] = field(default_factory=list)
 
 

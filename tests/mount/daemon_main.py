@@ -1,0 +1,47 @@
+"""Mounts a drive in this process until it is unmounted: `daemon_main.py STORE POINT [allow-other] [show-versions]`.
+
+Makes the drive where there is none, with keys that every test knows. Says `ready` when the mount answers. The
+tests kill this process at any moment; `hyperfs mount` puts a supervisor around the same calls.
+"""
+
+import logging
+import sys
+from pathlib import Path
+
+import trio
+
+from hyperfs.crypto.keys import DeviceKeys, EpochKeys, RootSeed
+from hyperfs.fuse.mount import Mount, MountOptions
+from hyperfs.volume.creating import NewDrive, create_store
+from hyperfs.volume.opening import Options, open_volume
+
+DEVICE_KEYS = DeviceKeys(*(bytes([number]) * 32 for number in (1, 2, 3, 4)))
+RESERVE_BYTES = 1 << 20
+
+
+def main(store: Path, point: Path, flags: list[str]) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    if not store.exists():
+        epoch = EpochKeys(1, bytes([6]) * 32, bytes([7]) * 32)
+        owner = store.parent.stat()
+        drive = NewDrive(RootSeed(bytes([5]) * 32), DEVICE_KEYS, epoch, "test", "here", owner.st_uid, owner.st_gid)
+        create_store(store, drive, b"no key file is read here", Options(reserve_bytes=RESERVE_BYTES))
+    volume = open_volume(store, DEVICE_KEYS, Options(read_only="read-only" in flags))
+    mount = Mount(
+        volume,
+        point,
+        MountOptions(
+            fsname=str(store),
+            allow_other="allow-other" in flags,
+            read_only="read-only" in flags,
+            show_versions="show-versions" in flags,
+        ),
+    )
+    try:
+        trio.run(mount.serve, lambda: print("ready", flush=True))
+    finally:
+        mount.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
