@@ -1,10 +1,14 @@
 """Bytes that a program wrote and that no chunk holds yet: sorted runs that never overlap, per file. Pure."""
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from typing import Final
 
-Run = tuple[int, bytearray]
-_JOIN_LIMIT_BYTES: Final = 8 << 20
+Bytes = bytes | bytearray | memoryview
+Run = tuple[int, bytes | bytearray]
+_JOIN_LIMIT_BYTES: Final = 1 << 20
+_LARGE_BYTES: Final = 64 << 10
+"""A write of this size is kept as it came, without a copy, as a run of its own."""
 
 
 class DirtyBytes:
@@ -18,7 +22,7 @@ class DirtyBytes:
 
     def __init__(self) -> None:
         self._starts: list[int] = []
-        self._runs: list[bytearray] = []
+        self._runs: list[bytes | bytearray] = []
         self.nbytes = 0
         self.unjournaled: list[tuple[int, int]] = []
 
@@ -27,21 +31,22 @@ class DirtyBytes:
 
     @property
     def runs(self) -> list[Run]:
-        """The runs in order of offset. The bytearrays are the buffer's own: copy what must stay."""
+        """The runs in order of offset. They are the buffer's own: copy what must stay."""
         return list(zip(self._starts, self._runs, strict=True))
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        """Puts `data` over what is there. The common case, appending to the last run, costs one extend."""
+        """Puts `data` over what is there. A large `bytes` is kept, not copied; a small one extends its run."""
         end = offset + len(data)
         if not len(data):
             return
         self._note(offset, end)
         position = bisect_right(self._starts, offset) - 1
-        if position >= 0:
+        if position >= 0 and len(data) < _LARGE_BYTES:
             start, run = self._starts[position], self._runs[position]
             run_end = start + len(run)
             follows = self._starts[position + 1] if position + 1 < len(self._starts) else None
-            if offset <= run_end and (follows is None or end <= follows) and len(run) < _JOIN_LIMIT_BYTES:
+            fits = offset <= run_end and (follows is None or end <= follows) and len(run) < _JOIN_LIMIT_BYTES
+            if fits and isinstance(run, bytearray):
                 at = offset - start
                 before = len(run)
                 run[at : at + len(data)] = data
@@ -50,7 +55,7 @@ class DirtyBytes:
         self._clear(offset, end)
         position = bisect_left(self._starts, offset)
         self._starts.insert(position, offset)
-        self._runs.insert(position, bytearray(data))
+        self._runs.insert(position, data if isinstance(data, bytes) and len(data) >= _LARGE_BYTES else bytearray(data))
         self.nbytes += len(data)
 
     def fill(self, offset: int, data: bytes | bytearray | memoryview) -> None:
@@ -82,7 +87,7 @@ class DirtyBytes:
         if first >= last:
             return
         kept_starts: list[int] = []
-        kept_runs: list[bytearray] = []
+        kept_runs: list[bytes | bytearray] = []
         for position in range(first, last):
             run_start, run = self._starts[position], self._runs[position]
             self.nbytes -= len(run)
@@ -119,14 +124,6 @@ class DirtyBytes:
         self._starts, self._runs, self.nbytes, self.unjournaled = [], [], 0, []
         return runs
 
-    def take_first_run(self) -> Run:
-        """The longest stretch at the front that is one run; the caller's from then on."""
-        start, run = self._starts.pop(0), self._runs.pop(0)
-        self.nbytes -= len(run)
-        end = start + len(run)
-        self.unjournaled = [piece for piece in self.unjournaled if piece[1] <= start or piece[0] >= end]
-        return start, run
-
     def _note(self, start: int, end: int) -> None:
         if self.unjournaled:
             last_start, last_end = self.unjournaled[-1]
@@ -162,7 +159,7 @@ def merged(pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return result
 
 
-def lay_over(target: bytearray, offset: int, runs: "list[Run] | tuple[tuple[int, memoryview], ...]") -> None:
+def lay_over(target: bytearray, offset: int, runs: Iterable[tuple[int, Bytes]]) -> None:
     """Copies each run's bytes over `target`, which stands for the file's bytes from `offset` on."""
     end = offset + len(target)
     for start, run in runs:

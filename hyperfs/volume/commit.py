@@ -209,9 +209,9 @@ class Committer:
 
     async def _store_long(self, layer: Layer) -> LongXattrs:
         values = long_values(layer)
-        regions = [Region(0, value, final=True) for value in values.values()]
+        regions = [Region(0, [value], final=True) for value in values.values()]
         stored = await self._content.store(regions) if regions else []
-        return {key: found[0] for key, found in zip(values, stored, strict=True)}
+        return {key: found.extents[0] for key, found in zip(values, stored, strict=True)}
 
     def _forget_fresh(self, count: int) -> None:
         """The chunks that the index knows now; those appended meanwhile stay in memory."""

@@ -14,6 +14,7 @@ import trio
 from hyperfs.chunks.blocks import BlockPlan
 from hyperfs.chunks.chunker import Chunker
 from hyperfs.chunks.chunkstore import ChunkStore, SealedBlock
+from hyperfs.chunks.codec import Bytes
 from hyperfs.chunks.extents import Extent, Place
 from hyperfs.errors import NoSpace
 from hyperfs.log.log import Log
@@ -28,11 +29,28 @@ ROOM_CHECK_BYTES: Final = 16 << 20
 
 
 class Region(NamedTuple):
-    """A stretch of a file that gets new chunks. Without `final`, bytes past the last sure cut come back."""
+    """A stretch of a file that gets new chunks: its bytes are `parts`, joined in a worker thread.
+
+    Without `final`, bytes past the last sure cut come back.
+    """
 
     offset: int
-    data: bytes | memoryview
+    parts: Sequence[Bytes]
     final: bool
+
+
+class Stored(NamedTuple):
+    """The extents of a region, and the bytes behind the last sure cut."""
+
+    extents: list[Extent]
+    rest: memoryview
+
+
+class Cut(NamedTuple):
+    """A region in one piece, and its chunks: (id, offset in the region, bytes)."""
+
+    data: memoryview
+    chunks: list[tuple[bytes, int, memoryview]]
 
 
 class Room(NamedTuple):
@@ -93,31 +111,35 @@ class Content:
 
     # Writing
 
-    async def store(self, regions: Sequence[Region]) -> list[list[Extent]]:
+    async def store(self, regions: Sequence[Region]) -> list[Stored]:
         """The extents of each region, appended where they were not known. Raises OSError; then none is."""
-        cut = await trio.to_thread.run_sync(self._cut, regions)
+        cuts = await trio.to_thread.run_sync(self._cut, regions)
         async with self._append_lock:
-            places = await self._append_unknown([chunk for chunks in cut for chunk in chunks])
+            places = await self._append_unknown([chunk for cut in cuts for chunk in cut.chunks])
         return [
-            [
-                Extent(region.offset + start, len(data), chunk, 0, len(data), *places[chunk])
-                for chunk, start, data in chunks
-            ]
-            for region, chunks in zip(regions, cut, strict=True)
+            Stored(
+                [
+                    Extent(region.offset + start, len(data), chunk, 0, len(data), *places[chunk])
+                    for chunk, start, data in cut.chunks
+                ],
+                cut.data[cut.chunks[-1][1] + len(cut.chunks[-1][2]) :] if cut.chunks else cut.data,
+            )
+            for region, cut in zip(regions, cuts, strict=True)
         ]
 
-    def _cut(self, regions: Sequence[Region]) -> list[list[tuple[bytes, int, memoryview]]]:
-        """(chunk id, offset in the region, bytes) of each chunk of each region. In a worker thread."""
+    def _cut(self, regions: Sequence[Region]) -> list[Cut]:
+        """In a worker thread."""
         result = []
         for region in regions:
-            view = memoryview(region.data)
+            view = memoryview(region.parts[0] if len(region.parts) == 1 else b"".join(region.parts))
             if len(view) <= SINGLE_CHUNK_BYTES and region.final:
                 ends = [len(view)]
             else:
                 ends = self._chunker.cut(view, region.final)
             starts = [0, *ends[:-1]]
             pieces = [view[start:end] for start, end in zip(starts, ends, strict=False)]
-            result.append(list(zip(self._store.identify(pieces), starts, pieces, strict=False)))
+            chunks = list(zip(self._store.identify(pieces), starts, pieces, strict=False))
+            result.append(Cut(view, chunks))
         return result
 
     async def _append_unknown(self, chunks: Sequence[tuple[bytes, int, memoryview]]) -> dict[bytes, Place]:

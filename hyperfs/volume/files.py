@@ -13,8 +13,8 @@ import trio
 from hyperfs.chunks import extents as arithmetic
 from hyperfs.chunks.extents import Extent
 from hyperfs.errors import FileTooBig, InvalidArgument
-from hyperfs.volume.buffer import DirtyBytes, lay_over
-from hyperfs.volume.content import Content, Region
+from hyperfs.volume.buffer import DirtyBytes, Run, lay_over
+from hyperfs.volume.content import Content, Region, Stored
 from hyperfs.volume.inode import INLINE_MAX_BYTES, Inode
 from hyperfs.volume.overlay import Overlay
 
@@ -25,9 +25,12 @@ STREAM_BYTES: Final = 4 << 20
 DIRTY_LIMIT_BYTES: Final = 64 << 20
 """Past this, writers wait for the bytes of others to reach their chunks."""
 BATCH_BYTES: Final = 8 << 20
+RETRY_SECONDS: Final = 1.0
 WIDEN_MOST_BYTES: Final = 1 << 20
 WIDEN_FACTOR: Final = 4
 """An edit takes in the chunks it touches when that multiplies its bytes by no more than this."""
+SHORT_TAIL_BYTES: Final = 32 << 10
+"""What is appended is chunked together with a last extent of at most this many bytes."""
 MAX_FILE_BYTES: Final = (1 << 63) - 1
 
 
@@ -38,7 +41,7 @@ class Taken(NamedTuple):
     """
 
     inode: Inode
-    runs: list[tuple[int, bytearray]]
+    runs: list[Run]
     streaming: bool
     size: int
 
@@ -54,6 +57,7 @@ class Files:
         self._room = trio.Condition()
         self._streams = trio.Event()  # set when some file has enough for a streaming flush
         self._gate: trio.Event | None = None  # while a commit takes its last bytes, writers wait for this
+        self._failure: OSError | None = None  # why the newest streaming flush failed
         self.dirty_bytes = 0
 
     # Reading
@@ -86,6 +90,9 @@ class Files:
             raise FileTooBig(f"a file has at most {MAX_FILE_BYTES} bytes")
         while self._gate is not None:
             await self._gate.wait()
+        if self._failure is not None and self.dirty_bytes > DIRTY_LIMIT_BYTES:
+            # What was taken before is kept and tried again; more would only fill the memory.
+            raise OSError(self._failure.errno, "the store does not take what was written before")
         self._content.check_room(self.dirty_bytes + len(data))
         self._put(inode, offset, data)
         if end > inode.size:
@@ -210,11 +217,17 @@ class Files:
             await self._streams.wait()
             self._streams = trio.Event()
             while (inode := self._largest()) is not None:
-                async with self._flush_lock:
-                    taken = self._take(inode, streaming=inode.dirty is not None and inode.writers > 0)
-                    await self._store([] if taken is None else [taken])
+                try:
+                    async with self._flush_lock:
+                        taken = self._take(inode, streaming=inode.dirty is not None and inode.writers > 0)
+                        await self._store([] if taken is None else [taken])
+                    self._failure = None
+                except OSError as error:
+                    self._failure = error
                 async with self._room:
                     self._room.notify_all()
+                if self._failure is not None:
+                    await trio.sleep(RETRY_SECONDS)
 
     def _largest(self) -> Inode | None:
         inode = max(self._dirty.values(), key=lambda i: i.dirty.nbytes if i.dirty else 0, default=None)
@@ -227,7 +240,7 @@ class Files:
     async def _wait_for_room(self) -> None:
         self._streams.set()
         async with self._room:
-            while self.dirty_bytes > DIRTY_LIMIT_BYTES:
+            while self.dirty_bytes > DIRTY_LIMIT_BYTES and self._failure is None:
                 await self._room.wait()
 
     def close_gate(self) -> None:
@@ -292,21 +305,20 @@ class Files:
         self._overlay.void_bytes(inode, 0)
         self._overlay.touch(inode)
 
-    def _name_extents(self, inode: Inode, region: Region, found: list[Extent]) -> int:
+    def _name_extents(self, inode: Inode, region: Region, found: Stored) -> int:
         """Returns where the region's tail begins that got no chunk and is dirty again; without one, no bound."""
         if inode.inline is not None:
             inode.stored -= len(inode.inline)
             inode.inline = None
-        end = found[-1].end if found else region.offset
-        self._replace(inode, region.offset, end, found)
-        rest = region.data[end - region.offset :]
-        if not len(rest):
+        end = found.extents[-1].end if found.extents else region.offset
+        self._replace(inode, region.offset, end, found.extents)
+        if not len(found.rest):
             return MAX_FILE_BYTES
         if inode.dirty is None:
             inode.dirty = DirtyBytes()
             self._dirty[inode.ino] = inode
         before = inode.dirty.nbytes
-        inode.dirty.fill(end, rest)
+        inode.dirty.fill(end, found.rest)
         self.dirty_bytes += inode.dirty.nbytes - before
         return end
 
@@ -327,7 +339,7 @@ class Files:
         """The stretches of the file that get new chunks: its runs, widened where that is cheap."""
         inode, runs, streaming, _ = taken
         if inode.size <= SMALL_FILE_BYTES:
-            yield Region(0, self.read(inode, 0, inode.size), final=True)
+            yield Region(0, [self.read(inode, 0, inode.size)], final=True)
             return
         ranges = [self._widened(inode, start, start + len(run)) for start, run in runs]
         position = 0
@@ -338,22 +350,21 @@ class Files:
                 last += 1
                 high = max(high, ranges[last][1])
             final = not (streaming and last == len(ranges) - 1 and high >= inode.size)
-            start, run = runs[position]
-            if last == position and low == start and high == start + len(run):
-                yield Region(low, memoryview(run), final)
-            else:
-                yield Region(low, self.read(inode, low, high - low), final)
+            parts: list[bytes | bytearray] = [run for _, run in runs[position : last + 1]]
+            if low != runs[position][0] or sum(map(len, parts)) != high - low:
+                parts = [self.read(inode, low, high - low)]
+            yield Region(low, parts, final)
             position = last + 1
 
     def _widened(self, inode: Inode, start: int, end: int) -> tuple[int, int]:
-        """[start, end) with the extents that it touches or follows, if they are small beside it."""
-        most = min(WIDEN_MOST_BYTES, WIDEN_FACTOR * (end - start))
+        """[start, end) with the extents that it touches, and the short one that it goes on, if that is cheap."""
+        most = max(4096, min(WIDEN_MOST_BYTES, WIDEN_FACTOR * (end - start)))
         touched = self._overlay.extents(inode, max(0, start - 1), end)
+        if touched and touched[0].end == start and touched[0].length > min(most, SHORT_TAIL_BYTES):
+            touched = touched[1:]
         if not touched or inode.inline is not None:
             return start, end
         low, high = min(start, touched[0].offset), max(end, touched[-1].end)
-        if touched[0].end == start and touched[0].length > max(4096, most):
-            low = start  # it only ends where we begin
-        if high - low > most and high - low > 4096:
+        if high - low > most:
             return start, end
         return low, high
