@@ -22,6 +22,8 @@ NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
 FRAME_BYTES: Final = HEADER.size + NONCE_BYTES + TAG_BYTES
 SEGMENT_BYTES: Final = 4 << 20
+FIRST_SEGMENTS: Final = 2
+"""Made with the store. They are always there and whole; more are made when they are needed."""
 FOLDER: Final = "journal"
 NO_TAG: Final = bytes(TAG_BYTES)
 
@@ -150,9 +152,11 @@ class Journal:
         self._tag = NO_TAG
         self._given_up = False  # the last records on disk are a change that was not finished
         self.durable = 0
+        self.damage: str | None = None
+        """What is wrong with the segments as files, as `open` found it: records may have gone with them."""
 
     @staticmethod
-    def create(disk: Disk, segments: int = 2) -> None:
+    def create(disk: Disk, segments: int = FIRST_SEGMENTS) -> None:
         """Writes the empty segments, zeros and not holes, so that a synced overwrite touches no metadata."""
         disk.makedirs(FOLDER)
         for number in range(segments):
@@ -160,9 +164,10 @@ class Journal:
         disk.sync_folder(FOLDER)
 
     def open(self, writable: bool = True) -> list[Record]:
-        """Opens the segments and returns every record that opens, by sequence number."""
+        """Opens the segments and returns every record that opens, by sequence number. See `damage` too."""
         records: list[Record] = []
-        for name in sorted(self._disk.listdir(FOLDER)):
+        self.damage = self.missing()
+        for name in self._names():
             file = self._disk.open(f"{FOLDER}/{name}", writable=writable)
             found = list(read_records(file.pread(file.size(), 0), self._cipher))
             records += found
@@ -177,9 +182,23 @@ class Journal:
     def records(self) -> list[Record]:
         """Every record on the disk now, read anew: for checks, from any thread."""
         records: list[Record] = []
-        for name in sorted(self._disk.listdir(FOLDER)):
+        for name in self._names():
             records += read_records(self._disk.read_all(f"{FOLDER}/{name}"), self._cipher)
         return sorted(records, key=lambda r: r.sequence)
+
+    def missing(self) -> str | None:
+        """What has gone from the folder since the store was made, if anything; from any thread."""
+        names = self._names()
+        for number in range(max(FIRST_SEGMENTS, len(names))):
+            name = f"{number:04d}"
+            if name not in names:
+                return f"the journal's segment {name} is missing"
+            if number < FIRST_SEGMENTS and len(self._disk.read_all(f"{FOLDER}/{name}")) < SEGMENT_BYTES:
+                return f"the journal's segment {name} was cut short"
+        return None
+
+    def _names(self) -> list[str]:
+        return sorted(self._disk.listdir(FOLDER)) if self._disk.exists(FOLDER) else []
 
     def begin(self, records: list[Record], folded: int) -> None:
         """Goes on after everything ever seen: a number that a torn record used is not used again."""

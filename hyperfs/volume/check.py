@@ -111,7 +111,10 @@ def _check_files(parts: Parts, findings: Findings) -> None:
 def _check_journal(parts: Parts, findings: Findings) -> None:
     if "newest" in parts.warnings:
         return  # which records are folded in is written in the commit that can't be read
-    problem: str | None = None
+    problem: str | None = parts.journal.missing()
+    if problem:
+        findings.add(f"{problem}, and what was fsynced may have gone with it", JOURNAL)
+        return
     for _ in range(_ATTEMPTS):
         newest = parts.committer.newest
         folded = newest.journal_sequence if newest.device == parts.device else 0

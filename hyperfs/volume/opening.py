@@ -24,7 +24,7 @@ from hyperfs.errors import Corrupt, KeyMissing, NotAStore
 from hyperfs.log import control_codec
 from hyperfs.log.control import Chain
 from hyperfs.log.control_codec import LogEntry
-from hyperfs.log.log import Log
+from hyperfs.log.log import BLOCKS_FILE, HEADS_FILE, TREE_FILE, Log
 from hyperfs.log.manifest import default_v1, discovery_key
 from hyperfs.store import folder
 from hyperfs.store.files import Disk
@@ -50,6 +50,8 @@ CACHE_BYTES: Final = 64 << 20
 """Decoded content blocks kept in memory."""
 COUNTER_BITS: Final = 48
 """Inode numbers: 15 bits of device above a counter of 48."""
+
+LOG_FILES: Final = (BLOCKS_FILE, TREE_FILE, HEADS_FILE)
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, done, of how many): for a progress bar."""
@@ -127,8 +129,9 @@ def _open_logs(disk: Disk, chain: Chain, device: int, keys: DeviceKeys, options:
     logs: dict[int, Log] = {}
     for entry in chain.logs.values():
         name = log_folder(entry)
-        if not disk.exists(f"{name}/heads"):
-            raise NotAStore(f"half a store: log {entry.number} ({name}) is missing; put the folder back")
+        gone = [part for part in LOG_FILES if not disk.exists(f"{name}/{part}")]
+        if gone:
+            raise NotAStore(f"half a store: {', '.join(gone)} of log {entry.number} ({name}) missing; put them back")
         signer = None
         if entry.device == device and entry.state == control_codec.OPEN and not options.read_only:
             signer = keys.log_signer(entry.kind, serial_of(chain, entry))
@@ -230,7 +233,7 @@ def _assemble(
     records = journal.open(writable=not options.read_only)
     own = newest.device == device
     folded = newest.journal_sequence if own else 0
-    items = replay.items_to_replay(records, folded, options.read_only, warnings)
+    items = replay.items_to_replay(journal, records, folded, options.read_only, warnings)
     journal.begin(records, folded)
     replay.adopt_blocks(logs[content_number], content_number, items, options.read_only, warnings)
     chunk_key = epochs[current].chunk_id_key()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from hyperfs.errors import Corrupt
 from hyperfs.log.log import Log
-from hyperfs.store.journal import Record, select_replay
+from hyperfs.store.journal import Journal, Record, select_replay
 from hyperfs.volume import rescue
 from hyperfs.volume.files import Files
 from hyperfs.volume.inode import Inode
@@ -97,11 +97,15 @@ def _count(overlay: Overlay, inode: Inode, by: int) -> None:
         overlay.file_bytes += by * inode.size
 
 
-def items_to_replay(records: list[Record], folded: int, lenient: bool, warnings: dict[str, str]) -> list[Item]:
+def items_to_replay(
+    journal: Journal, records: list[Record], folded: int, lenient: bool, warnings: dict[str, str]
+) -> list[Item]:
     """What the journal adds to the newest version; `lenient`, nothing when it is damaged."""
     if "newest" in warnings:
         return []  # the records go on from a version that can't be read
     try:
+        if journal.damage:
+            raise Corrupt(f"{journal.damage}, and what was fsynced may have gone with it", "journal", rescue.ADVICE)
         return [item for payload in select_replay(records, folded) for item in decode(payload)]
     except Corrupt as error:
         if not lenient:
