@@ -124,6 +124,24 @@ class DirtyBytes:
         self._starts, self._runs, self.nbytes, self.unjournaled = [], [], 0, []
         return runs
 
+    def take_front(self, most: int) -> list[Run]:
+        """The first runs, at least one and no more than `most` bytes if that is possible; the caller's from then on."""
+        count, size = 0, 0
+        while count < len(self._runs) and (not count or size + len(self._runs[count]) <= most):
+            size += len(self._runs[count])
+            count += 1
+        taken = self.runs[:count]
+        del self._starts[:count], self._runs[:count]
+        self.nbytes -= size
+        end = self._starts[0] if self._starts else None
+        self.unjournaled = [] if end is None else [(max(a, end), b) for a, b in self.unjournaled if b > end]
+        return taken
+
+    @property
+    def first(self) -> int | None:
+        """Where the first run begins; None without one."""
+        return self._starts[0] if self._starts else None
+
     def _note(self, start: int, end: int) -> None:
         if self.unjournaled:
             last_start, last_end = self.unjournaled[-1]

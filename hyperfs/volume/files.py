@@ -274,9 +274,8 @@ class Files:
             before = dirty.nbytes
             dirty.fill(0, inode.inline)
             self.dirty_bytes += dirty.nbytes - before
-        runs = dirty.take()
-        inode.dirty = None
-        self._dirty.pop(inode.ino, None)
+        runs = dirty.take_front(BATCH_BYTES) if streaming else dirty.take()
+        self._drop_if_clean(inode)
         inode.flushing = tuple((start, memoryview(run)) for start, run in runs)
         return Taken(inode, runs, streaming, inode.size)
 
@@ -349,7 +348,8 @@ class Files:
             while last + 1 < len(ranges) and ranges[last + 1][0] <= high:
                 last += 1
                 high = max(high, ranges[last][1])
-            final = not (streaming and last == len(ranges) - 1 and high >= inode.size)
+            goes_on = high >= inode.size or (inode.dirty is not None and inode.dirty.first == high)
+            final = not (streaming and last == len(ranges) - 1 and goes_on)
             parts: list[bytes | bytearray] = [run for _, run in runs[position : last + 1]]
             if low != runs[position][0] or sum(map(len, parts)) != high - low:
                 parts = [self.read(inode, low, high - low)]
