@@ -37,7 +37,7 @@ class ContentOperations(pyfuse3.Operations):
         handle = self.state.handle(fh)
         if handle.past is not None:
             return self.state.past.read(handle.past, handle.inode, off, size)
-        return self.state.volume.files.read(handle.inode, off, size)
+        return await self.state.volume.files.read_soon(handle.inode, off, size)
 
     @guarded
     async def write(self, fh: int, off: int, buf: bytes) -> int:
