@@ -14,6 +14,7 @@ from hyperfs.crypto.keys import DeviceKeys, RootSeed
 from hyperfs.crypto.wrap import KIND_DEVICE
 from hyperfs.daemon import key_files
 from hyperfs.daemon.hardening import keep_memory_private
+from hyperfs.errors import Refused
 from hyperfs.store import folder
 from hyperfs.volume.creating import create_store, new_secrets
 
@@ -50,8 +51,10 @@ def create(store: Path, name: str | None, passphrase: bytes | None) -> Created:
 
 def _check_empty(store: Path) -> None:
     """Before anything of ours may have to be removed again: what is there is somebody's."""
-    if store.exists() and (not store.is_dir() or any(store.iterdir())):
-        folder.lay_out(store)
+    if store.exists() and not store.is_dir():
+        raise Refused(f"{store} is no folder: a new store needs a new or empty folder")
+    if store.exists() and any(store.iterdir()):
+        folder.lay_out(store)  # refuses, and says what is there
 
 
 def _remove(store: Path, there_before: bool) -> None:

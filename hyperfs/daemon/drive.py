@@ -3,12 +3,11 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Protocol, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import trio
+from tzlocal import get_localzone
 
 from hyperfs.errors import NotFound
 from hyperfs.values import ROOT_INO
@@ -41,7 +40,7 @@ class Drive:
     def resolve(self, when: str, path: bytes) -> int:
         """The version that a WHEN means for a path. Raises BadWhen, NoSuchVersion."""
         volume = self.volume
-        return volume.versions.resolve(when, self.folder_of(path), volume.overlay.now_ns(), local_zone())
+        return volume.versions.resolve(when, self.folder_of(path), volume.overlay.now_ns(), get_localzone())
 
     def folder_of(self, path: bytes) -> int:
         """The nearest live folder at or above a path: whose snapshots' names hold there."""
@@ -78,19 +77,3 @@ async def in_slices(items: Iterable[T]) -> list[T]:
             await trio.lowlevel.checkpoint()
             until = trio.current_time() + SLICE_SECONDS
     return found
-
-
-def local_zone() -> tzinfo:
-    """This machine's zone with its rules, so that a date of last summer is read with last summer's offset."""
-    name = os.environ.get("TZ", "").removeprefix(":")
-    if not name:
-        target = os.path.realpath("/etc/localtime")
-        name = target.partition("/zoneinfo/")[2]
-    if name:
-        try:
-            return ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            pass  # no such file in the database of zones: what the C library makes of it is all that there is
-    zone = datetime.now().astimezone().tzinfo
-    assert zone is not None
-    return zone

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from functools import partial
 
 import trio
+from tzlocal import get_localzone
 
 from hyperfs.daemon import exit_codes, requests, wire
-from hyperfs.daemon.drive import Drive, local_zone
+from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.exit_codes import innermost
 from hyperfs.daemon.hardening import keep_memory_private
 from hyperfs.daemon.process import Spec
@@ -51,7 +52,7 @@ def serve(spec: Spec, say: Say) -> None:
     control: ControlSocket | None = None
     try:
         if spec.at is not None:
-            show_version(volume, spec.at, volume.overlay.now_ns(), local_zone())
+            show_version(volume, spec.at, volume.overlay.now_ns(), get_localzone())
         control = ControlSocket(spec.store)
         mount = _mount(volume, spec)
     except BaseException:
