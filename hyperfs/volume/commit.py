@@ -74,6 +74,7 @@ class Committer:
         nodes: Nodes,
         catalog: Catalog,
         newest: Commit,
+        follows: LogHead | None,
         wall_ns: Callable[[], int],
         reserve: Reserve,
     ) -> None:
@@ -92,6 +93,7 @@ class Committer:
         self._wall_ns = wall_ns
         self._lock = trio.Lock()
         self._frozen: Frozen | None = None
+        self._follows = follows  # where the first commit of this log goes on from, if not from itself
         self.newest = newest
 
     @property
@@ -163,11 +165,11 @@ class Committer:
 
     async def _freeze(self, note: Callable[[int], None] | None = None) -> Frozen:
         """Takes the last dirty bytes while writers wait, then begins a new layer. The state is one instant's."""
-        await self._files.flush_all()
+        await self._files.flushing.flush_all()
         async with self._journaling.lock:
             self._files.close_gate()
             try:
-                await self._files.drain()
+                await self._files.flushing.drain()
                 if note is not None:
                     note(self.newest.version + 1)
                 overlay = self._overlay
@@ -247,6 +249,9 @@ class Committer:
         newest = self.newest
         second = 0 if frozen.only_facts else display_second(wall, newest)
         head, content = self._log.head(), self._content.log.head()
+        parent = LogHead(self._number, head.fork, head.length, head.byte_length, head.tree_hash)
+        if self._follows is not None and not head.length:
+            parent = self._follows
         files, directories, file_bytes = frozen.totals
         return Commit(
             version=newest.version + 1,
@@ -264,7 +269,7 @@ class Committer:
             content=LogHead(
                 self._content.number, content.fork, content.length, content.byte_length, content.tree_hash
             ),
-            parents=(LogHead(self._number, head.fork, head.length, head.byte_length, head.tree_hash),),
+            parents=(parent,),
             realms=(RealmRoot(REALM, self._sealer.epoch, root),),
         )
 

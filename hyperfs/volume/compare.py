@@ -11,8 +11,8 @@ from typing import Final, Literal, NamedTuple
 from hyperfs.trie.diff import diff
 from hyperfs.volume import keys
 from hyperfs.volume.entries import decode_dentry
-from hyperfs.volume.files import MAX_FILE_BYTES
 from hyperfs.volume.inode import Inode
+from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.paths import Paths, inside, join, scope
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.volume import Volume

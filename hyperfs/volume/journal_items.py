@@ -187,6 +187,8 @@ def _item(reader: _Reader, kind: int, number: int) -> Item:
             name = reader.short()
             return XattrItem(number, name, reader.long() if kind == XATTR else None)
         case 9 | 10:
+            if number:
+                raise Corrupt("journal item of a fact has a number", f"{number}")
             key = reader.short()
             return FactItem(key, reader.long() if kind == FACT else None)
         case 11:

@@ -64,18 +64,18 @@ class Journaling:
 
     async def _settle_bytes(self, inode: Inode) -> None:
         if inode.flushing:
-            await self._files.wait_flushed(inode)
+            await self._files.flushing.wait_flushed(inode)
         if inode.dirty is None:
             return
         if inode.dirty.nbytes > SMALL_BYTES:
-            await self._files.flush([inode])
+            await self._files.flushing.flush([inode])
         else:
             self._riding[inode.ino] = inode
 
     async def _write_record(self) -> None:
         # A commit may have taken bytes that were to ride: then they must be in chunks before we name them.
         while moving := next((i for i in self._riding.values() if i.flushing), None):
-            await self._files.wait_flushed(moving)
+            await self._files.flushing.wait_flushed(moving)
         covers = self._asked
         taken = self._take()
         payload = b"".join(map(items.encode, self._items(taken)))

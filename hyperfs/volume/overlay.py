@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from hyperfs.chunks import extents as arithmetic
 from hyperfs.chunks.extents import Extent
 from hyperfs.errors import StaleHandle
 from hyperfs.volume.entries import Dentry
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.tree import LiveTree
 
+MAX_FILE_BYTES: Final = (1 << 63) - 1
 TABLE_LIMIT: Final = 50_000
 """Inodes kept in memory though nothing needs them; some 600 bytes each."""
 
@@ -174,3 +176,18 @@ class Overlay:
             del self.table[ino]
         # Where most can't go, looking again at every new inode would cost the square of their number.
         self._trim_at = max(TABLE_LIMIT, len(self.table) * 3 // 2)
+
+
+def replace_extents(overlay: Overlay, inode: Inode, start: int, end: int, new: list[Extent]) -> None:
+    """The extents of [start, end) become `new`; what straddles a border is trimmed."""
+    old = overlay.extents(inode, start, end)
+    kept = arithmetic.cut(old, start, end)
+    result = {e.offset: e for e in [*kept, *new]}
+    for extent in old:
+        if extent.offset not in result:
+            overlay.set_extent(inode, extent.offset, None)
+    unchanged = set(old)
+    for offset, extent in result.items():
+        if extent not in unchanged:
+            overlay.set_extent(inode, offset, extent)
+    inode.stored += sum(e.length for e in result.values()) - sum(e.length for e in old)

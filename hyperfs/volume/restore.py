@@ -17,9 +17,9 @@ import trio
 from hyperfs.chunks.extents import Extent
 from hyperfs.errors import IsADirectory, NotADirectory, NotFound, NotPermitted
 from hyperfs.values import ROOT_INO
-from hyperfs.volume.files import MAX_FILE_BYTES
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.namespace import check_name, kind_of
+from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.paths import find, join, locate, parts_of
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.volume import Volume

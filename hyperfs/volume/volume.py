@@ -87,7 +87,7 @@ class Volume:
             async with trio.open_nursery() as nursery:
                 if not self.read_only:
                     await self.recover()
-                    nursery.start_soon(self.files.run)
+                    nursery.start_soon(self.files.flushing.run)
                     nursery.start_soon(self._make_versions)
                 yield self
                 nursery.cancel_scope.cancel()

@@ -134,7 +134,7 @@ async def change_with_fsync(volume: Volume, seed: int) -> None:
     # From here on nothing was promised.
     await files.write(letter, 0, b"Never synced")
     unsynced = await put(volume, root, b"unsynced", rng.randbytes(300_000))
-    await files.flush([unsynced])
+    await files.flushing.flush([unsynced])
 
 
 def build_sample(folder: Path, options: Options, seed: int = 1) -> "Sample":

@@ -44,7 +44,7 @@ async def test_what_became_inline_is_not_overwritten_by_older_bytes_of_the_journ
     inode = await write_file(volume, b"f", b"old" * 50)
     await volume.fsync(inode)
     await volume.files.write(inode, 0, b"new" * 50)
-    await volume.files.flush([inode])  # a commit that begins and is killed
+    await volume.files.flushing.flush([inode])  # a commit that begins and is killed
     await volume.fsync(None)
     kill(volume)
     volume = store.open()
@@ -68,7 +68,7 @@ async def test_bytes_that_were_cut_off_do_not_come_back(store: Store) -> None:
 async def test_a_record_never_makes_a_file_shorter_than_its_inline_bytes(store: Store) -> None:
     volume = store.open()
     inode = await write_file(volume, b"f", b"a" * 300)
-    await volume.files.flush([inode])
+    await volume.files.flushing.flush([inode])
     await volume.files.write(inode, 100, b"b" * 210)
     await volume.fsync(None)
     kill(volume)
@@ -80,7 +80,7 @@ async def test_a_record_never_makes_a_file_shorter_than_its_inline_bytes(store: 
 async def test_a_record_never_makes_a_file_shorter_than_its_chunks(store: Store) -> None:
     volume = store.open()
     inode = await write_file(volume, b"f", b"a" * 300_000)
-    await volume.files.flush([inode])
+    await volume.files.flushing.flush([inode])
     await volume.files.write(inode, 100, b"b" * 400_000)
     await volume.fsync(None)
     kill(volume)
@@ -113,7 +113,7 @@ async def test_fsync_waits_for_bytes_that_a_commit_has_taken(store: Store) -> No
         nursery.start_soon(sync_first)
         await trio.testing.wait_all_tasks_blocked()
         content_gate = Gate(faults, "pwrite", blocks)
-        nursery.start_soon(volume.files.flush, [inode])  # as a commit does
+        nursery.start_soon(volume.files.flushing.flush, [inode])  # as a commit does
         await trio.to_thread.run_sync(content_gate.entered.wait)
         journal_gate.open()
         with trio.move_on_after(0.2):
@@ -133,10 +133,10 @@ async def test_blocks_that_were_still_being_written_do_not_count_as_synced(store
     volume = store.open()
     first = await write_file(volume, b"first", b"a" * 100_000)
     second = await write_file(volume, b"second", bytes(range(256)) * 1000)
-    await volume.files.flush([first])
+    await volume.files.flushing.flush([first])
     gate = Gate(faults, "pwrite", blocks)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(volume.files.flush, [second])
+        nursery.start_soon(volume.files.flushing.flush, [second])
         await trio.to_thread.run_sync(gate.entered.wait)
         await volume.fsync(first)
         gate.open()

@@ -1,0 +1,82 @@
+"""Which files have dirty bytes, and how many in all. Owned by the trio thread; changed only between awaits."""
+
+from hyperfs.volume.buffer import Bytes, DirtyBytes, Run
+from hyperfs.volume.inode import Inode
+
+
+class DirtyFiles:
+    """`Inode.dirty` is changed through this only, so that the total stays right.
+
+    `nbytes` also counts bytes on their way into chunks: what was taken counts until `settle` or `give_back`.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[int, Inode] = {}
+        self.nbytes = 0
+
+    @property
+    def files(self) -> list[Inode]:
+        """In the order in which they became dirty."""
+        return list(self._files.values())
+
+    def largest(self) -> Inode | None:
+        """The file with the most dirty bytes."""
+        return max(self._files.values(), key=lambda i: i.dirty.nbytes if i.dirty else 0, default=None)
+
+    def _buffer(self, inode: Inode) -> DirtyBytes:
+        if inode.dirty is None:
+            inode.dirty = DirtyBytes()
+            self._files[inode.ino] = inode
+        return inode.dirty
+
+    def put(self, inode: Inode, offset: int, data: bytes | memoryview) -> int:
+        """Bytes over what is there; returns how many bytes of the file are dirty now."""
+        buffer = self._buffer(inode)
+        before = buffer.nbytes
+        buffer.write(offset, data)
+        self.nbytes += buffer.nbytes - before
+        return buffer.nbytes
+
+    def fill(self, inode: Inode, offset: int, data: Bytes) -> None:
+        """Bytes under what is there."""
+        buffer = self._buffer(inode)
+        before = buffer.nbytes
+        buffer.fill(offset, data)
+        self.nbytes += buffer.nbytes - before
+
+    def truncate(self, inode: Inode, size: int) -> None:
+        if inode.dirty is not None:
+            before = inode.dirty.nbytes
+            inode.dirty.truncate(size)
+            self.nbytes -= before - inode.dirty.nbytes
+            self._drop_if_clean(inode)
+
+    def discard(self, inode: Inode) -> None:
+        """Forgets all dirty bytes of a file."""
+        if inode.dirty is not None:
+            self.nbytes -= inode.dirty.nbytes
+            inode.dirty = None
+        self._files.pop(inode.ino, None)
+
+    def take(self, inode: Inode, most: int | None) -> list[Run]:
+        """The file's runs, or the first `most` bytes of them; they still count until `settle` or `give_back`."""
+        if inode.dirty is None:
+            return []
+        runs = inode.dirty.take() if most is None else inode.dirty.take_front(most)
+        self._drop_if_clean(inode)
+        return runs
+
+    def settle(self, runs: list[Run]) -> None:
+        """What was taken is in chunks."""
+        self.nbytes -= sum(len(run) for _, run in runs)
+
+    def give_back(self, inode: Inode, runs: list[Run]) -> None:
+        """What was taken is dirty again, under whatever was written since."""
+        self.settle(runs)
+        for start, run in runs:
+            self.fill(inode, start, run)
+
+    def _drop_if_clean(self, inode: Inode) -> None:
+        if inode.dirty is not None and not inode.dirty:
+            inode.dirty = None
+            self._files.pop(inode.ino, None)

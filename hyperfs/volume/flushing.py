@@ -1,0 +1,235 @@
+"""The way of dirty bytes into chunks.
+
+Bytes on their way are in `Inode.flushing` and still readable. `_flush_lock` is held from taking bytes to naming
+their extents: whoever would cut extents under them waits for it.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+import trio
+
+from hyperfs.volume.buffer import Run
+from hyperfs.volume.content import Content, Region, Stored
+from hyperfs.volume.dirty import DirtyFiles
+from hyperfs.volume.inode import INLINE_MAX_BYTES, Inode
+from hyperfs.volume.overlay import MAX_FILE_BYTES, Overlay, replace_extents
+from hyperfs.volume.reading import read_live
+
+SMALL_FILE_BYTES: Final = 64 << 10
+"""A file of at most this many bytes is always one chunk."""
+STREAM_BYTES: Final = 4 << 20
+"""A file with this many dirty bytes sends them on while it is still being written."""
+DIRTY_LIMIT_BYTES: Final = 64 << 20
+"""Past this, writers wait for the bytes of others to reach their chunks."""
+BATCH_BYTES: Final = 8 << 20
+RETRY_SECONDS: Final = 1.0
+WIDEN_MOST_BYTES: Final = 1 << 20
+WIDEN_FACTOR: Final = 4
+"""An edit takes in the chunks it touches when that multiplies its bytes by no more than this."""
+SHORT_TAIL_BYTES: Final = 32 << 10
+"""What is appended is chunked together with a last extent of at most this many bytes."""
+
+
+class Taken(NamedTuple):
+    """The runs of one file on their way into chunks, and whether its last bytes may wait for more.
+
+    `size` is the file's when they were taken: all of it is in chunks once they are.
+    """
+
+    inode: Inode
+    runs: list[Run]
+    streaming: bool
+    size: int
+
+
+class Flushing:
+    """Cuts dirty bytes into regions, gets them into chunks, names their extents."""
+
+    def __init__(self, overlay: Overlay, content: Content, dirty: DirtyFiles) -> None:
+        self._overlay = overlay
+        self._content = content
+        self._dirty = dirty
+        self._flush_lock = trio.Lock()
+        self._room = trio.Condition()
+        self._streams = trio.Event()  # set when some file has enough for a streaming flush
+        self._failure: OSError | None = None  # why the newest streaming flush failed
+
+    def check(self) -> None:
+        """Raises OSError when bytes pile up because the store does not take them."""
+        if self._failure is not None and self._dirty.nbytes > DIRTY_LIMIT_BYTES:
+            # What was taken before is kept and tried again; more would only fill the memory.
+            raise OSError(self._failure.errno, "the store does not take what was written before")
+
+    async def written(self, nbytes: int) -> None:
+        """After a write that left its file with so many dirty bytes: streams them, or has the writer wait."""
+        if nbytes >= STREAM_BYTES:
+            self._streams.set()
+        if self._dirty.nbytes > DIRTY_LIMIT_BYTES:
+            await self.wait_for_room()
+
+    def _read(self, inode: Inode, offset: int, size: int) -> bytes:
+        return read_live(self._overlay, self._content, inode, offset, size)
+
+    async def wait_flushed(self, inode: Inode) -> None:
+        """Returns when no bytes of the file are on their way into chunks."""
+        while inode.flushing:
+            async with self._flush_lock:
+                pass
+
+    async def flush(self, inodes: Iterable[Inode]) -> None:
+        """All dirty bytes of these files, as they are now, get into chunks. Not durable yet."""
+        waiting = list(inodes)
+        while waiting:
+            async with self._flush_lock:
+                batch: list[Taken] = []
+                size = 0
+                while waiting and size < BATCH_BYTES:
+                    taken = self._take(waiting.pop(), streaming=False)
+                    if taken is not None:
+                        batch.append(taken)
+                        size += sum(len(run) for _, run in taken.runs)
+                await self._store(batch)
+
+    async def flush_all(self) -> None:
+        """All bytes that are dirty now, of all files."""
+        await self.flush(reversed(self._dirty.files))
+
+    async def drain(self) -> None:
+        """Returns when no byte is dirty or on its way. Only while the gate is closed: else it need not end.
+
+        A flush that was under way when the gate closed may still give back the tail of what it took.
+        """
+        while self._dirty.nbytes:
+            async with self._flush_lock:
+                pass
+            await self.flush_all()
+
+    async def run(self) -> None:
+        """Streams large files into chunks while they are written; runs for as long as the volume is open."""
+        while True:
+            await self._streams.wait()
+            self._streams = trio.Event()
+            while (inode := self._largest()) is not None:
+                try:
+                    async with self._flush_lock:
+                        taken = self._take(inode, streaming=inode.dirty is not None and inode.writers > 0)
+                        await self._store([] if taken is None else [taken])
+                    self._failure = None
+                except OSError as error:
+                    self._failure = error
+                async with self._room:
+                    self._room.notify_all()
+                if self._failure is not None:
+                    await trio.sleep(RETRY_SECONDS)
+
+    def _largest(self) -> Inode | None:
+        inode = self._dirty.largest()
+        if inode is None or inode.dirty is None:
+            return None
+        if inode.dirty.nbytes < STREAM_BYTES and self._dirty.nbytes <= DIRTY_LIMIT_BYTES:
+            return None
+        return inode
+
+    async def wait_for_room(self) -> None:
+        """Returns when a writer may go on: there is room for dirty bytes, or none will come."""
+        self._streams.set()
+        async with self._room:
+            while self._dirty.nbytes > DIRTY_LIMIT_BYTES and self._failure is None:
+                await self._room.wait()
+
+    def _take(self, inode: Inode, streaming: bool) -> Taken | None:
+        """Takes the file's dirty bytes; tiny files are settled at once. Holding `_flush_lock`."""
+        if inode.dirty is None:
+            return None
+        if inode.orphan_extents is not None and not inode.users:
+            self._dirty.discard(inode)
+            return None
+        if inode.size <= INLINE_MAX_BYTES:
+            inode.inline, old = self._read(inode, 0, inode.size), inode.inline
+            self._dirty.discard(inode)
+            if old is None:
+                replace_extents(self._overlay, inode, 0, MAX_FILE_BYTES, [])
+            inode.stored = len(inode.inline)
+            self._overlay.void_bytes(inode, 0)
+            self._overlay.touch(inode)
+            return None
+        if inode.inline is not None:
+            # They become dirty bytes and stay inline too, until their extents are named.
+            self._dirty.fill(inode, 0, inode.inline)
+        runs = self._dirty.take(inode, BATCH_BYTES if streaming else None)
+        inode.flushing = tuple((start, memoryview(run)) for start, run in runs)
+        return Taken(inode, runs, streaming, inode.size)
+
+    async def _store(self, batch: list[Taken]) -> None:
+        if not batch:
+            return
+        try:
+            regions = [(taken, region) for taken in batch for region in self._regions(taken)]
+            stored = await self._content.store([region for _, region in regions])
+        except BaseException:
+            for taken in batch:
+                taken.inode.flushing = ()
+                self._dirty.give_back(taken.inode, taken.runs)
+            raise
+        safe = {taken.inode.ino: taken.size for taken in batch}
+        for (taken, region), found in zip(regions, stored, strict=True):
+            ino = taken.inode.ino
+            safe[ino] = min(safe[ino], self._name_extents(taken.inode, region, found))
+        for taken in batch:
+            self._dirty.settle(taken.runs)
+            self._stored(taken.inode, safe[taken.inode.ino])
+
+    def _stored(self, inode: Inode, safe: int) -> None:
+        """What was taken is in chunks: a record may give the file at least the size `safe`."""
+        inode.flushing = ()
+        inode.durable_size = max(inode.durable_size, safe)
+        self._overlay.void_bytes(inode, 0)
+        self._overlay.touch(inode)
+
+    def _name_extents(self, inode: Inode, region: Region, found: Stored) -> int:
+        """Returns where the region's tail begins that got no chunk and is dirty again; without one, no bound."""
+        if inode.inline is not None:
+            inode.stored -= len(inode.inline)
+            inode.inline = None
+        end = found.extents[-1].end if found.extents else region.offset
+        replace_extents(self._overlay, inode, region.offset, end, found.extents)
+        if not len(found.rest):
+            return MAX_FILE_BYTES
+        self._dirty.fill(inode, end, found.rest)
+        return end
+
+    def _regions(self, taken: Taken) -> Iterator[Region]:
+        """The stretches of the file that get new chunks: its runs, widened where that is cheap."""
+        inode, runs, streaming, _ = taken
+        if inode.size <= SMALL_FILE_BYTES:
+            yield Region(0, [self._read(inode, 0, inode.size)], final=True)
+            return
+        ranges = [self._widened(inode, start, start + len(run)) for start, run in runs]
+        position = 0
+        while position < len(ranges):
+            low, high = ranges[position]
+            last = position
+            while last + 1 < len(ranges) and ranges[last + 1][0] <= high:
+                last += 1
+                high = max(high, ranges[last][1])
+            goes_on = high >= inode.size or (inode.dirty is not None and inode.dirty.first == high)
+            final = not (streaming and last == len(ranges) - 1 and goes_on)
+            parts: list[bytes | bytearray] = [run for _, run in runs[position : last + 1]]
+            if low != runs[position][0] or sum(map(len, parts)) != high - low:
+                parts = [self._read(inode, low, high - low)]
+            yield Region(low, parts, final)
+            position = last + 1
+
+    def _widened(self, inode: Inode, start: int, end: int) -> tuple[int, int]:
+        """[start, end) with the extents that it touches, and the short one that it goes on, if that is cheap."""
+        most = max(4096, min(WIDEN_MOST_BYTES, WIDEN_FACTOR * (end - start)))
+        touched = self._overlay.extents(inode, max(0, start - 1), end)
+        if touched and touched[0].end == start and touched[0].length > min(most, SHORT_TAIL_BYTES):
+            touched = touched[1:]
+        if not touched or inode.inline is not None:
+            return start, end
+        low, high = min(start, touched[0].offset), max(end, touched[-1].end)
+        if high - low > most:
+            return start, end
+        return low, high
