@@ -47,8 +47,11 @@ class FolderOperations(pyfuse3.Operations):
                 if dentry is None:
                     continue
                 ino = dentry[0]
-            if not pyfuse3.readdir_reply(token, name, self._live_entry(folder.number, ino), position + 1):
+            entry = self._live_entry(folder.number, ino)
+            if not pyfuse3.readdir_reply(token, name, entry, position + 1):
                 return
+            if not ino:
+                self.state.past.given(entry.st_ino)
 
     def _changed_ns(self, directory: int) -> int:
         """When a name in the directory last came or went; no program can set this time."""
@@ -67,10 +70,12 @@ class FolderOperations(pyfuse3.Operations):
             name, entry = folder.past_entries[position]
             if not pyfuse3.readdir_reply(token, name, entry, position + 1):
                 return
+            past.given(entry.st_ino)
 
     @guarded
     async def releasedir(self, fh: int) -> None:
-        self.state.remove_folder(fh)
+        folder = self.state.remove_folder(fh)
+        self.state.past.drop_unknown(entry.st_ino for _, entry in folder.past_entries)
 
     @guarded
     async def fsyncdir(self, fh: int, datasync: bool) -> None:

@@ -9,7 +9,7 @@ from pyfuse3 import EntryAttributes, FileInfo, RequestContext
 from hyperfs.errors import NotFound, NotPermitted
 from hyperfs.fuse.attributes import entry_of, nothing
 from hyperfs.fuse.guard import guarded
-from hyperfs.fuse.past import PAST_BIT, VERSIONS_NAME, refuse_change
+from hyperfs.fuse.past import PAST_BIT, VERSIONS_NAME, PastNode, refuse_change
 from hyperfs.fuse.state import Handle, State
 
 _NOTHING = nothing()
@@ -29,7 +29,7 @@ class NameOperations(pyfuse3.Operations):
             return self._lookup_past(parent_inode, name)
         if name == VERSIONS_NAME:
             state.volume.overlay.inode(parent_inode)
-            return state.past.attributes(state.past.versions_of(parent_inode))
+            return self._give(state.past.versions_of(parent_inode))
         if name in (b".", b".."):
             inode = state.volume.overlay.inode(parent_inode)
             return entry_of(inode if name == b"." else state.volume.overlay.inode(inode.parent or inode.ino))
@@ -42,18 +42,24 @@ class NameOperations(pyfuse3.Operations):
         past = self.state.past
         node = past.node(parent)
         if name == b".":
-            return past.attributes(node)
+            return self._give(node)
         if name == b".." and node.is_versions:
             return self.state.attributes(node.directory)
         try:
-            return past.attributes(past.lookup(node, name))
+            return self._give(past.lookup(node, name))
         except NotFound:
             return _NOTHING_YET
 
+    def _give(self, node: PastNode) -> EntryAttributes:
+        """An answer that makes the kernel know the node."""
+        entry = self.state.past.attributes(node)
+        self.state.past.given(node.number)
+        return entry
+
     def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:  # type: ignore[override]  # the stub is wrong
-        for number, _ in inode_list:
+        for number, count in inode_list:
             if number & PAST_BIT:
-                self.state.past.forget(number)
+                self.state.past.forget(number, count)
             elif number in self.state.volume.overlay.orphans:
                 self.state.volume.overlay.forget(number)
 
@@ -92,7 +98,7 @@ class NameOperations(pyfuse3.Operations):
             node = past.node(parent_inode)
             # What the kernel still holds can't be waited for here: it holds this request's locks.
             await volume.make_snapshot(node.directory, name, write_back=False)
-            return past.attributes(past.lookup(node, name))
+            return self._give(past.lookup(node, name))
         self._changeable(parent_inode, name)
         inode = volume.names.make(
             parent_inode, name, stat.S_IFDIR | (mode & ~stat.S_IFMT(mode)), ctx.uid, ctx.gid

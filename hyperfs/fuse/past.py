@@ -1,12 +1,13 @@
 """The past as inodes: `.versions` of any directory, its entries, and what stands in them.
 
-Numbers with bit 63 set are a hash of (directory whose `.versions` it is, entry name, inode): every name is a tree
-of its own, for the kernel allows a directory one dentry only; the numbers are the same whenever they are asked
+Numbers with bit 63 set are a hash of (directory whose `.versions` it is, entry name, version, inode): every name is
+a tree of its own, for the kernel allows a directory one dentry only. The version is in it because a snapshot's name
+may be given again, and the kernel keeps bytes and sizes by number. The numbers are the same whenever they are asked
 for, and memory holds only those that the kernel knows.
 """
 
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import tzinfo
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -51,6 +52,7 @@ class Past:
         self._zone = zone
         self._now_ns = now_ns
         self._nodes: dict[int, PastNode] = {}
+        self._known: dict[int, int] = {}  # by number: how many answers gave it to the kernel, less what it forgot
 
     # Nodes
 
@@ -61,21 +63,31 @@ class Past:
             raise StaleHandle(f"no such inode of a version: {number}")
         return node
 
-    def forget(self, number: int) -> None:
+    def given(self, number: int) -> None:
+        """The kernel was told of the node: it stays until the kernel has forgotten it as often."""
+        self._known[number] = self._known.get(number, 0) + 1
+
+    def forget(self, number: int, count: int) -> None:
+        """The kernel takes back `count` answers: an older one may be on its way back when a newer is given."""
+        left = self._known.get(number, 0) - count
+        if left > 0:
+            self._known[number] = left
+            return
+        self._known.pop(number, None)
         self._nodes.pop(number, None)
 
+    def drop_unknown(self, numbers: Iterable[int]) -> None:
+        """Lets go of nodes that a listing made and the kernel never heard of."""
+        for number in numbers:
+            if number not in self._known:
+                self._nodes.pop(number, None)
+
     def _keep(self, directory: int, entry: bytes, version: int, ino: int, target: bytes = b"") -> PastNode:
-        digest = blake2b(directory.to_bytes(8) + ino.to_bytes(8) + entry, digest_size=8).digest()
-        number = int.from_bytes(digest) | PAST_BIT
+        named = directory.to_bytes(8) + version.to_bytes(8) + ino.to_bytes(8) + entry
+        number = int.from_bytes(blake2b(named, digest_size=8).digest()) | PAST_BIT
         while True:
-            node = self._nodes.get(number)
-            if node is None:
-                node = self._nodes[number] = PastNode(number, directory, entry, version, ino, target)
-                return node
-            if (node.directory, node.entry, node.ino) == (directory, entry, ino):
-                if node.version != version or node.target != target:
-                    # A snapshot's name that was given again, or a word whose meaning moved on.
-                    node = self._nodes[number] = node._replace(version=version, target=target)
+            node = self._nodes.setdefault(number, PastNode(number, directory, entry, version, ino, target))
+            if node == (number, directory, entry, version, ino, target):
                 return node
             number = (number + 1) | PAST_BIT
 
@@ -145,8 +157,10 @@ class Past:
         if node.is_versions:
             for facts in self._versions.listed(node.directory):
                 yield self._listed(node.directory, self._versions.name_of(facts).encode(), facts.version)
+            born = self._versions.born(node.directory)
             for name, snapshot in sorted(self._versions.visible_snapshots(node.directory).items()):
-                yield self._listed(node.directory, name, snapshot.version)
+                if snapshot.version >= born:  # a folder above may have been kept before there was this one
+                    yield self._listed(node.directory, name, snapshot.version)
             return
         tree = self.tree(node)
         for name, (ino, _) in tree.dentries(node.ino):

@@ -85,8 +85,10 @@ class State:
             raise StaleHandle(f"no open folder {number}")
         return folder
 
-    def remove_folder(self, number: int) -> None:
-        self._folders.pop(number, None)
+    def remove_folder(self, number: int) -> FolderHandle:
+        folder = self.folder(number)
+        del self._folders[number]
+        return folder
 
     def open_files(self) -> list[Handle]:
         """For messages about a busy drive."""

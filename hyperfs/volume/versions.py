@@ -76,9 +76,12 @@ class Versions:
 
     def listed(self, ino: int) -> Iterator[VersionFacts]:
         """The versions that the `.versions` of a directory lists: those in which it existed, oldest first."""
+        return (facts for facts in self._catalog.versions(self.born(ino)) if facts.second)
+
+    def born(self, ino: int) -> int:
+        """The version that first held a live inode; the next one when none has yet."""
         inode = self._live.inode(ino)
-        born = inode.born if inode is not None else self._newest().version + 1
-        return (facts for facts in self._catalog.versions(max(1, born)) if facts.second)
+        return (inode.born if inode is not None else 0) or self._newest().version + 1
 
     # Names
 
