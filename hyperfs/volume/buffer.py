@@ -161,6 +161,19 @@ class DirtyBytes:
         self.unjournaled = []
         return pieces
 
+    def journaled(self, start: int) -> list[tuple[int, bytes]]:
+        """Copies of the stretches from `start` on that a journal record holds."""
+        pieces = []
+        loose = merged(self.unjournaled)
+        for run_start, run in self.runs:
+            at, run_end = max(run_start, start), run_start + len(run)
+            for low, high in [*loose, (run_end, run_end)]:
+                end = min(low, run_end)
+                if at < end:
+                    pieces.append((at, bytes(run[at - run_start : end - run_start])))
+                at = max(at, high)
+        return pieces
+
     def first_unjournaled_past(self, size: int) -> int | None:
         """Where the first stretch begins that no record holds and that reaches past `size`; None if none does."""
         return min((max(a, 0) for a, b in self.unjournaled if b > size), default=None)

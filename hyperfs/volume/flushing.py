@@ -34,7 +34,7 @@ SHORT_TAIL_BYTES: Final = 32 << 10
 class Taken(NamedTuple):
     """The runs of one file on their way into chunks, and whether its last bytes may wait for more.
 
-    `size` is the file's when they were taken: all of it is in chunks once they are.
+    `size`: once they are in chunks, all of the file below it is. Its whole size, or where dirty bytes went on.
     """
 
     inode: Inode
@@ -159,7 +159,8 @@ class Flushing:
             self._dirty.fill(inode, 0, inode.inline)
         runs = self._dirty.take(inode, BATCH_BYTES if streaming else None)
         inode.flushing = tuple((start, memoryview(run)) for start, run in runs)
-        return Taken(inode, runs, streaming, inode.size)
+        size = inode.size if inode.dirty is None or inode.dirty.first is None else inode.dirty.first
+        return Taken(inode, runs, streaming, size)
 
     async def _store(self, batch: list[Taken]) -> None:
         if not batch:

@@ -123,11 +123,19 @@ class Journaling:
         if taken.changed:
             yield items.NextInoItem(self._overlay.next_ino)
         # Before the bytes: it speaks of those in earlier records only.
-        yield from (items.BytesVoidItem(ino, start) for ino, start in taken.changed.void.items())
+        for ino, start in taken.changed.void.items():
+            yield items.BytesVoidItem(ino, start)
+            yield from self._still_dirty(ino, start)
         for inode in taken.files:
             if inode.dirty is not None:
                 yield from (items.BytesItem(inode.ino, at, data) for at, data in inode.dirty.take_unjournaled())
         yield from self._metadata(taken.changed)
+
+    def _still_dirty(self, ino: int, start: int) -> Iterator[items.Item]:
+        """Bytes that an earlier record holds and that a stream of the file into chunks has not come to yet."""
+        inode = self._overlay.table.get(ino)
+        if inode is not None and inode.dirty is not None and inode.orphan_extents is None:
+            yield from (items.BytesItem(ino, at, data) for at, data in inode.dirty.journaled(start))
 
     def _metadata(self, changed: Unjournaled) -> Iterable[items.Item]:
         live, table = self._overlay.live, self._overlay.table

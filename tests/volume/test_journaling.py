@@ -4,6 +4,7 @@ import trio
 import trio.testing
 
 from hyperfs.store.journal import Kind
+from hyperfs.volume.flushing import BATCH_BYTES
 from hyperfs.volume.opening import log_folder
 
 from .conftest import Store, inode_of, kill, make_folder, read_file, unlink, write_file
@@ -90,6 +91,47 @@ async def test_a_record_never_makes_a_file_shorter_than_its_chunks(store: Store)
     found = read_file(volume, b"f")
     assert found.rstrip(b"\0") == b"a" * len(found.rstrip(b"\0"))
     assert len(found.rstrip(b"\0")) in (0, 300_000)
+    kill(volume)
+
+
+async def test_a_stream_into_chunks_leaves_fsynced_bytes_that_it_has_not_come_to(store: Store) -> None:
+    volume = store.open()
+    far = 3 * BATCH_BYTES
+    inode = await write_file(volume, b"f", b"start")
+    await volume.files.write(inode, far, b"synced")
+    await volume.fsync(inode)
+    await volume.files.write(inode, 10, bytes(range(1, 251)) * (BATCH_BYTES // 250) + bytes(2 * BATCH_BYTES - 100))
+    volume.opened(inode, True)
+    flushing = volume.files.flushing
+    async with flushing._flush_lock:
+        taken = flushing._take(inode, streaming=True)
+        assert taken is not None
+        await flushing._store([taken])
+    assert inode.dirty is not None
+    await volume.fsync(None)
+    kill(volume)
+    volume = store.open()
+    inode = inode_of(volume, b"f")
+    assert volume.files.read(inode, 0, 5) == b"start"
+    assert volume.files.read(inode, far, 100) == b"synced"
+    kill(volume)
+
+
+async def test_a_record_gives_no_size_past_what_a_stream_has_not_come_to(store: Store) -> None:
+    volume = store.open()
+    inode = await write_file(volume, b"f", b"x" * BATCH_BYTES)
+    await volume.files.write(inode, BATCH_BYTES, b"x" * 5_000_000)
+    volume.opened(inode, True)
+    flushing = volume.files.flushing
+    async with flushing._flush_lock:
+        taken = flushing._take(inode, streaming=True)
+        assert taken is not None
+        await flushing._store([taken])
+    await volume.fsync(None)
+    kill(volume)
+    volume = store.open()
+    found = read_file(volume, b"f")
+    assert found == b"x" * BATCH_BYTES
     kill(volume)
 
 
