@@ -6,6 +6,8 @@ one that generation g + 1 writes first, while slot g % 2 stands durable. At rest
 damaged one is harmless. Blocks and tree that a head covers must be durable before it is written: see log.py.
 """
 
+import contextlib
+import threading
 from hashlib import blake2b
 from struct import Struct
 from typing import Final, NamedTuple, Protocol
@@ -131,21 +133,48 @@ class HeadFile:
         """A slot without a valid head (torn, or flipped bits) when the file was opened; else None."""
         # A crash between the two writes leaves them different, which is no damage.
         self._agree = slots[0] == slots[1]
+        self.in_doubt = False
+        """A head is being written, or its write failed. Set and cleared under the lock."""
+        self._lock = threading.Lock()  # one write or settle at a time: an owner's and a flush's may meet
 
     def write(self, head: Head) -> None:
-        """Durable when it returns. What the head covers must be durable already."""
-        self.settle()
-        generation = self.generation + 1
-        slot = encode_slot(head, generation)
-        self._agree = False
-        self._file.pwrite(slot, SLOT_OFFSETS[generation % 2])
-        self._file.fdatasync()
-        self.generation, self.head = generation, head
-        self._file.pwrite(slot, SLOT_OFFSETS[1 - generation % 2])
-        self._agree = True
+        """Durable when it returns. What the head covers must be durable already. Any thread.
+
+        After an OSError the head may be on the disk or not, and `in_doubt` is set: until settle() has returned,
+        nothing that it covers may be overwritten.
+        """
+        with self._lock:
+            self._settle()
+            generation = self.generation + 1
+            slot = encode_slot(head, generation)
+            self._agree = False
+            self.in_doubt = True
+            self._file.pwrite(slot, SLOT_OFFSETS[generation % 2])
+            self._file.fdatasync()
+            self.generation, self.head = generation, head
+            self.in_doubt = False
+            # The head is durable, whatever becomes of its copy: an error here would deny what has happened. The
+            # next settle() writes the copy again, and raises if that fails.
+            with contextlib.suppress(OSError):
+                self._file.pwrite(slot, SLOT_OFFSETS[1 - generation % 2])
+                self._agree = True
 
     def settle(self) -> None:
-        """Make both slots agree on the newest head, where a crash or damage left them different."""
+        """Make both slots agree on the newest head, where a crash, damage or a failed write left them different.
+
+        After a failed write that takes the attempted head back. Any thread.
+        """
+        with self._lock:
+            self._settle()
+
+    def take_back(self) -> None:
+        """Returns when no head can be on the disk that a failed write left there. Any thread; waits for a write."""
+        if self.in_doubt:
+            with self._lock:
+                if self.in_doubt:
+                    self._settle()
+
+    def _settle(self) -> None:
         if self._agree:
             return
         # The slot that the next head overwrites first may be the only good one now, so the other comes first.
@@ -154,6 +183,7 @@ class HeadFile:
             self._file.pwrite(slot, SLOT_OFFSETS[number])
             self._file.fdatasync()
         self._agree = True
+        self.in_doubt = False
 
     def sync(self) -> None:
         """Returns when the second copy is durable too."""

@@ -9,7 +9,7 @@ The order that makes a crash harmless, kept by flush() and to be kept by whoever
 and nothing is told to a peer before 3 has returned. What lies past the signed length when a log is opened is
 no part of it: it may be torn, and is overwritten, unless adopt() takes it back in because a journal names it.
 
-Blocks of the signed length never change in place; only truncate, which raises the fork, takes them back.
+Blocks that a head on the disk may cover never change in place; only truncate, which raises the fork, takes them back.
 """
 
 from collections.abc import Sequence
@@ -47,6 +47,7 @@ class Log(LogReader):
     """
 
     _signer: Signer | None = None  # set once, by open
+    _take_back_first: bool = False  # the owner's: a head whose write failed may cover what is appended next
     _in_file = 0  # blocks whose nodes are in the file for sure; set by whoever flushes
 
     @classmethod
@@ -101,7 +102,14 @@ class Log(LogReader):
     # Appending
 
     def prepare(self, sizes: Sequence[int], leaf_hashes: Sequence[bytes]) -> Pending:
-        """Give blocks their place. They must be written (any thread) before they are read or signed."""
+        """Give blocks their place. They must be written (any thread) before they are read or signed.
+
+        After a failed write_head and a rollback that head may be on the disk, so it is taken back first, or else
+        OSError is raised: blocks written over those that it covers would make the log unreadable.
+        """
+        if self._take_back_first:
+            self._heads.take_back()
+            self._take_back_first = False
         self._trim_tail()
         pending = Pending(self._tree.length, self._tree.byte_length, sum(sizes))
         tree = MerkleTree(self._tree.roots)
@@ -155,6 +163,7 @@ class Log(LogReader):
         """Forget blocks at and past `length` that no head has signed. ValueError for signed ones."""
         if not self.signed_length <= length <= self.length:
             raise ValueError(f"can't go back to {length}: {self.signed_length} of {self.length} are signed")
+        self._take_back_first = self._take_back_first or self._heads.in_doubt
         self._cut(length)
 
     # Making durable

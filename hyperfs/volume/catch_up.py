@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from hyperfs.store.rocksdb import RocksIndex
 from hyperfs.trie.diff import diff
 from hyperfs.trie.node import Ref
 from hyperfs.volume import rescue
-from hyperfs.volume.catalog import Catalog, Change, ChunkFacts, chunk_change, commit_changes, content_change
+from hyperfs.volume.catalog import Catalog, Change, ChunkFacts, Mark, chunk_change, commit_changes, content_change
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.entries import extent_in
 from hyperfs.volume.nodes import Nodes
@@ -73,9 +74,11 @@ def catch_up(
 ) -> None:
     """Raises IndexDamaged when the index claims what the logs do not hold."""
     mark = catalog.mark()
-    if newest.version == 0 or (mark is not None and mark.version == newest.version):
+    if mark is not None:
+        _check_mark(catalog, nodes, logs, mark, newest)
+    known = mark.version if mark is not None else 0
+    if newest.version == known:
         return
-    known = mark.version if mark is not None and mark.version < newest.version else 0
     missing: list[tuple[Commit, int, int]] = []
     root: Ref | None = None
     for commit, log, index in history(nodes, logs, newest):
@@ -102,6 +105,22 @@ def catch_up(
     catalog.apply(changes)
 
 
+def _check_mark(catalog: Catalog, nodes: Nodes, logs: dict[int, Log], mark: Mark, newest: Commit) -> None:
+    """That the version which the index ends with is one of ours: else it is of another drive, or another past."""
+    facts = catalog.version(mark.version)
+    log = logs.get(mark.log)
+    if facts is None or log is None or not 0 < mark.length <= log.signed_length or mark.version > newest.version:
+        raise IndexDamaged("the index is of another drive, or of a later state of this one")
+    try:
+        commit = read_commit(nodes, mark.log, mark.length - 1)
+    except Corrupt as error:
+        raise IndexDamaged(f"the index does not end with a version: {error}") from error
+    seen = (commit.version, commit.time_ns, commit.display_second, commit.content.length)
+    # The time is to the nanosecond: two drives, or two pasts of one, do not share it by chance.
+    if seen != (facts.version, facts.time_ns, facts.second, facts.content_length):
+        raise IndexDamaged("the index is of another drive, or of another past of this one")
+
+
 def history(nodes: Nodes, logs: dict[int, Log], newest: Commit) -> Iterator[tuple[Commit, int, int]]:
     """(commit, log, block index) of every version, newest first."""
     log, index = _place_of(logs, nodes, newest)
@@ -120,12 +139,15 @@ def _place_of(logs: dict[int, Log], nodes: Nodes, newest: Commit) -> tuple[int, 
             index = log.signed_length - 1
             if newest.parents[0].log == number and newest.parents[0].length <= index:
                 return number, index
+    for number, log in logs.items():
+        # The first commit of a log follows one in another log.
+        with suppress(Corrupt):
+            if log.signed_length and read_commit(nodes, number, log.signed_length - 1) == newest:
+                return number, log.signed_length - 1
     raise AssertionError("the newest commit was read from one of the logs")
 
 
-def _chunk_changes(
-    catalog: Catalog, nodes: Nodes, old: Ref | None, new: Ref | None, counted: bool
-) -> Iterator[Change]:
+def _chunk_changes(catalog: Catalog, nodes: Nodes, old: Ref | None, new: Ref | None, counted: bool) -> Iterator[Change]:
     """`counted`: the index has the extents of `old`. What it has else is of a rebuild that was killed."""
     live: dict[bytes, int] = {}
     facts: dict[bytes, tuple[Place, int]] = {}

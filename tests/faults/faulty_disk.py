@@ -1,0 +1,83 @@
+"""A disk that fails one chosen operation, and from then on goes on failing or not."""
+
+import os
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hyperfs.errors import SyncFailed
+from hyperfs.store.files import Disk, DiskFile
+
+
+@dataclass
+class Plan:
+    """Counts every write and sync of a store; the one numbered `fail_at` raises `error`, and `times` - 1 after it.
+
+    `applied`: a failed write did its work all the same, as on a disk that answers too late; else it leaves its
+    first half. Shared by all files of the disk; operations come from several threads, so `_lock` guards all.
+    """
+
+    fail_at: int | None = None
+    error: int = 0
+    times: int = 1
+    applied: bool = False
+    count: int = 0
+    failed: list[str] = field(default_factory=list)
+    unsynced: dict[str, list[tuple[int, bytes, int]]] = field(default_factory=dict)
+    """By path, what each write since the last good sync replaced: offset, bytes, size of the file."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def next_fails(self, what: str) -> bool:
+        with self._lock:
+            number, self.count = self.count, self.count + 1
+            fails = self.fail_at is not None and self.fail_at <= number < self.fail_at + self.times
+            if fails:
+                self.failed.append(what)
+            return fails
+
+    def note_write(self, path: str, offset: int, before: bytes, size: int) -> None:
+        with self._lock:
+            self.unsynced.setdefault(path, []).append((offset, before, size))
+
+    def note_sync(self, path: str) -> None:
+        with self._lock:
+            self.unsynced.pop(path, None)
+
+    def cut_power(self) -> None:
+        """Takes back every write that no good sync has covered. After the drive is closed."""
+        for path, writes in self.unsynced.items():
+            if not os.path.exists(path):
+                continue  # the temporary file of a replace that failed
+            with open(path, "r+b") as file:
+                for offset, before, size in reversed(writes):
+                    file.seek(offset)
+                    file.write(before)
+                    file.truncate(size)
+        self.unsynced.clear()
+
+    def disk(self, root: Path) -> Disk:
+        """For Options.disk."""
+        plan = self
+
+        class File(DiskFile):
+            def pwrite(self, data: bytes | bytearray | memoryview, offset: int) -> None:
+                self._check()
+                plan.note_write(self.path, offset, self.pread(len(data), offset), self.size())
+                if plan.next_fails(f"write of {len(data)} bytes at {offset} of {self.path}"):
+                    part = data if plan.applied else memoryview(data)[: len(data) // 2]
+                    os.pwrite(self._fd, part, offset)
+                    raise OSError(plan.error, os.strerror(plan.error), self.path)
+                super().pwrite(data, offset)
+
+            def fdatasync(self) -> None:
+                self._check()
+                if plan.next_fails(f"sync of {self.path}"):
+                    self._failure = SyncFailed(plan.error, f"sync failed: {os.strerror(plan.error)}", self.path)
+                    raise self._failure
+                super().fdatasync()
+                plan.note_sync(self.path)
+
+        class FaultyDisk(Disk):
+            file_type = File
+
+        return FaultyDisk(root)
