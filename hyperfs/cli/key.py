@@ -11,7 +11,7 @@ from hyperfs.cli.session import Place, locate, session
 from hyperfs.crypto import recovery
 from hyperfs.daemon import key_files
 from hyperfs.daemon.hardening import keep_memory_private
-from hyperfs.errors import BadRecoveryKey, BadRequest
+from hyperfs.errors import BadRequest
 from hyperfs.log.control import Chain
 from hyperfs.store import folder
 from hyperfs.store.files import Disk
@@ -68,8 +68,10 @@ def confirm(
     Example:  hyperfs key confirm ~/Hyper
     """
     place = locate(where)
+    from hyperfs.volume.recovering import check_root
+
     chain = _chain(place)
-    check_recovery_key(chain, recovery_key if recovery_key is not None else _asked_key())
+    check_root(chain, recovery.from_text(recovery_key if recovery_key is not None else asked_key()))
     with session(place, passphrase_file) as drive:
         drive.request("confirm")
     forgotten = forget and key_files.has_root(chain.drive_id)
@@ -127,13 +129,8 @@ def _name(place: Place, passphrase_file: Path | None) -> str:
         return str(drive.request("status")["name"])
 
 
-def check_recovery_key(chain: Chain, text: str) -> None:
-    """Raises BadRecoveryKey for a text that is none, or another drive's."""
-    if recovery.from_text(text).signing().public_key != chain.root_key:
-        raise BadRecoveryKey("this is a recovery key, but another drive's: look for the card of this one")
-
-
-def _asked_key() -> str:
+def asked_key() -> str:
+    """The recovery key, typed or from standard input. Raises BadRequest for none."""
     if sys.stdin.isatty():
         return str(click.prompt("Recovery key", hide_input=False, err=True))
     text = sys.stdin.read(recovery.MAX_TEXT_CHARACTERS)

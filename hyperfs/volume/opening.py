@@ -65,11 +65,13 @@ def no_progress(what: str, done: int, of: int) -> None:
 class Options:
     """How to open. `disk` and `wall_ns` are there for tests that put faults and other times in their place.
 
-    `reserve_bytes` is how much a new store sets aside; None takes what reserve.py reckons.
+    `reserve_bytes` is how much a new store sets aside; None takes what reserve.py reckons. `take_over` is for a
+    recovery: the journal in the store is that of a device that is no more, and this one goes on from there.
     """
 
     read_only: bool = False
     memory_index: bool = False
+    take_over: bool = False
     reserve_bytes: int | None = None
     disk: Callable[[Path], Disk] = Disk
     wall_ns: Callable[[], int] = time.time_ns
@@ -84,7 +86,7 @@ def first_ino(device: int) -> int:
 def open_volume(path: Path, device_keys: DeviceKeys, options: Options | None = None) -> Volume:
     """Raises NotAStore, StoreLocked, FormatTooNew, KeyMissing, Corrupt, OSError; then nothing stays open."""
     options = options or Options()
-    info = folder.inspect(path)
+    info = folder.inspect(path, need_keys=not options.take_over)
     with ExitStack() as undo:
         lock = None
         if not options.read_only or os.access(path, os.W_OK):
@@ -191,6 +193,19 @@ def newest_commit(nodes: Nodes, logs: dict[int, Log], metadata: Sequence[int]) -
     return newest
 
 
+def _end_of(
+    newest: Commit, logs: dict[int, Log], own: int, metadata: Sequence[int], nodes: Nodes
+) -> LogHead | None:
+    """The head that the first commit of an empty log goes on from: that of the log with the newest version."""
+    if logs[own].signed_length:
+        return None
+    for number in metadata:
+        head = logs[number].head()
+        if head.length and read_commit(nodes, number, head.length - 1).version == newest.version:
+            return LogHead(number, head.fork, head.length, head.byte_length, head.tree_hash)
+    return None
+
+
 def _check_content(commit: Commit, logs: dict[int, Log]) -> None:
     """The content log must hold at least what the commit saw: heads are synced in that order."""
     head = commit.content
@@ -231,11 +246,12 @@ def _assemble(
     journal = Journal(disk, JournalCipher(epochs[current].journal_key), lambda: os.urandom(12))
     undo.callback(journal.close)
     records = journal.open(writable=not options.read_only)
-    own = newest.device == device
+    own = newest.device == device or options.take_over
     folded = newest.journal_sequence if own else 0
     items = replay.items_to_replay(journal, records, folded, options.read_only, warnings)
     journal.begin(records, folded)
-    replay.adopt_blocks(logs[content_number], content_number, items, options.read_only, warnings)
+    for number in logs if options.take_over else (content_number,):
+        replay.adopt_blocks(logs[number], number, items, options.read_only, warnings)
     chunk_key = epochs[current].chunk_id_key()
     chunkstore = ChunkStore(
         logs,
@@ -267,6 +283,7 @@ def _assemble(
         nodes=nodes,
         catalog=catalog,
         newest=newest,
+        follows=None if options.read_only else _end_of(newest, logs, metadata, all_metadata, nodes),
         wall_ns=options.wall_ns,
         reserve=reserve,
     )
