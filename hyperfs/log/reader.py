@@ -87,7 +87,14 @@ class LogReader:
 
     def node(self, index: int) -> Node:
         """A node of the tree by flat index, verified up to the roots. IndexError for an incomplete one."""
-        return self._nodes.find(self._tree.roots, index)[0]
+        while True:
+            tree = self._tree
+            try:
+                return self._nodes.find(tree.roots, index)[0]
+            except Corrupt:
+                # A rollback may have taken away the nodes that we were looking for: then look from the roots of now.
+                if self._tree is tree:
+                    raise
 
     def block_range(self, index: int) -> tuple[int, int]:
         """(offset, size) of a block in the blocks file. IndexError past the length."""
@@ -155,7 +162,7 @@ class LogReader:
         tree, head = self._tree, self.head()
         if head.length >= tree.length:
             return tree.roots
-        return [self._nodes.find(tree.roots, index)[0] for index in flat_tree.full_roots(head.length)]
+        return [self.node(index) for index in flat_tree.full_roots(head.length)]
 
     def size_on_disk(self) -> int:
         """Bytes of disk that the log takes, holes not counted."""
