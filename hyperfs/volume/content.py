@@ -85,6 +85,7 @@ class Content:
         self._unjournaled: list[tuple[int, bytes]] = []  # (size, leaf hash) of blocks no record or head names
         self._room_free = 0
         self._room_asked_at = -1
+        self._room_length = log.byte_length  # of the content log, when the disk was asked
 
     # Reading
 
@@ -99,15 +100,24 @@ class Content:
         return self._room()
 
     def check_room(self, dirty_bytes: int) -> None:
-        """Raises NoSpace when so many bytes, all incompressible, would not fit beside the reserve."""
-        if self._room_asked_at < 0 or abs(dirty_bytes - self._room_asked_at) > ROOM_CHECK_BYTES:
-            self._room_free = self._room().free
-            self._room_asked_at = dirty_bytes
-        if self._room_free < dirty_bytes + ROOM_CHECK_BYTES:
-            self._room_asked_at = -1
-            self._room_free = self._room().free
-            if self._room_free < dirty_bytes + ROOM_CHECK_BYTES:
+        """Raises NoSpace when so many bytes, all incompressible, would not fit beside the reserve.
+
+        Some room stays free for journal and metadata. What was appended since the disk was asked counts too.
+        """
+        wanted = dirty_bytes + self.log.byte_length - self._room_length
+        if self._room_asked_at < 0 or abs(wanted - self._room_asked_at) > ROOM_CHECK_BYTES:
+            wanted = self._ask_room(dirty_bytes)
+        if self._room_free < wanted + ROOM_CHECK_BYTES:
+            wanted = self._ask_room(dirty_bytes)
+            if self._room_free < wanted + ROOM_CHECK_BYTES:
+                self._room_asked_at = -1
                 raise NoSpace("the store's disk is full up to the reserve")
+
+    def _ask_room(self, dirty_bytes: int) -> int:
+        self._room_free = self._room().free
+        self._room_length = self.log.byte_length
+        self._room_asked_at = dirty_bytes
+        return dirty_bytes
 
     # Writing
 
