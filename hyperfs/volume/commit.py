@@ -21,6 +21,7 @@ from typing import Final
 import trio
 
 from hyperfs.chunks import codec
+from hyperfs.chunks.extents import Place
 from hyperfs.crypto.ids import node_id
 from hyperfs.crypto.seal import KIND_COMMIT, KIND_DEAD, KIND_NODE, Sealer
 from hyperfs.log.log import Log
@@ -290,10 +291,15 @@ class Committer:
             if before and not live:
                 born = self._catalog.born_with_block(place.log, place.block)
                 replaced.chunks.append(DeadChunk(chunk, place.log, place.block, born or 0))
-            elif live and not before and known is not None:
+            elif live and not before and (known is not None or self._in_older_block(place)):
                 replaced.resurrected.append(chunk)
             changes.append(chunk_change(chunk, ChunkFacts(known.place if known else place, length, live)))
         return changes
+
+    def _in_older_block(self, place: Place) -> bool:
+        """Whether the block was there at the parent version: an index made anew knows only that one's chunks."""
+        content = self.newest.content
+        return place.log != content.log or place.block < content.length
 
     def _add_dead(self, batch: "_Batch", commit: Commit, replaced: Replaced) -> Commit:
         """Puts what does not fit the commit's own block into blocks right before it."""
