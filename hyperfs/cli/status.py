@@ -38,9 +38,17 @@ def _show(facts: dict[str, Any]) -> None:
         ("version", f"{facts['version']} of {time_text(iso_time(facts['version_time_ns']))}"),
         ("contents", f"{facts['files']} files, {facts['directories']} folders, {size_text(facts['bytes'])}"),
         ("unwritten", size_text(facts["dirty_bytes"])),
+        ("verified", _verified(facts["last_verify"])),
         ("access", "read-only" if facts["read_only"] else "read and write"),
     ]
     for label, value in rows:
         click.echo(f"{label:<12}{value}")
     for warning in facts["warnings"]:
         click.echo(f"warning     {warning}")
+
+
+def _verified(last: dict[str, Any] | None) -> str:
+    if last is None:
+        return "never on this machine ('hyperfs verify')"
+    found = f"{last['damage']} damages found" if last["damage"] else "no damage"
+    return f"{time_text(last['time'])}, version {last['version']}: {found}"

@@ -12,7 +12,7 @@ CORRUPT: Final = 3
 UNREACHABLE: Final = 4
 REFUSED: Final = 5
 
-_TABLE: Final[dict[type[errors.HyperfsError], int]] = {
+TABLE: Final[dict[type[errors.HyperfsError], int]] = {
     errors.HyperfsError: FAILED,
     errors.BadRequest: USAGE,
     errors.BadWhen: USAGE,
@@ -51,8 +51,8 @@ def exit_code_of(error: BaseException) -> int:
     if isinstance(error, OSError):
         return REFUSED if error.errno in _NOT_ALLOWED else FAILED
     for kind in type(error).__mro__:
-        if kind in _TABLE:
-            return _TABLE[kind]
+        if kind in TABLE:
+            return TABLE[kind]
     return FAILED
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import trio
 
 from hyperfs import __version__
-from hyperfs.daemon import past_requests
+from hyperfs.daemon import last_verify, past_requests
 from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.times import iso_time
 from hyperfs.daemon.wire import Message, Tell
@@ -35,7 +35,12 @@ async def answer(drive: Drive, name: str, params: Message, tell: Tell) -> Messag
 
 
 async def tell_status(drive: Drive, params: Message, tell: Tell) -> Message:
-    return status(drive.volume) | {
+    facts = status(drive.volume)
+    last = last_verify.recall(drive.volume.drive_id)
+    if last is not None and last["damage"]:
+        facts["warnings"].append(f"the last verify, of {last['time'][:16]}, found {last['damage']} damages")
+    return facts | {
+        "last_verify": last,
         "store": str(drive.store),
         "mounted_at": str(drive.mount.directory) if drive.mount is not None else None,
         "pid": os.getpid() if drive.mount is not None else None,
@@ -89,7 +94,9 @@ async def verify(drive: Drive, params: Message, tell: Tell) -> Message:
             told = time.monotonic()
             trio.from_thread.run(tell, what, done, of)
 
+    version = drive.volume.versions.newest.version
     report = await trio.to_thread.run_sync(check.verify, drive.volume.parts, progress)
+    last_verify.remember(drive.volume.drive_id, version, len(report.damage))
     return {"checked": report.checked, "damage": [_damage(found) for found in report.damage]}
 
 

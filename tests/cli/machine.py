@@ -52,6 +52,7 @@ class Machine:
             "HOME": str(folder),
             "XDG_CONFIG_HOME": str(folder / "config"),
             "XDG_DATA_HOME": str(folder / "data"),
+            "XDG_STATE_HOME": str(folder / "state"),
             "TZ": "UTC",
         }
         if ordinary_user:

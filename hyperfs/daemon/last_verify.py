@@ -1,0 +1,33 @@
+"""When a drive was last verified on this machine, and how that went. Not in the store, which verifying leaves alone."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from hyperfs.daemon.times import iso_time
+from hyperfs.store.files import Disk
+
+
+def _place(drive_id: bytes) -> tuple[Path, str]:
+    return Path(platformdirs.user_state_dir("hyperfs")) / "verified", f"{drive_id.hex()}.json"
+
+
+def remember(drive_id: bytes, version: int, damage: int) -> None:
+    """`damage`: how many things were found. Raises OSError."""
+    folder, name = _place(drive_id)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    facts = {"time": iso_time(time.time_ns()), "version": version, "damage": damage}
+    Disk(folder).replace(name, json.dumps(facts).encode())
+
+
+def recall(drive_id: bytes) -> dict[str, Any] | None:
+    """`time`, `version`, `damage`; None when it never was, or nobody can read when."""
+    folder, name = _place(drive_id)
+    try:
+        facts = json.loads((folder / name).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return facts if isinstance(facts, dict) else None

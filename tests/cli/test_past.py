@@ -1,0 +1,229 @@
+"""Commands about old versions: versions, log, diff, cat, restore, snapshot; mounted and not."""
+
+import os
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from .machine import COMMAND, Machine
+
+pytestmark = pytest.mark.mount
+
+STRANGE = b"\xff new\nline \x1b[2J\xc3\xa9"
+
+
+@pytest.fixture
+def folder(shared: Machine, request: pytest.FixtureRequest) -> Path:
+    """A folder of the test's own in the shared drive."""
+    made = shared.point / f"{abs(hash(request.node.nodeid)):x}"
+    made.mkdir()
+    return made
+
+
+def version_now(machine: Machine) -> int:
+    """Makes the present a version."""
+    name = f"s{len(os.listdir(machine.point / '.versions'))}-{os.urandom(4).hex()}"
+    return int(machine.facts("snapshot", machine.point, name)["version"])
+
+
+def write_states(machine: Machine, path: Path, *states: str) -> list[int]:
+    versions = []
+    for state in states:
+        path.write_text(state)
+        versions.append(version_now(machine))
+    return versions
+
+
+def test_versions_of_a_file_newest_first_with_what_changed(shared: Machine, folder: Path) -> None:
+    path = folder / "file"
+    numbers = write_states(shared, path, "one", "three", "three!")
+    path.rename(folder / "renamed")
+    version_now(shared)
+    found = shared.facts("versions", folder / "renamed")
+    assert [version["version"] for version in found[1:]] == numbers[::-1]
+    assert [version["size"] for version in found] == [6, 6, 5, 3]
+    assert "renamed from file" in found[0]["change"]
+    assert found[-1]["change"] == "created"
+    for version in found:
+        assert set(version) >= {"version", "time", "size", "device", "name"}
+        assert datetime.fromisoformat(version["time"]).tzinfo == UTC
+    assert found[-1]["name"].startswith("s")
+    text = shared.run("versions", folder / "renamed").stdout
+    assert len(text.splitlines()) == 5
+
+
+def test_a_time_that_versions_tells_means_that_version(shared: Machine, folder: Path) -> None:
+    path = folder / "file"
+    write_states(shared, path, "one", "two")
+    for version, expected in zip(shared.facts("versions", path), ("two", "one"), strict=True):
+        assert shared.run("cat", path, "--at", version["time"]).stdout == expected
+
+
+def test_a_deleted_file_has_its_history_and_can_be_restored(shared: Machine, folder: Path) -> None:
+    path = folder / "doomed"
+    number = write_states(shared, path, "alive")[0]
+    path.unlink()
+    version_now(shared)
+    assert [v["change"] for v in shared.facts("versions", path)] == ["deleted", "created"]
+    assert shared.run("cat", path, "--at", str(number)).stdout == "alive"
+    shared.run("restore", path, "--at", str(number))
+    assert path.read_text() == "alive"
+
+
+def test_log_counts_what_changed_in_a_folder(shared: Machine, folder: Path) -> None:
+    write_states(shared, folder / "a", "1", "2")
+    (folder / "a").unlink()
+    version_now(shared)
+    found = shared.facts("log", folder)
+    assert [(c["added"], c["changed"], c["removed"]) for c in found[:2]] == [(0, 0, 1), (0, 1, 0)]
+    assert len(shared.facts("log", shared.point, "-n", "2")) == 2
+    assert "1 removed" in shared.run("log", folder).stdout
+
+
+def test_diff_of_two_versions_and_with_the_present(shared: Machine, folder: Path) -> None:
+    (folder / "stays").touch()
+    old = write_states(shared, folder / "edited", "short")[0]
+    (folder / "moved").write_text("m")
+    new = write_states(shared, folder / "edited", "longer now")[0]
+    found = shared.facts("diff", str(old), str(new), folder)
+    kinds = {os.path.basename(d["path"]): (d["kind"], d["old_size"], d["new_size"]) for d in found["differences"]}
+    assert kinds == {"edited": ("changed", 5, 10), "moved": ("added", None, 1)}
+    (folder / "moved").rename(folder / "there")
+    said = shared.run("diff", str(new), "now", folder).stdout
+    assert "R " in said
+    assert "there" in said
+
+
+def test_cat_gives_every_byte_of_a_large_old_file(shared: Machine, folder: Path) -> None:
+    data = os.urandom(3_500_000)
+    (folder / "large").write_bytes(data)
+    number = version_now(shared)
+    (folder / "large").write_bytes(b"")
+    done = subprocess.run(
+        [*COMMAND, "cat", folder / "large", "--at", str(number)],
+        env=shared.environment,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == data
+
+
+def test_restore_of_a_tree_stores_nothing_again_and_can_be_undone(shared: Machine, folder: Path) -> None:
+    tree = folder / "tree"
+    (tree / "deep").mkdir(parents=True)
+    (tree / "deep/data").write_bytes(os.urandom(500_000))
+    os.link(tree / "deep/data", tree / "link")
+    os.symlink("deep/data", tree / "symlink")
+    before = {p.relative_to(tree): p.lstat() for p in tree.rglob("*")}
+    number = version_now(shared)
+    content = shared.facts("status", shared.point)["logs"][1]["byte_length"]
+    shutil.rmtree(tree)
+    (folder / "tree").mkdir()
+    (folder / "tree/newer").write_text("n")
+    newer = version_now(shared)
+    done = shared.facts("restore", tree, "--at", str(number))
+    assert done["version"] == number
+    after = {p.relative_to(tree): p.lstat() for p in tree.rglob("*")}
+    assert after.keys() == before.keys()
+    for path, old in before.items():
+        new = after[path]
+        assert (new.st_mode, new.st_mtime_ns, new.st_size, new.st_nlink) == (
+            old.st_mode,
+            old.st_mtime_ns,
+            old.st_size,
+            old.st_nlink,
+        )
+    assert (tree / "link").stat().st_ino == (tree / "deep/data").stat().st_ino
+    assert shared.facts("status", shared.point)["logs"][1]["byte_length"] - content < 25_000
+    shared.run("restore", tree, "--at", str(newer))
+    assert os.listdir(tree) == ["newer"]
+
+
+def test_restore_to_another_place_leaves_the_present_alone(shared: Machine, folder: Path) -> None:
+    path = folder / "file"
+    number = write_states(shared, path, "old", "new")[0]
+    shared.run("restore", path, "--at", str(number), "--to", folder / "copy")
+    assert (path.read_text(), (folder / "copy").read_text()) == ("new", "old")
+    shared.run("restore", path, "--at", str(number), "--to", "/tmp/elsewhere", code=2)
+    shared.run("restore", path, "--at", str(number), "--to", folder / "no/folder", code=1)
+
+
+def test_an_open_file_goes_on_when_it_is_restored(shared: Machine, folder: Path) -> None:
+    path = folder / "file"
+    number = write_states(shared, path, "old", "new")[0]
+    with path.open() as held:
+        shared.run("restore", path, "--at", str(number))
+        assert held.read() == "new"
+    assert path.read_text() == "old"
+
+
+def test_snapshots_are_kept_listed_and_forgotten(shared: Machine, folder: Path) -> None:
+    (folder / "file").write_text("kept")
+    shared.run("snapshot", folder, "before")
+    (folder / "file").write_text("changed")
+    assert (folder / ".versions/before/file").read_text() == "kept"
+    assert shared.run("cat", folder / "file", "--at", "before").stdout == "kept"
+    shared.run("snapshot", folder, "before", "--delete")
+    assert not (folder / ".versions/before").exists()
+    shared.run("cat", folder / "file", "--at", "before", code=1)
+
+
+def test_what_was_written_before_a_snapshot_is_in_it(shared: Machine, folder: Path) -> None:
+    with (folder / "open").open("w") as file:
+        file.write("written, not closed")
+        file.flush()
+        shared.run("snapshot", folder, "now-or-never")
+    assert (folder / ".versions/now-or-never/open").read_text() == "written, not closed"
+
+
+def test_names_of_any_bytes(shared: Machine, folder: Path) -> None:
+    path = os.fsencode(folder) + b"/" + STRANGE
+    with open(path, "w") as file:
+        file.write("strange")
+    number = version_now(shared)
+    found = shared.facts("versions", path)
+    assert found[0]["size"] == 7
+    assert shared.run("cat", path, "--at", str(number)).stdout == "strange"
+    os.unlink(path)
+    version_now(shared)
+    listed = shared.run("diff", str(number), "now", folder).stdout
+    assert "\x1b" not in listed
+    assert len(listed.splitlines()) == 1
+    shared.run("restore", path, "--at", str(number))
+    assert os.listdir(os.fsencode(folder)) == [STRANGE]
+    os.unlink(path)
+
+
+def test_a_relative_path_and_dots(shared: Machine, folder: Path) -> None:
+    write_states(shared, folder / "file", "x")
+    relative = Path("mount") / folder.name / ".." / folder.name / "file"
+    assert len(shared.facts("versions", relative)) == 1
+
+
+def test_a_store_that_is_not_mounted_answers_the_same(machine: Machine, fuse: None) -> None:
+    machine.mount()
+    (machine.point / "folder").mkdir()
+    numbers = write_states(machine, machine.point / "folder/file", "one", "two")
+    version_now(machine)
+    mounted = [
+        machine.facts("versions", machine.point / "folder/file"),
+        machine.facts("log", machine.point)[-3:],
+        machine.facts("diff", str(numbers[0]), str(numbers[1]), machine.point),
+    ]
+    machine.unmount()
+    store = ["--store", machine.store]
+    assert mounted == [
+        machine.facts("versions", "folder/file", *store),
+        machine.facts("log", machine.store)[-3:],
+        machine.facts("diff", str(numbers[0]), str(numbers[1]), ".", *store),
+    ]
+    assert machine.run("cat", "folder/file", "--at", str(numbers[0]), *store).stdout == "one"
+    machine.run("restore", "folder/file", "--at", str(numbers[0]), *store)
+    machine.run("snapshot", "folder", "closed", *store)
+    machine.run("versions", "../folder", *store, code=2)
+    machine.mount()
+    assert (machine.point / "folder/file").read_text() == "one"
+    assert (machine.point / "folder/.versions/closed/file").read_text() == "one"
