@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from hyperfs.chunks.extents import Place
+from hyperfs.errors import IndexDamaged
 from hyperfs.store.index import KeyValue
 from hyperfs.volume.commit_record import Commit
 
@@ -60,17 +61,25 @@ class ChunkFacts(NamedTuple):
 
 
 class Catalog:
-    """Questions to the index, and the changes that keep it right. Raises IndexDamaged from any method."""
+    """Questions to the index, and the changes that keep it right. Raises IndexDamaged from any question.
+
+    What the index could not take, for want of room or because it is damaged, stays in memory and goes before it:
+    a batch left out would be a version that nobody finds, since the next batch's mark says that all is there.
+    """
 
     def __init__(self, index: KeyValue) -> None:
         self._index = index
+        # Replaced as a whole by apply, never changed: a check in another thread takes one reference.
+        self._waiting: dict[bytes, bytes | None] = {}
+        self.trouble: str | None = None
+        """Why the newest changes are in memory only; None when they are not."""
 
     def mark(self) -> Mark | None:
-        found = self._index.get(_MARK_KEY)
+        found = self._get(_MARK_KEY)
         return None if found is None else Mark(*_MARK.unpack(found))
 
     def chunk(self, chunk: bytes) -> ChunkFacts | None:
-        found = self._index.get(b"c" + chunk)
+        found = self._get(b"c" + chunk)
         if found is None:
             return None
         log, block, slot, length, live = _CHUNK.unpack(found)
@@ -81,12 +90,12 @@ class Catalog:
         return None if facts is None else facts.place
 
     def version(self, version: int) -> VersionFacts | None:
-        found = self._index.get(b"v" + _U64.pack(version))
+        found = self._get(b"v" + _U64.pack(version))
         return None if found is None else VersionFacts(version, *_VERSION.unpack(found))
 
     def versions(self, first: int = 0) -> Iterator[VersionFacts]:
         """All versions from `first` on, in order."""
-        for key, value in self._index.scan(b"v", b"v" + _U64.pack(first)):
+        for key, value in self._scan(b"v", b"v" + _U64.pack(first)):
             yield VersionFacts(_U64.unpack(key[1:])[0], *_VERSION.unpack(value))
 
     def at_time(self, time_ns: int) -> int | None:
@@ -100,7 +109,7 @@ class Catalog:
         """The version listed under that second."""
         if second <= 0:
             return None
-        found = self._index.get(b"s" + _U64.pack(second))
+        found = self._get(b"s" + _U64.pack(second))
         return None if found is None else int(_U64.unpack(found)[0])
 
     def born_with_node(self, log: int, index: int) -> int | None:
@@ -112,13 +121,33 @@ class Catalog:
         return self._first(b"j" + _LOGGED.pack(log, 0)[:4], b"j" + _LOGGED.pack(log, block + 1))
 
     def _first(self, prefix: bytes, start: bytes) -> int | None:
-        for _, value in self._index.scan(prefix, start):
+        for _, value in self._scan(prefix, start):
             return int(_U64.unpack(value)[0])
         return None
 
+    def _get(self, key: bytes) -> bytes | None:
+        waiting = self._waiting
+        return waiting[key] if key in waiting else self._index.get(key)
+
+    def _scan(self, prefix: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        waiting = self._waiting
+        found = self._index.scan(prefix, start)
+        if not waiting:
+            return found
+        pairs: dict[bytes, bytes | None] = dict(found)
+        low = max(prefix, start)
+        pairs.update((key, value) for key, value in waiting.items() if key >= low and key.startswith(prefix))
+        return ((key, value) for key, value in sorted(pairs.items()) if value is not None)
+
     def apply(self, changes: Iterable[Change]) -> None:
-        """One batch, all or nothing."""
-        self._index.write(changes)
+        """One batch, all or nothing, with what waits. Never fails: what they are about is in the logs already."""
+        batch = {**self._waiting, **dict(changes)}
+        try:
+            self._index.write(batch.items())
+        except (OSError, IndexDamaged) as error:
+            self._waiting, self.trouble = batch, str(error)
+        else:
+            self._waiting, self.trouble = {}, None
 
     def close(self) -> None:
         self._index.close()

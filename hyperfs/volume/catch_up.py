@@ -34,6 +34,8 @@ def open_catalog(
         try:
             catalog = Catalog(index)
             catch_up(catalog, nodes, logs, newest, progress)
+            if catalog.trouble:
+                raise IndexDamaged(catalog.trouble)
             return catalog
         except BaseException:
             index.close()
@@ -43,6 +45,8 @@ def open_catalog(
     shutil.rmtree(where)
     catalog = Catalog(RocksIndex(where))
     catch_up(catalog, nodes, logs, newest, progress)
+    if catalog.trouble:
+        warnings["index"] = f"the index can't be written and is kept in memory ({catalog.trouble})"
     return catalog
 
 

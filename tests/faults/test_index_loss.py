@@ -1,7 +1,9 @@
 """The index is derived: without its folder, or with any of its files damaged, the drive says the same as before."""
 
+import errno
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 import trio
 from sample_drive import Drive, Reading, Sample, compare, put, read_all
 
+from hyperfs.store.memory import MemoryIndex
+from hyperfs.volume import catch_up
 from hyperfs.volume.check import verify
 from hyperfs.volume.volume import Volume
 
@@ -148,3 +152,39 @@ def test_an_old_copy_of_the_index_catches_up(drive: Drive, indexed_sample: Sampl
     volume = drive.open()
     assert verify(volume.parts).damage == []
     volume.parts.close()
+
+
+class FullIndex(MemoryIndex):
+    """Has no room while `full`: what RocksDB says when the disk has none."""
+
+    full = False
+
+    def write(self, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().write(changes)
+
+
+def test_a_batch_that_the_index_could_not_take_is_not_forgotten(
+    sample: Sample, fast_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version is durable, so it is no error; and it is answered for at once and written with the next batch."""
+    drive = sample.lay_out(fast_folder / "full-index")
+    index = FullIndex()
+    monkeypatch.setattr(catch_up, "MemoryIndex", lambda: index)
+
+    async def work() -> None:
+        volume = drive.open()
+        async with volume.running():
+            for number in range(6):
+                index.full = number in (1, 2, 4)
+                await put(volume, volume.overlay.inode(1), b"new %d" % number, b"%d" % number * 3000)
+                commit = await volume.commit()
+                assert volume.parts.catalog.version(commit.version) is not None
+                assert volume.parts.catalog.at_time(commit.time_ns) == commit.version
+                assert (volume.parts.catalog.trouble is not None) == index.full
+                assert [f.version for f in volume.versions.all()] == list(range(1, commit.version + 1))
+            assert verify(volume.parts).damage == []
+
+    trio.run(work)
+    shutil.rmtree(drive.path)
