@@ -97,7 +97,8 @@ def _opened(store: Path, passphrase_file: Path | None, read_only: bool) -> Itera
     from hyperfs.cli.local import Local
     from hyperfs.daemon import key_files
     from hyperfs.daemon.hardening import keep_memory_private
-    from hyperfs.volume.opening import Options, open_volume
+    from hyperfs.volume.opening import open_volume
+    from hyperfs.volume.options import Options
 
     keep_memory_private()
     keys = key_files.load_device(store, passphrases.asker(passphrase_file))

@@ -24,7 +24,8 @@ from hyperfs.daemon.server import ControlSocket
 from hyperfs.daemon.wire import Message
 from hyperfs.errors import Refused
 from hyperfs.fuse.mount import Mount, MountOptions
-from hyperfs.volume.opening import Options, open_volume
+from hyperfs.volume.opening import open_volume
+from hyperfs.volume.options import Options
 from hyperfs.volume.view import show_version
 from hyperfs.volume.volume import Volume
 

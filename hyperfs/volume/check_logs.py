@@ -13,7 +13,7 @@ from hyperfs.log.log import Log
 from hyperfs.volume import commit_record
 from hyperfs.volume.check_findings import Findings
 from hyperfs.volume.commit_record import Commit
-from hyperfs.volume.opening import log_folder
+from hyperfs.volume.device_logs import log_folder
 from hyperfs.volume.parts import Parts
 
 Progress = Callable[[str, int, int], None]

@@ -11,7 +11,7 @@ from hyperfs.errors import Corrupt, FormatTooNew
 from hyperfs.trie.node import Ref
 
 FORMAT: Final = 1
-_FIXED: Final = struct.Struct("<BxHIQqqQqqQQQQQ")
+_FIXED: Final = struct.Struct("<BBHIQqqQqqQQQQQ")
 _HEAD: Final = struct.Struct("<IIQQ32s")
 _REALM: Final = struct.Struct("<IIB")
 _ROOT: Final = struct.Struct("<16sIQQQ")
@@ -106,6 +106,7 @@ def encode(commit: Commit) -> bytes:
     parts = [
         _FIXED.pack(
             FORMAT,
+            0,
             commit.device,
             commit.dead_blocks,
             commit.version,
@@ -192,8 +193,8 @@ def decode(data: bytes) -> Commit:
         raise FormatTooNew("a commit", data[0], FORMAT)
     reader = _Reader(data)
     fixed = reader.take(_FIXED)
-    if fixed[0] != FORMAT:
-        raise Corrupt("commit block has an unknown format", f"format {fixed[0]!r}")
+    if fixed[0] != FORMAT or fixed[1]:
+        raise Corrupt("commit block has an unknown format", f"format {fixed[0]!r}, then {fixed[1]!r}")
     content = LogHead(*reader.take(_HEAD))
     parents, realms, nodes, chunks, resurrected = reader.take(_COUNTS)
     heads = tuple(LogHead(*head) for head in reader.take_list(_HEAD, int(parents)))
@@ -203,9 +204,9 @@ def decode(data: bytes) -> Commit:
     replaced = _take_replaced(reader, int(nodes), int(chunks), int(resurrected))
     if reader.position != len(data):
         raise Corrupt("commit block has bytes behind its end")
-    _, device, dead_blocks, version, *rest = (int(value) for value in fixed)
+    _, _, device, dead_blocks, version, *rest = (int(value) for value in fixed)
     time_ns, wall_ns, clock, display, listed, sequence, next_ino, files, directories, file_bytes = rest
-    return Commit(
+    commit = Commit(
         version=version,
         device=device,
         time_ns=time_ns,
@@ -224,10 +225,15 @@ def decode(data: bytes) -> Commit:
         dead_blocks=dead_blocks,
         replaced=replaced,
     )
+    if encode(commit) != data:
+        raise Corrupt("commit block is not in its one encoding")
+    return commit
 
 
 def _take_realm(reader: _Reader) -> RealmRoot:
     realm, epoch, present = reader.take(_REALM)
+    if present not in (0, 1):
+        raise Corrupt("commit block neither has a root nor has none", f"realm {realm!r}")
     if not present:
         return RealmRoot(int(realm), int(epoch), None)
     return RealmRoot(int(realm), int(epoch), Ref(*reader.take(_ROOT)))

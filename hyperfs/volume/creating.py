@@ -16,8 +16,10 @@ from hyperfs.store.files import Disk
 from hyperfs.store.journal import Journal
 from hyperfs.values import ROOT_INO
 from hyperfs.volume import keys
+from hyperfs.volume.device_logs import log_folder
 from hyperfs.volume.inode import Inode
-from hyperfs.volume.opening import Options, log_folder, open_volume
+from hyperfs.volume.opening import open_volume
+from hyperfs.volume.options import Options
 from hyperfs.volume.reserve import Reserve
 from hyperfs.volume.volume import Volume
 

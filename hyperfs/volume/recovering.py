@@ -21,7 +21,9 @@ from hyperfs.log.log import Log
 from hyperfs.store import folder
 from hyperfs.store.files import Disk
 from hyperfs.store.folder import StoreLock
-from hyperfs.volume.opening import Options, log_folder, open_volume
+from hyperfs.volume.device_logs import log_folder
+from hyperfs.volume.opening import open_volume
+from hyperfs.volume.options import Options
 from hyperfs.volume.status import note_confirmed
 from hyperfs.volume.volume import Volume
 

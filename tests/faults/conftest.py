@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from sample_drive import Sample, build_sample, ticking  # the path has to be there first
 
-from hyperfs.volume.opening import Options
+from hyperfs.volume.options import Options
 
 
 @pytest.fixture(scope="session")

@@ -22,8 +22,10 @@ from hyperfs.crypto.keys import LOG_CONTENT, LOG_METADATA, DeviceKeys
 from hyperfs.errors import HyperfsError
 from hyperfs.log.control import Chain
 from hyperfs.volume.creating import create_store, new_secrets
+from hyperfs.volume.device_logs import log_folder
 from hyperfs.volume.inode import Inode
-from hyperfs.volume.opening import Options, log_folder, open_volume
+from hyperfs.volume.opening import open_volume
+from hyperfs.volume.options import Options
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.volume import Volume
 

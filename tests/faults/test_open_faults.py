@@ -6,6 +6,7 @@ HYPERFS_DISK_FAULTS says at how many of the operations of a short history the di
 import errno
 import os
 import shutil
+import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,13 @@ from typing import Final
 import pytest
 import trio
 from faulty_disk import Plan
-from sample_drive import Drive, put, ticking
+from sample_drive import Drive, Sample, put, ticking
+from trio.testing import MockClock
 
-from hyperfs.errors import HyperfsError
+from hyperfs.errors import HyperfsError, NoSpace, NotFound, ReadOnlyDrive, StoreLocked
+from hyperfs.trie.node import Branch, Leaf, Ref
 from hyperfs.volume.check import verify
-from hyperfs.volume.opening import Options
+from hyperfs.volume.options import Options
 from hyperfs.volume.volume import Volume
 
 FAULTS: Final = os.environ.get("HYPERFS_DISK_FAULTS", "40")
@@ -210,3 +213,176 @@ def judge(drive: Drive, promises: Promises) -> list[str]:
     damage = verify(volume.parts).damage
     volume.parts.close()
     return promises.broken_by(found) + [f"verify: {d.what} ({d.where})" for d in damage]
+
+
+# Two openers
+
+
+def test_a_second_opener_is_refused_with_the_first_ones_pid(sample: Sample, fast_folder: Path) -> None:
+    drive = sample.lay_out(fast_folder / "two")
+    first = drive.open()
+    try:
+        for read_only in (False, True):
+            with pytest.raises(StoreLocked, match=str(os.getpid())):
+                drive.open(read_only=read_only)
+    finally:
+        first.parts.close()
+        drive.open().parts.close()
+        shutil.rmtree(drive.path)
+
+
+# Real filesystems, mounted for one test. Only root may mount.
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """An ext4 of 64 MiB in a file. Unmounted by its own path afterwards."""
+    if os.getuid() != 0:
+        pytest.skip("only root may mount a filesystem")
+    if not shutil.which("mkfs.ext4"):
+        pytest.skip("mkfs.ext4 is not installed")
+    image, folder = tmp_path / "disk.img", tmp_path / "disk"
+    with open(image, "wb") as file:
+        file.truncate(64 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=True)
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-o", "loop", str(image), str(folder)], check=False, capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"a loop device can't be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_store_on_a_read_only_disk_is_read_and_says_so_when_written(sample: Sample, small_disk: Path) -> None:
+    drive = sample.lay_out(small_disk / "store")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(OSError, match="Read-only") as caught:
+        drive.open()
+    assert caught.value.errno == errno.EROFS
+    before = {path: path.stat().st_mtime_ns for path in drive.path.rglob("*")}
+
+    async def look() -> None:
+        volume = drive.open(read_only=True)
+        async with volume.running():
+            letter = volume.names.find(b"docs/letter", 1)
+            assert volume.files.read(letter, 0, 9) == b"Dear all,"
+            assert verify(volume.parts).damage == []
+            with pytest.raises(ReadOnlyDrive):
+                volume.check_writable()
+
+    trio.run(look)
+    assert {path: path.stat().st_mtime_ns for path in drive.path.rglob("*")} == before
+
+
+def test_a_full_disk_is_told_to_the_writer_loses_nothing_and_can_be_freed(small_disk: Path) -> None:
+    drive = Drive(small_disk / "store", Options(wall_ns=ticking()))
+    drive.create()
+
+    async def fill_up() -> int:
+        volume = drive.open()
+        async with volume.running():
+            root = volume.overlay.inode(1)
+            safe = await put(volume, root, b"safe", b"kept " * 2000)
+            await volume.fsync(safe)
+            written = await write_until_full(volume)
+            assert written > 5
+            # The writer was told while there was room for what had been taken from it.
+            assert os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize > 8 << 20
+            # Something else takes what is left beside the reserve.
+            take_all(small_disk / "other")
+            volume.names.unlink(1, b"0")
+            await volume.commit()
+            assert volume.files.read(safe, 0, 10) == b"kept kept "
+            return written
+
+    with open(small_disk / "ballast", "wb") as ballast:
+        ballast.write(bytes(12 << 20))
+    written = trio.run(fill_up)
+
+    async def go_on() -> None:
+        volume = drive.open()
+        async with volume.running():
+            for number in range(1, written):
+                assert volume.names.lookup(1, b"%d" % number).size == 400_000
+            with pytest.raises(NotFound):
+                volume.names.lookup(1, b"0")
+            assert volume.files.read(volume.names.lookup(1, b"safe"), 0, 1 << 20) == b"kept " * 2000
+            os.unlink(small_disk / "other")
+            os.unlink(small_disk / "ballast")
+            again = await put(volume, volume.overlay.inode(1), b"again", os.urandom(1000))
+            await volume.fsync(again)
+            await volume.commit()
+            assert verify(volume.parts).damage == []
+
+    trio.run(go_on)
+
+
+async def write_until_full(volume: Volume) -> int:
+    """How many files of 400 kB were written and fsynced before a write was refused."""
+    for number in range(1000):
+        try:
+            inode = await put(volume, volume.overlay.inode(1), b"%d" % number, os.urandom(400_000))
+        except NoSpace:
+            volume.names.unlink(1, b"%d" % number)
+            return number
+        await volume.fsync(inode)
+    raise AssertionError("the disk does not fill")
+
+
+def take_all(path: Path) -> None:
+    size = 1 << 20
+    with open(path, "wb", buffering=0) as file:
+        while size >= 1 << 12:
+            try:
+                file.write(bytes(size))
+            except OSError:
+                size //= 2
+
+
+# Damage that is met by a commit
+
+
+def last_leaf(volume: Volume) -> Ref:
+    """The leaf with the newest inodes: a new file's record goes there, and nothing reads it before."""
+    ref = volume.committer.newest.root
+    assert ref is not None
+    while isinstance(node := volume.parts.nodes.load(ref), Branch):
+        ref = next(child for child in reversed(node.children) if isinstance(child, Ref))
+    assert isinstance(node, Leaf)
+    return ref
+
+
+def test_damage_met_by_a_commit_warns_and_leaves_the_drive_running(indexed_sample: Sample, fast_folder: Path) -> None:
+    """The version can't be made. Reading goes on, and what is fsynced is still safe."""
+    drive = indexed_sample.lay_out(fast_folder / "commit-damage")
+    trio.run(state_of, drive)  # folds the journal
+    volume = drive.open()
+    offset, size = volume.parts.metadata_log.block_range(last_leaf(volume).index)
+    volume.parts.close()
+    blocks = bytearray(drive.log_file("metadata", "blocks").read_bytes())
+    blocks[offset + size // 2] ^= 1
+    drive.log_file("metadata", "blocks").write_bytes(blocks)
+
+    async def work() -> None:
+        volume = drive.open()
+        async with volume.running():
+            new = await put(volume, volume.overlay.inode(1), b"new", b"n" * 2000)
+            await volume.fsync(new)
+            with trio.fail_after(500):
+                while "commit" not in volume.warnings:
+                    await trio.lowlevel.checkpoint()
+            text = volume.names.lookup(1, b"noise")
+            assert len(volume.files.read(text, 0, text.size)) == text.size
+            await put(volume, volume.overlay.inode(1), b"newer", b"n")
+            raised.append(volume.warnings["commit"])
+
+    raised: list[str] = []
+    with pytest.raises(BaseExceptionGroup) as caught:
+        trio.run(work, clock=MockClock(rate=50))
+    assert "verify" in raised[0]
+    assert all(isinstance(error, HyperfsError) for error in flat(caught.value))
+    shutil.rmtree(drive.path)

@@ -24,7 +24,8 @@ from hyperfs.crypto import recovery, wrap
 from hyperfs.values import FORMAT_VERSION, ROOT_INO
 from hyperfs.volume.creating import create_store, new_secrets
 from hyperfs.volume.inode import Inode
-from hyperfs.volume.opening import Options, open_volume
+from hyperfs.volume.opening import open_volume
+from hyperfs.volume.options import Options
 from hyperfs.volume.restore import restore
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.volume import Volume

@@ -11,7 +11,8 @@ from hyperfs.crypto import recovery, wrap
 from hyperfs.crypto.keys import DeviceKeys
 from hyperfs.store import folder
 from hyperfs.volume.check import verify
-from hyperfs.volume.opening import Options, open_volume
+from hyperfs.volume.opening import open_volume
+from hyperfs.volume.options import Options
 from hyperfs.volume.volume import Volume
 
 from .make_sample import Clock, describe, unpack

@@ -13,7 +13,8 @@ import trio
 from hyperfs.crypto.keys import DeviceKeys, EpochKeys, RootSeed
 from hyperfs.fuse.mount import Mount, MountOptions
 from hyperfs.volume.creating import NewDrive, create_store
-from hyperfs.volume.opening import Options, open_volume
+from hyperfs.volume.opening import open_volume
+from hyperfs.volume.options import Options
 
 DEVICE_KEYS = DeviceKeys(*(bytes([number]) * 32 for number in (1, 2, 3, 4)))
 RESERVE_BYTES = 1 << 20

@@ -12,7 +12,8 @@ from hyperfs.crypto.keys import DeviceKeys, EpochKeys, RootSeed
 from hyperfs.store.files import Disk
 from hyperfs.volume.creating import NewDrive, create_store
 from hyperfs.volume.inode import Inode
-from hyperfs.volume.opening import Options, open_volume
+from hyperfs.volume.opening import open_volume
+from hyperfs.volume.options import Options
 from hyperfs.volume.paths import find
 from hyperfs.volume.volume import Volume
 

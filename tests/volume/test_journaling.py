@@ -4,8 +4,8 @@ import trio
 import trio.testing
 
 from hyperfs.store.journal import Kind
+from hyperfs.volume.device_logs import log_folder
 from hyperfs.volume.flushing import BATCH_BYTES
-from hyperfs.volume.opening import log_folder
 
 from .conftest import Store, inode_of, kill, make_folder, read_file, unlink, write_file
 from .faults import Faults, Gate

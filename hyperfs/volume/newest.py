@@ -1,0 +1,91 @@
+"""The newest version of a store: found, checked against the logs, and what comes before the first one."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from hyperfs.errors import Corrupt
+from hyperfs.log.log import Log
+from hyperfs.volume import rescue
+from hyperfs.volume.commit_record import Commit, LogHead, RealmRoot
+from hyperfs.volume.nodes import Nodes
+from hyperfs.volume.options import Options
+from hyperfs.volume.versions import read_commit
+
+COUNTER_BITS: Final = 48
+"""Inode numbers: 15 bits of device above a counter of 48."""
+
+
+def first_ino(device: int) -> int:
+    """The first inode number that a device may give out; 1 is the root."""
+    return (device << COUNTER_BITS) + 2
+
+
+def genesis(content_number: int, device: int, epoch: int) -> Commit:
+    """The state before the first version: nothing."""
+    return Commit(
+        version=0,
+        device=device,
+        time_ns=0,
+        wall_ns=0,
+        clock=0,
+        display_second=0,
+        listed_second=0,
+        journal_sequence=0,
+        next_ino=first_ino(device),
+        files=0,
+        directories=0,
+        file_bytes=0,
+        content=LogHead(content_number, 0, 0, 0, bytes(32)),
+        parents=(),
+        realms=(RealmRoot(0, epoch, None),),
+    )
+
+
+def newest_commit(nodes: Nodes, logs: dict[int, Log], metadata: Sequence[int]) -> Commit | None:
+    """The newest version that any of the metadata logs ends with; None when all are empty."""
+    newest: Commit | None = None
+    for number in metadata:
+        if logs[number].signed_length:
+            commit = read_commit(nodes, number, logs[number].signed_length - 1)
+            if newest is None or commit.version > newest.version:
+                newest = commit
+    return newest
+
+
+def end_of(
+    newest: Commit, logs: dict[int, Log], own: int, metadata: Sequence[int], nodes: Nodes
+) -> LogHead | None:
+    """The head that the first commit of an empty log goes on from: that of the log with the newest version."""
+    if logs[own].signed_length:
+        return None
+    for number in metadata:
+        head = logs[number].head()
+        if head.length and read_commit(nodes, number, head.length - 1).version == newest.version:
+            return LogHead(number, head.fork, head.length, head.byte_length, head.tree_hash)
+    return None
+
+
+def check_content(commit: Commit, logs: dict[int, Log]) -> None:
+    """The content log must hold at least what the commit saw: heads are synced in that order."""
+    head = commit.content
+    log = logs.get(head.log)
+    if log is None or log.signed_length < head.length:
+        raise Corrupt(
+            f"the content log has {log.signed_length if log else 0} signed blocks and version "
+            f"{commit.version} rests on {head.length}",
+            f"log {head.log}",
+            "its heads file is damaged: restore it from a copy or a peer",
+        )
+
+
+def find_newest(
+    nodes: Nodes, logs: dict[int, Log], metadata: Sequence[int], options: Options, warnings: dict[str, str]
+) -> Commit | None:
+    """The newest version; read-only, the newest that can be read."""
+    try:
+        return newest_commit(nodes, logs, metadata)
+    except rescue.DAMAGE as error:
+        if not options.read_only:
+            raise Corrupt(f"the newest version can't be read: {error}", "", rescue.ADVICE) from error
+    found = rescue.newest_readable(nodes, logs, metadata, warnings)
+    return None if found is None else found[0]

@@ -1,0 +1,32 @@
+"""How to open a drive."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyperfs.store.files import Disk
+
+Progress = Callable[[str, int, int], None]
+"""(what is being done, done, of how many): for a progress bar."""
+
+
+def no_progress(what: str, done: int, of: int) -> None:
+    """Nobody watches."""
+
+
+@dataclass
+class Options:
+    """How to open. `disk` and `wall_ns` are there for tests that put faults and other times in their place.
+
+    `reserve_bytes` is how much a new store sets aside; None takes what reserve.py reckons. `take_over` is for a
+    recovery: the journal in the store is that of a device that is no more, and this one goes on from there.
+    """
+
+    read_only: bool = False
+    memory_index: bool = False
+    take_over: bool = False
+    reserve_bytes: int | None = None
+    disk: Callable[[Path], Disk] = Disk
+    wall_ns: Callable[[], int] = time.time_ns
+    progress: Progress = no_progress
