@@ -58,25 +58,35 @@ class DirtyBytes:
         self._runs.insert(position, data if isinstance(data, bytes) and len(data) >= _LARGE_BYTES else bytearray(data))
         self.nbytes += len(data)
 
-    def fill(self, offset: int, data: bytes | bytearray | memoryview) -> None:
-        """Puts `data` under what is there: only bytes that no run covers are taken."""
+    def fill(
+        self, offset: int, data: bytes | bytearray | memoryview, loose: list[tuple[int, int]] | None = None
+    ) -> None:
+        """Puts `data` under what is there: only bytes that no run covers are taken.
+
+        `loose`: the stretches of the file of which no journal record holds the bytes; all when it is None.
+        """
         at, end = offset, offset + len(data)
         for start, run in self.runs:
             run_end = start + len(run)
             if run_end <= at or start >= end:
                 continue
             if start > at:
-                self._insert(at, data[at - offset : start - offset])
+                self._insert(at, data[at - offset : start - offset], loose)
             at = max(at, run_end)
         if at < end:
-            self._insert(at, data[at - offset :])
+            self._insert(at, data[at - offset :], loose)
 
-    def _insert(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+    def _insert(
+        self, offset: int, data: bytes | bytearray | memoryview, loose: list[tuple[int, int]] | None
+    ) -> None:
         position = bisect_left(self._starts, offset)
         self._starts.insert(position, offset)
         self._runs.insert(position, bytearray(data))
         self.nbytes += len(data)
-        self._note(offset, offset + len(data))
+        end = offset + len(data)
+        for low, high in [(offset, end)] if loose is None else merged(loose):
+            if low < end and high > offset:
+                self._note(max(low, offset), min(high, end))
 
     def _clear(self, start: int, end: int) -> None:
         """Forgets what lies in [start, end)."""

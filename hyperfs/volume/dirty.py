@@ -37,11 +37,11 @@ class DirtyFiles:
         self.nbytes += buffer.nbytes - before
         return buffer.nbytes
 
-    def fill(self, inode: Inode, offset: int, data: Bytes) -> None:
-        """Bytes under what is there."""
+    def fill(self, inode: Inode, offset: int, data: Bytes, loose: list[tuple[int, int]] | None = None) -> None:
+        """Bytes under what is there. `loose`: see DirtyBytes.fill."""
         buffer = self._buffer(inode)
         before = buffer.nbytes
-        buffer.fill(offset, data)
+        buffer.fill(offset, data, loose)
         self.nbytes += buffer.nbytes - before
 
     def truncate(self, inode: Inode, size: int) -> None:
@@ -70,11 +70,11 @@ class DirtyFiles:
         """What was taken is in chunks."""
         self.nbytes -= sum(len(run) for _, run in runs)
 
-    def give_back(self, inode: Inode, runs: list[Run]) -> None:
+    def give_back(self, inode: Inode, runs: list[Run], loose: list[tuple[int, int]]) -> None:
         """What was taken is dirty again, under whatever was written since."""
         self.settle(runs)
         for start, run in runs:
-            self.fill(inode, start, run)
+            self.fill(inode, start, run, loose)
 
     def _drop_if_clean(self, inode: Inode) -> None:
         if inode.dirty is not None and not inode.dirty:

@@ -35,12 +35,14 @@ class Taken(NamedTuple):
     """The runs of one file on their way into chunks, and whether its last bytes may wait for more.
 
     `size`: once they are in chunks, all of the file below it is. Its whole size, or where dirty bytes went on.
+    `loose`: the stretches that no journal record holds; of the others one does, and goes on to if they come back.
     """
 
     inode: Inode
     runs: list[Run]
     streaming: bool
     size: int
+    loose: list[tuple[int, int]]
 
 
 class Flushing:
@@ -157,10 +159,11 @@ class Flushing:
         if inode.inline is not None:
             # They become dirty bytes and stay inline too, until their extents are named.
             self._dirty.fill(inode, 0, inode.inline)
+        loose = list(inode.dirty.unjournaled)
         runs = self._dirty.take(inode, BATCH_BYTES if streaming else None)
         inode.flushing = tuple((start, memoryview(run)) for start, run in runs)
         size = inode.size if inode.dirty is None or inode.dirty.first is None else inode.dirty.first
-        return Taken(inode, runs, streaming, size)
+        return Taken(inode, runs, streaming, size, loose)
 
     async def _store(self, batch: list[Taken]) -> None:
         if not batch:
@@ -171,12 +174,12 @@ class Flushing:
         except BaseException:
             for taken in batch:
                 taken.inode.flushing = ()
-                self._dirty.give_back(taken.inode, taken.runs)
+                self._dirty.give_back(taken.inode, taken.runs, taken.loose)
             raise
         safe = {taken.inode.ino: taken.size for taken in batch}
         for (taken, region), found in zip(regions, stored, strict=True):
             ino = taken.inode.ino
-            safe[ino] = min(safe[ino], self._name_extents(taken.inode, region, found))
+            safe[ino] = min(safe[ino], self._name_extents(taken, region, found))
         for taken in batch:
             self._dirty.settle(taken.runs)
             self._stored(taken.inode, safe[taken.inode.ino])
@@ -188,8 +191,9 @@ class Flushing:
         self._overlay.void_bytes(inode, 0)
         self._overlay.touch(inode)
 
-    def _name_extents(self, inode: Inode, region: Region, found: Stored) -> int:
+    def _name_extents(self, taken: Taken, region: Region, found: Stored) -> int:
         """Returns where the region's tail begins that got no chunk and is dirty again; without one, no bound."""
+        inode = taken.inode
         if inode.inline is not None:
             inode.stored -= len(inode.inline)
             inode.inline = None
@@ -197,12 +201,12 @@ class Flushing:
         replace_extents(self._overlay, inode, region.offset, end, found.extents)
         if not len(found.rest):
             return MAX_FILE_BYTES
-        self._dirty.fill(inode, end, found.rest)
+        self._dirty.fill(inode, end, found.rest, taken.loose)
         return end
 
     def _regions(self, taken: Taken) -> Iterator[Region]:
         """The stretches of the file that get new chunks: its runs, widened where that is cheap."""
-        inode, runs, streaming, _ = taken
+        inode, runs, streaming = taken.inode, taken.runs, taken.streaming
         if inode.size <= SMALL_FILE_BYTES:
             yield Region(0, [self._read(inode, 0, inode.size)], final=True)
             return
