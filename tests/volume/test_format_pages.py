@@ -292,8 +292,7 @@ def test_any_bytes_are_a_commit_or_refused(data: bytes) -> None:
         commit = commit_record.decode(data)
     except (Corrupt, FormatTooNew):
         return
-    again = commit_record.encode(commit)
-    assert again[:1] + again[2:] == data[:1] + data[2:]  # but for the byte that nobody reads
+    assert commit_record.encode(commit) == data
 
 
 @given(near(COMMIT["overflow"]["hex"]))
