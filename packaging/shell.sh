@@ -37,5 +37,6 @@ is_mounted() {
   return 1
 }
 
-# A mount whose process has died answers every call with an error; one that hangs counts as dead too.
-answers() { timeout 10 stat -- "$1" >/dev/null 2>&1; }
+# A mount whose process has died answers what the kernel has to ask it with an error (not a plain stat, which its
+# cache answers); one that hangs counts as dead too.
+answers() { timeout 10 stat --file-system -- "$1" >/dev/null 2>&1; }

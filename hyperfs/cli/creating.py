@@ -69,20 +69,27 @@ def _remove(store: Path, there_before: bool) -> None:
         store.rmdir()
 
 
-def show_recovery_key(created: Created, card: Path | None) -> None:
-    """Tells of the key, once, and how to keep it."""
-    click.echo(f"New drive {created.name!r} in {created.store}")
-    click.echo("\nIts recovery key, which opens it when this computer is gone:\n")
-    groups = recovery.to_text(created.root).split("-")
-    half = len(groups) // 2
-    click.echo(f"    {'-'.join(groups[:half])}-")
-    click.echo(f"    {'-'.join(groups[half:])}\n")
+def show_recovery_key(created: Created, card: Path | None, aside: bool, into_log: bool = False) -> None:
+    """Tells of the key, once, and how to keep it. `aside`: on standard error, for the output is JSON.
+
+    `into_log`: whatever is printed is kept by some log, where a key must not be; then only how to see it is told.
+    """
     if card is not None:
         write_card(card, created.root, created.name, created.drive_id)
-        click.echo(f"It is on the card {card}: print it, and delete the file.")
+    lines = [f"New drive {created.name!r} in {created.store}", ""]
+    if into_log:
+        lines += [f"Its recovery key opens it when this computer is gone: 'hyperfs key show {created.store}'", ""]
     else:
-        click.echo("Write it down, or print it: 'hyperfs key show --card card.svg' makes a page for that.")
-    click.echo("Then give it back to 'hyperfs key confirm', so that it is known to be right.\n")
+        groups = recovery.to_text(created.root).split("-")
+        half = len(groups) // 2
+        lines += ["Its recovery key, which opens it when this computer is gone:", ""]
+        lines += [f"    {'-'.join(groups[:half])}-", f"    {'-'.join(groups[half:])}", ""]
+    if card is not None:
+        lines.append(f"It is on the card {card}: print it, and delete the file.")
+    else:
+        lines.append("Write it down, or print it: 'hyperfs key show --card card.svg' makes a page for that.")
+    lines += ["Then give it back to 'hyperfs key confirm', so that it is known to be right.", ""]
+    click.echo("\n".join(lines), err=aside)
 
 
 def write_card(path: Path, root: RootSeed, name: str, drive_id: bytes) -> None:

@@ -26,10 +26,8 @@ def command(
     """
     store = store.absolute()
     created = creating.create(store.resolve(), name, passphrases.new(passphrase_file, ask))
-    if not as_json:
-        creating.show_recovery_key(created, card)
+    creating.show_recovery_key(created, card, aside=as_json)
+    if as_json:
+        print_json({"drive": created.drive_id.hex(), "name": created.name, "store": str(created.store)})
+    else:
         click.echo(f"Mount it with:  hyperfs mount {store} DIR")
-        return
-    if card is not None:
-        creating.write_card(card, created.root, created.name, created.drive_id)
-    print_json({"drive": created.drive_id.hex(), "name": created.name, "store": str(created.store)})

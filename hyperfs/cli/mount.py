@@ -45,7 +45,7 @@ def command(
     if foreground:
         start_again_with_allocator()
     wanted = mounting.Wanted(
-        paths[0] if len(paths) == 2 else None, paths[-1], read_only, allow_other, show_versions, at, foreground
+        paths[0] if len(paths) == 2 else None, paths[-1], read_only, allow_other, show_versions, at, foreground, as_json
     )
     plan = mounting.prepare(wanted, name, passphrase_file, card)
     if plan.spec is None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Wanted:
     show_versions: bool
     at: str | None
     foreground: bool
+    as_json: bool
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ def _keys(
     from hyperfs.cli import creating
 
     created = creating.create(store, name, passphrases.new(passphrase_file, ask=False))
-    creating.show_recovery_key(created, card)
+    into_log = wanted.foreground and not sys.stdout.isatty()
+    creating.show_recovery_key(created, card, wanted.as_json, into_log)
     return created.device_keys
 
 

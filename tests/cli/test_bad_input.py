@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .machine import Machine
+from .machine import COMMAND, Machine
 
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make a mount namespace")
 
@@ -76,6 +76,41 @@ def test_mount_points_that_will_not_do(machine: Machine) -> None:
     inside = machine.store / "inside"
     inside.mkdir()
     assert "one in the other" in machine.run("mount", machine.store, inside, code=5).stderr
+
+
+def test_a_mount_point_that_is_not_permitted(anybody: Machine) -> None:
+    if not anybody.prefix and os.geteuid() == 0:
+        pytest.skip("root may mount anywhere")
+    anybody.init()
+    said = anybody.run("mount", anybody.store, "/usr/local", code=5).stderr
+    assert "not yours" in said
+
+
+@pytest.mark.usefixtures("fuse")
+def test_two_daemons_for_one_store_at_once(machine: Machine) -> None:
+    machine.init()
+    other = machine.folder / "other"
+    other.mkdir()
+    started = [
+        subprocess.Popen([*COMMAND, "mount", machine.store, point], env=machine.environment, stderr=subprocess.PIPE)
+        for point in (machine.point, other)
+    ]
+    words = [process.communicate()[1].decode() for process in started]
+    assert sorted(process.returncode for process in started) == [0, 5], words
+    assert any("in use" in said or "mounted already" in said for said in words)
+    assert sum(os.path.ismount(point) for point in (machine.point, other)) == 1
+
+
+@pytest.mark.usefixtures("fuse")
+def test_two_who_mount_the_same_at_once_both_have_it(machine: Machine) -> None:
+    machine.init()
+    command = [*COMMAND, "mount", machine.store, machine.point]
+    started = [subprocess.Popen(command, env=machine.environment, stderr=subprocess.PIPE) for _ in range(3)]
+    words = [process.communicate()[1].decode() for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], words
+    assert os.path.ismount(machine.point)
+    machine.unmount()
+    assert not os.path.ismount(machine.point)
 
 
 @NEEDS_ROOT
