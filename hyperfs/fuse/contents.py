@@ -8,6 +8,7 @@ from pyfuse3 import FileInfo, RequestContext
 from hyperfs.fuse.guard import guarded
 from hyperfs.fuse.past import PAST_BIT, refuse_change
 from hyperfs.fuse.state import Handle, State
+from hyperfs.volume.inode import Inode
 
 
 class ContentOperations(pyfuse3.Operations):
@@ -24,13 +25,22 @@ class ContentOperations(pyfuse3.Operations):
             node = state.past.node(inode)
             return FileInfo(fh=state.add(Handle(state.past.inode(node), past=node)))
         opened = state.volume.overlay.inode(inode)
-        if writing or flags & os.O_TRUNC:
-            await state.volume.before_change(opened)
-            if flags & os.O_TRUNC:
-                await state.volume.files.resize(opened, 0)
-                state.volume.written()
-        state.volume.opened(opened, writing)
-        return FileInfo(fh=state.add(Handle(opened, writing)))
+        handle = Handle(opened, writing, anew=bool(flags & os.O_TRUNC and opened.size))
+        state.volume.opened(opened, writing)  # before anything is awaited: an unlink meanwhile leaves it its bytes
+        try:
+            if writing or flags & os.O_TRUNC:
+                await self._begin_change(opened, flags)
+        except BaseException:
+            state.volume.released(opened, writing)
+            raise
+        return FileInfo(fh=state.add(handle))
+
+    async def _begin_change(self, inode: Inode, flags: int) -> None:
+        volume = self.state.volume
+        await volume.before_change(inode)
+        if flags & os.O_TRUNC:
+            await volume.files.resize(inode, 0)
+            volume.written()
 
     @guarded
     async def read(self, fh: int, off: int, size: int) -> bytes:
@@ -55,6 +65,8 @@ class ContentOperations(pyfuse3.Operations):
     async def release(self, fh: int) -> None:
         handle = self.state.remove(fh)
         if handle.past is None:
+            if handle.anew:
+                self.state.volume.journaling.placed(handle.inode)
             self.state.volume.released(handle.inode, handle.writing)
 
     @guarded

@@ -160,6 +160,4 @@ class NameOperations(pyfuse3.Operations):
         self._changeable(parent_inode_new, name_new)
         volume = self.state.volume
         replaced = volume.names.rename(parent_inode_old, name_old, parent_inode_new, name_new, flags)
-        if replaced is not None:
-            volume.unlinked(replaced)
-        volume.settled()
+        volume.renamed(volume.names.lookup(parent_inode_new, name_new), replaced)

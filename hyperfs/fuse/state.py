@@ -13,10 +13,11 @@ from hyperfs.volume.volume import Volume
 
 @dataclass(slots=True)
 class Handle:
-    """An open file. `past` is set for one in a version."""
+    """An open file. `past` is set for one in a version; `anew`: opening it took its old bytes away."""
 
     inode: Inode
     writing: bool = False
+    anew: bool = False
     past: PastNode | None = None
 
 

@@ -43,6 +43,7 @@ class Journaling:
         self._asked = 0
         self._done = 0
         self._riding: dict[int, Inode] = {}  # files whose bytes the next record carries
+        self._placed: dict[int, Inode] = {}  # put in their place with unsaved bytes: see `placed`
         self._folding = Unjournaled()  # what the commit under way will make durable, if it succeeds
         self.read_only_because: str | None = None
 
@@ -62,6 +63,15 @@ class Journaling:
             if self._done < mine:
                 await self._write_record()
 
+    def placed(self, inode: Inode) -> None:
+        """The file was put in its place: renamed to its name, or written anew from its start and closed.
+
+        Nobody asked for its bytes to be durable. But a record that somebody else's fsync makes holds the name, and
+        takes away what stood there, so it brings the bytes: a crash leaves the old or the new, never an empty file.
+        """
+        if inode.dirty is not None or inode.flushing:
+            self._placed[inode.ino] = inode
+
     async def _settle_bytes(self, inode: Inode) -> None:
         if inode.flushing:
             await self._files.flushing.wait_flushed(inode)
@@ -73,9 +83,7 @@ class Journaling:
             self._riding[inode.ino] = inode
 
     async def _write_record(self) -> None:
-        # A commit may have taken bytes that were to ride: then they must be in chunks before we name them.
-        while moving := next((i for i in self._riding.values() if i.flushing), None):
-            await self._files.flushing.wait_flushed(moving)
+        await self._settle_others()
         covers = self._asked
         taken = self._take()
         payload = b"".join(map(items.encode, self._items(taken)))
@@ -94,6 +102,18 @@ class Journaling:
             raise
         self._journal.mark_durable(through)
         self._done = covers
+
+    async def _settle_others(self) -> None:
+        while True:
+            if inode := next(iter(self._placed.values()), None):
+                if inode.orphan_extents is None:
+                    await self._settle_bytes(inode)
+                self._placed.pop(inode.ino, None)
+            elif moving := next((i for i in self._riding.values() if i.flushing), None):
+                # A commit has taken bytes that were to ride: they must be in chunks before we name them.
+                await self._files.flushing.wait_flushed(moving)
+            else:
+                return
 
     def _take(self) -> Taken:
         """Everything that no record holds; from then on it counts as held."""

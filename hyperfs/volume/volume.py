@@ -192,6 +192,13 @@ class Volume:
             self.files.discard(inode)
         self.settled()
 
+    def renamed(self, inode: Inode, replaced: Inode | None) -> None:
+        """After a rename, over something or not."""
+        self.journaling.placed(inode)
+        if replaced is not None:
+            self.unlinked(replaced)
+        self.settled()
+
     async def fsync(self, inode: Inode | None) -> None:
         """Returns when the inode's bytes and every name are durable. None: only names and attributes."""
         self.check_writable()

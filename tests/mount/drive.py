@@ -58,6 +58,17 @@ class Drive:
 
     def mount(self, *flags: str) -> "Drive":
         """Returns when the mount answers."""
+        process = self.start(*flags)
+        assert process.stdout is not None
+        readable, _, _ = select.select([process.stdout], [], [], READY_SECONDS)
+        said = process.stdout.readline() if readable else b"nothing"
+        if said != b"ready\n":
+            self.end()
+            raise AssertionError(f"the daemon said {said!r}:\n{self.log.read_text()[-4000:]}")
+        return self
+
+    def start(self, *flags: str) -> subprocess.Popen[bytes]:
+        """Only starts the daemon: `mount` waits for it too."""
         assert self.process is None, "it is mounted"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -68,13 +79,7 @@ class Drive:
                 cwd="/",
                 start_new_session=True,
             )
-        assert self.process.stdout is not None
-        readable, _, _ = select.select([self.process.stdout], [], [], READY_SECONDS)
-        said = self.process.stdout.readline() if readable else b"nothing"
-        if said != b"ready\n":
-            self.end()
-            raise AssertionError(f"the daemon said {said!r}:\n{self.log.read_text()[-4000:]}")
-        return self
+        return self.process
 
     def unmount(self) -> None:
         """As `fusermount3 -u`, then waits for the daemon, which must end well."""
