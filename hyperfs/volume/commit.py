@@ -14,14 +14,13 @@ readable, and the next attempt folds it first.
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
 
 from hyperfs.chunks import codec
-from hyperfs.chunks.extents import Place
 from hyperfs.crypto.ids import node_id
 from hyperfs.crypto.seal import KIND_COMMIT, KIND_DEAD, KIND_NODE, Sealer
 from hyperfs.log.log import Log
@@ -29,11 +28,12 @@ from hyperfs.log.merkle import leaf_hash
 from hyperfs.trie.node import Node, Ref
 from hyperfs.trie.persist import persist
 from hyperfs.volume import commit_record
-from hyperfs.volume.catalog import Catalog, Change, ChunkFacts, chunk_change, commit_changes, content_change
-from hyperfs.volume.commit_record import Commit, DeadChunk, DeadNode, LogHead, RealmRoot, Replaced
+from hyperfs.volume.catalog import Catalog, Change, commit_changes, content_change
+from hyperfs.volume.commit_record import Commit, LogHead, RealmRoot, Replaced
 from hyperfs.volume.content import Content, Region
+from hyperfs.volume.deaths import deaths, split_replaced
 from hyperfs.volume.files import Files
-from hyperfs.volume.fold import ChunkUse, Folded, LongXattrs, fold, freeze_records, long_values
+from hyperfs.volume.fold import Folded, LongXattrs, fold, freeze_records, long_values
 from hyperfs.volume.journaling import Journaling
 from hyperfs.volume.layer import Layer
 from hyperfs.volume.nodes import Nodes
@@ -233,7 +233,7 @@ class Committer:
             lambda data: (self._number, batch.add(KIND_NODE, data)),
             lambda ref, node: written.append((ref, node)),
         )
-        replaced, chunk_changes = self._replaced(folded)
+        replaced, chunk_changes = deaths(folded, self._catalog, self.newest.content)
         commit = self._describe(frozen, root)
         commit = self._add_dead(batch, commit, replaced)
         index = batch.add(KIND_COMMIT, commit_record.encode(commit))
@@ -273,33 +273,6 @@ class Committer:
             parents=(parent,),
             realms=(RealmRoot(REALM, self._sealer.epoch, root),),
         )
-
-    def _replaced(self, folded: Folded) -> tuple[Replaced, list[Change]]:
-        replaced = Replaced()
-        for ref in folded.gone:
-            born = self._catalog.born_with_node(ref.log, ref.index)
-            replaced.nodes.append(DeadNode(ref.log, ref.index, born or 0))
-        return replaced, list(self._chunk_changes(folded.chunks, replaced))
-
-    def _chunk_changes(self, use: ChunkUse, replaced: Replaced) -> Sequence[Change]:
-        changes: list[Change] = []
-        for chunk, difference in use.difference.items():
-            place, length = use.places[chunk]
-            known = self._catalog.chunk(chunk)
-            before = known.live if known is not None else 0
-            live = max(0, before + difference)
-            if before and not live:
-                born = self._catalog.born_with_block(place.log, place.block)
-                replaced.chunks.append(DeadChunk(chunk, place.log, place.block, born or 0))
-            elif live and not before and (known is not None or self._in_older_block(place)):
-                replaced.resurrected.append(chunk)
-            changes.append(chunk_change(chunk, ChunkFacts(known.place if known else place, length, live)))
-        return changes
-
-    def _in_older_block(self, place: Place) -> bool:
-        """Whether the block was there at the parent version: an index made anew knows only that one's chunks."""
-        content = self.newest.content
-        return place.log != content.log or place.block < content.length
 
     def _add_dead(self, batch: "_Batch", commit: Commit, replaced: Replaced) -> Commit:
         """Puts what does not fit the commit's own block into blocks right before it."""
@@ -353,24 +326,3 @@ def display_second(wall_ns: int, previous: Commit) -> int:
     if second > wall + 1 and wall == previous.wall_ns // SECOND_NS:
         return 0
     return second
-
-
-def split_replaced(replaced: Replaced, most: int) -> list[Replaced]:
-    """The same lists in parts of at most `most` entries; at least one part."""
-    nodes, chunks, resurrected = replaced.nodes, replaced.chunks, replaced.resurrected
-    parts: list[Replaced] = []
-    start = 0
-    while True:
-        # The three lists count as one long one: [start, start + most) of it is the next part.
-        after_nodes = start - len(nodes)
-        after_chunks = after_nodes - len(chunks)
-        parts.append(
-            Replaced(
-                nodes[start : start + most],
-                chunks[max(0, after_nodes) : max(0, after_nodes + most)],
-                resurrected[max(0, after_chunks) : max(0, after_chunks + most)],
-            )
-        )
-        start += most
-        if start >= len(nodes) + len(chunks) + len(resurrected):
-            return parts
