@@ -18,13 +18,13 @@ from faulty_disk import Plan
 from sample_drive import Drive, Sample, put, ticking
 from trio.testing import MockClock
 
-from hyperfs.errors import HyperfsError, NoSpace, NotFound, ReadOnlyDrive, StoreLocked
+from hyperfs.errors import Corrupt, HyperfsError, NoSpace, NotFound, ReadOnlyDrive, StoreLocked
 from hyperfs.trie.node import Branch, Leaf, Ref
 from hyperfs.volume.check import verify
 from hyperfs.volume.options import Options
 from hyperfs.volume.volume import Volume
 
-FAULTS: Final = os.environ.get("HYPERFS_DISK_FAULTS", "40")
+FAULTS: Final = os.environ.get("HYPERFS_DISK_FAULTS", "12")
 NAMES: Final = (b"a", b"b", b"c", b"d")
 
 State = dict[bytes, bytes]
@@ -357,7 +357,7 @@ def last_leaf(volume: Volume) -> Ref:
 
 
 def test_damage_met_by_a_commit_warns_and_leaves_the_drive_running(indexed_sample: Sample, fast_folder: Path) -> None:
-    """The version can't be made. Reading goes on, and what is fsynced is still safe."""
+    """The version can't be made. Reading goes on, and what was fsynced is in the journal still."""
     drive = indexed_sample.lay_out(fast_folder / "commit-damage")
     trio.run(state_of, drive)  # folds the journal
     volume = drive.open()
@@ -381,8 +381,10 @@ def test_damage_met_by_a_commit_warns_and_leaves_the_drive_running(indexed_sampl
             raised.append(volume.warnings["commit"])
 
     raised: list[str] = []
-    with pytest.raises(BaseExceptionGroup) as caught:
+    with pytest.raises(Corrupt):  # closing can't make the version either, and says so
         trio.run(work, clock=MockClock(rate=50))
     assert "verify" in raised[0]
-    assert all(isinstance(error, HyperfsError) for error in flat(caught.value))
+    volume = drive.open(read_only=True)
+    assert volume.names.lookup(1, b"new").size == 2000
+    volume.parts.close()
     shutil.rmtree(drive.path)
