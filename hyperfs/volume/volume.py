@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from hyperfs.errors import Exists, NotADirectory, NotFound, ReadOnlyDrive, SyncFailed
+from hyperfs.errors import Corrupt, Exists, FormatTooNew, NotADirectory, NotFound, ReadOnlyDrive, SyncFailed
 from hyperfs.volume import keys
 from hyperfs.volume.commit import Committer
 from hyperfs.volume.commit_record import Commit
@@ -139,11 +139,26 @@ class Volume:
                 "They are kept and it is tried again; make room on the disk of the store if it is full"
             )
             self._due.within(RETRY_SECONDS)
+        except (Corrupt, FormatTooNew) as error:
+            # Not the end of the mount: all else stays readable, and what is fsynced is in the journal.
+            self.warnings["commit"] = (
+                f"the newest changes could not be made a version, since a part of the drive is damaged: {error}. "
+                "Copy out what is new; `hyperfs verify` says what is touched"
+            )
+            self._due.within(RETRY_SECONDS)
         else:
             self.warnings.pop("commit", None)
+            self._note_index()
             self.committer.restore_reserve()
             if self._writers:
                 self._due.within(OPEN_SECONDS)  # what the kernel holds for them comes only when asked for
+
+    def _note_index(self) -> None:
+        trouble = self._parts.catalog.trouble
+        if trouble:
+            self.warnings["index-writes"] = f"the index can't be written and is kept in memory ({trouble})"
+        else:
+            self.warnings.pop("index-writes", None)
 
     # Changes
 
