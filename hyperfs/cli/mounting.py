@@ -57,14 +57,12 @@ def prepare(wanted: Wanted, name: str | None, passphrase_file: Path | None, card
     Raises Refused, NotAStore, WrongPassphrase and so on, each with what to do.
     """
     store = (wanted.store or folder.default_store()).absolute().resolve()
-    directory = wanted.directory.parent.resolve() / wanted.directory.name
-    directory = directory if directory.name not in ("", "..") else directory.resolve()
+    directory = wanted.directory.resolve()
     there = _what_is_mounted(directory, store)
     if there is not None:
         if wanted.foreground:
             raise Refused(f"{directory} is mounted already, by another process: unmount it first")
         return Plan(store, directory, None)
-    directory = directory.resolve()
     check_fuse()
     check_folder(directory)
     if directory.is_relative_to(store) or store.is_relative_to(directory):

@@ -31,7 +31,7 @@ def command(directory: Path, wait: bool, lazy: bool, as_json: bool) -> None:
     """
     if wait and lazy:
         raise click.UsageError("--wait and --lazy are two different things")
-    point = directory.parent.resolve() / directory.name if directory.name not in ("", "..") else directory.resolve()
+    point = directory.resolve()
     mount = mounts.at(point)
     if mount is None or not mount.is_hyperfs:
         raise BadRequest(f"no hyperfs drive is mounted at {directory}")
@@ -59,7 +59,9 @@ def _end(point: Path, store: Path, wait: bool, lazy: bool) -> int | None:
         return None
     with connection:
         try:
-            connection.check_version().begin().request("commit")
+            connection.check_version().begin()
+            if not lazy:
+                connection.request("commit")  # what can't be committed must be known while it is still mounted
             # Asked before it ends, for afterwards there may be nobody to ask.
             connection.ask("end")
             same_version = True

@@ -35,11 +35,11 @@ class Finding(NamedTuple):
 def examine(store: Path) -> list[Finding]:
     """Everything, in the order in which it matters. The store need not exist yet."""
     checks: list[Callable[[], Iterator[Finding]]] = [
-        _fuse,
+        fuse,
         _allow_other,
         _libraries,
         _clock,
-        lambda: _store(store),
+        lambda: store_findings(store),
         lambda: _space(store),
         _dead_mounts,
         _indexers,
@@ -47,7 +47,7 @@ def examine(store: Path) -> list[Finding]:
     return [finding for check in checks for finding in check()]
 
 
-def _fuse(device: Path = Path("/dev/fuse")) -> Iterator[Finding]:
+def fuse(device: Path = Path("/dev/fuse")) -> Iterator[Finding]:
     if not device.exists():
         mend = "'modprobe fuse' as root; a container is started with --device /dev/fuse --cap-add SYS_ADMIN"
         yield Finding("FUSE", False, f"there is no {device}", mend)
@@ -106,7 +106,7 @@ def _nearest(path: Path) -> Path:
     return path
 
 
-def _store(store: Path) -> Iterator[Finding]:
+def store_findings(store: Path) -> Iterator[Finding]:
     if not store.exists():
         there = _nearest(store)
         good = os.access(there, os.W_OK)
@@ -120,11 +120,20 @@ def _store(store: Path) -> Iterator[Finding]:
         return
     yield Finding("store", True, f"{store}, drive {info.drive_id.hex()[:16]}...")
     yield from _modes([store, store / folder.KEYS, folder.root_key_path(info.drive_id)])
-    if not wrap.is_wrapped((store / folder.KEYS).read_bytes()):
-        mend = "'hyperfs key passphrase' wraps it; a disk that is encrypted as a whole does as well"
-        yield Finding("key file", None, "no passphrase wraps it: whoever has this disk can read the drive", mend)
+    yield from _key_file(store / folder.KEYS)
     if not folder.root_key_path(info.drive_id).exists():
         yield Finding("root key", None, "not on this machine: what needs it asks for the recovery key")
+
+
+def _key_file(path: Path) -> Iterator[Finding]:
+    try:
+        is_wrapped = wrap.is_wrapped(path.read_bytes())
+    except (HyperfsError, OSError) as error:
+        yield Finding("key file", False, str(error))
+        return
+    if not is_wrapped:
+        mend = "'hyperfs key passphrase' wraps it; a disk that is encrypted as a whole does as well"
+        yield Finding("key file", None, "no passphrase wraps it: whoever has this disk can read the drive", mend)
 
 
 def _modes(paths: list[Path]) -> Iterator[Finding]:
@@ -159,7 +168,7 @@ def _dead_mounts() -> Iterator[Finding]:
 def _indexers(configuration: Path = Path("/etc/updatedb.conf")) -> Iterator[Finding]:
     """Programs that read every file of every filesystem, day after day."""
     if configuration.exists():
-        yield _updatedb(configuration)
+        yield updatedb(configuration)
     home = Path.home()
     points = [Path(os.fsdecode(mount.point)) for mount in mounts.mount_points() if mount.is_hyperfs]
     for program, mend in (
@@ -173,7 +182,7 @@ def _indexers(configuration: Path = Path("/etc/updatedb.conf")) -> Iterator[Find
             yield Finding("indexer", None, found, mend)
 
 
-def _updatedb(configuration: Path) -> Finding:
+def updatedb(configuration: Path) -> Finding:
     text = configuration.read_text(errors="replace")
     match = re.search(r'^\s*PRUNEFS\s*=\s*"([^"]*)"', text, re.MULTILINE)
     kinds = match[1].split() if match else []

@@ -22,7 +22,7 @@ from hyperfs.daemon.hardening import keep_memory_private
 from hyperfs.daemon.process import Spec
 from hyperfs.daemon.server import ControlSocket
 from hyperfs.daemon.wire import Message
-from hyperfs.errors import Refused
+from hyperfs.errors import HyperfsError, Refused
 from hyperfs.fuse.mount import Mount, MountOptions
 from hyperfs.volume.opening import open_volume
 from hyperfs.volume.options import Options
@@ -150,18 +150,29 @@ async def _run(drive: Drive, mount: Mount, control: ControlSocket, ready: Callab
 
 
 async def _end_at_signal(mount: Mount) -> None:
-    """SIGTERM and its like: everything is committed, then the drive is unmounted from under its users."""
+    """SIGTERM and its like: everything is committed, then the drive is unmounted from under its users.
+
+    Keeps listening: at a shutdown the supervisor passes on what this process gets as well, and the second signal
+    must not kill the last commit.
+    """
+    ending = False
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async for number in signals:
-            log.info("ending at %s", signal.Signals(number).name)
-            if not mount.volume.read_only:
-                with trio.move_on_after(LAST_COMMIT_SECONDS):
-                    try:
-                        await mount.volume.commit()
-                    except OSError as error:
-                        log.error("the last changes are not a version yet: %s", error)
-            mount.stop()
-            return
+            if not ending:
+                ending = True
+                log.info("ending at %s", signal.Signals(number).name)
+                await _commit_in_time(mount.volume)
+                mount.stop()
+
+
+async def _commit_in_time(volume: Volume) -> None:
+    if volume.read_only:
+        return
+    with trio.move_on_after(LAST_COMMIT_SECONDS):
+        try:
+            await volume.commit()
+        except (HyperfsError, OSError) as error:
+            log.error("the last changes are not a version yet: %s", error)
 
 
 def main() -> int:

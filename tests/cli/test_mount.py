@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -141,8 +142,6 @@ def test_lazy_takes_it_away_and_keeps_what_is_written_afterwards(mounted: Machin
 
 
 def wait_for(pidfd: int, seconds: float) -> bool:
-    import select
-
     return bool(select.select([pidfd], [], [], seconds)[0])
 
 
@@ -239,3 +238,37 @@ def test_nothing_secret_is_in_arguments_environment_or_core_files(machine: Machi
         assert b"a long secret" not in Path(f"/proc/{pid}/environ").read_bytes()
         assert "Max core file size        0                    0" in Path(f"/proc/{pid}/limits").read_text()
     assert "MALLOC_TOP_PAD_" in Path(f"/proc/{machine.drive_pid()}/environ").read_text()
+
+
+def test_stores_and_folders_of_strange_names(machine: Machine, fuse: None) -> None:
+    machine.store = machine.folder / "a, b\\c=d\ne"
+    machine.point = machine.folder / "x y,z\nä"
+    machine.point.mkdir()
+    machine.mount()
+    (machine.point / "file").touch()
+    facts = machine.facts("status", machine.point)
+    assert (facts["store"], facts["mounted_at"]) == (str(machine.store), str(machine.point))
+    machine.unmount()
+    assert machine.facts("status", machine.store)["files"] == 1
+
+
+def test_a_symlink_to_the_mount_point_will_do(mounted: Machine) -> None:
+    link = mounted.folder / "link"
+    link.symlink_to(mounted.point)
+    assert "already" in mounted.run("mount", mounted.store, link).stdout
+    mounted.run("unmount", link)
+    assert not os.path.ismount(mounted.point)
+
+
+def test_a_second_signal_does_not_cut_the_end_short(mounted: Machine) -> None:
+    (mounted.point / "file").write_bytes(os.urandom(20_000_000))
+    worker = mounted.drive_pid()
+    waiter = os.pidfd_open(worker)
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGHUP):
+        os.kill(worker, number)
+    assert wait_for(waiter, 60)
+    os.close(waiter)
+    assert not os.path.ismount(mounted.point)
+    mounted.mount()
+    assert (mounted.point / "file").stat().st_size == 20_000_000
+    assert mounted.facts("verify", mounted.point)["damage"] == []
