@@ -174,8 +174,10 @@ class Namespace:
                 replaced.nlink = 0
                 self._overlay.remove_inode(replaced)
             else:
-                # Programs save by writing a new file over the old one: its history goes on there.
-                inode.predecessor = replaced.ino
+                # Programs save by writing a new file over the old one: its history goes on there. What no
+                # version holds has no history, only what it replaced.
+                older = replaced.ino if replaced.born else replaced.predecessor
+                inode.predecessor = older or inode.predecessor
                 self._drop_link(replaced)
         inode.parent = target.ino
         inode.ctime_ns = self._overlay.now_ns()
