@@ -27,6 +27,7 @@ class Inode:
     """
 
     __slots__ = (
+        "__weakref__",
         "atime_ns",
         "born",
         "btime_ns",

@@ -7,6 +7,7 @@ both the next commit and the next fsync.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
+from weakref import WeakValueDictionary
 
 from hyperfs.chunks import extents as arithmetic
 from hyperfs.chunks.extents import Extent
@@ -56,6 +57,7 @@ class Overlay:
         self.next_ino = next_ino
         self.table: dict[int, Inode] = {}
         self._trim_at = TABLE_LIMIT
+        self._in_hands: WeakValueDictionary[int, Inode] = WeakValueDictionary()  # trimmed, and still used by somebody
         self.orphans: dict[int, Inode] = {}  # unlinked, still open or known to the kernel
         self.unjournaled = Unjournaled()
         self.files = self.directories = self.file_bytes = 0  # totals of the live tree
@@ -64,6 +66,10 @@ class Overlay:
         """The live inode. Raises StaleHandle when there is none of that number any more."""
         inode = self.table.get(ino)
         if inode is not None:
+            return inode
+        inode = self._in_hands.pop(ino, None)
+        if inode is not None:
+            self.table[ino] = inode
             return inode
         for layer in (self.live.active, self.live.frozen):
             if layer is not None and ino in layer.inodes:
@@ -91,12 +97,14 @@ class Overlay:
         if not inode.nlink:
             return  # an unlinked file belongs to no version
         ino = inode.ino
+        self.table[ino] = inode  # it may have been trimmed while an operation had it in its hands
         self.live.active.inodes[ino] = inode
         self.unjournaled.inodes.add(ino)
 
     def remove_inode(self, inode: Inode) -> None:
         """The last name went. An open file's inode lives on as an orphan, with its extents in memory."""
         ino = inode.ino
+        self.table[ino] = inode
         inode.entry = None
         if inode.is_file:
             self.files -= 1
@@ -173,7 +181,8 @@ class Overlay:
             and ino not in self.orphans
         ]
         for ino in idle[: TABLE_LIMIT // 2]:
-            del self.table[ino]
+            # An operation between two awaits, or waiting, may go on with it: there must be no second one.
+            self._in_hands[ino] = self.table.pop(ino)
         # Where most can't go, looking again at every new inode would cost the square of their number.
         self._trim_at = max(TABLE_LIMIT, len(self.table) * 3 // 2)
 

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hyperfs.chunks.extents import Extent
 from hyperfs.errors import FileError
 from hyperfs.trie.walk import walk, walk_nodes
-from hyperfs.volume import entries, keys
+from hyperfs.volume import entries, keys, overlay
 from hyperfs.volume.commit_record import Commit, Replaced, decode_overflow
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.namespace import EXCHANGE, NOREPLACE
@@ -116,7 +116,7 @@ class Machine(RuleBasedStateMachine):
     def note(self, *nodes: Node) -> None:
         """Takes over the attributes that an operation gave the nodes; all others must stay as they are."""
         for node in nodes:
-            inode = self.volume.overlay.table.get(node.ino)
+            inode = self.volume.overlay.table.get(node.ino) or self.volume.overlay.live.inode(node.ino)
             if inode is not None:
                 node.attributes = attributes_of(inode)
 
@@ -519,14 +519,14 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def totals_are_right(self) -> None:
         nodes = {id(node): node for _, node in paths_below(self.root)}.values()
-        overlay = self.volume.overlay
-        assert overlay.directories == sum(n.children is not None for n in nodes)
-        assert overlay.files == sum(n.children is None for n in nodes)
-        assert overlay.file_bytes == sum(len(n.data) for n in nodes if stat.S_ISREG(n.mode))
+        totals = self.volume.overlay
+        assert totals.directories == sum(n.children is not None for n in nodes)
+        assert totals.files == sum(n.children is None for n in nodes)
+        assert totals.file_bytes == sum(len(n.data) for n in nodes if stat.S_ISREG(n.mode))
         open_nodes = {id(node): inode for inode, node in self.handles}
         if not open_nodes:
             assert self.volume.files.dirty_bytes == sum(
-                i.dirty.nbytes for i in overlay.table.values() if i.dirty is not None
+                i.dirty.nbytes for i in totals.table.values() if i.dirty is not None
             )
 
     def check_versions(self) -> None:
@@ -599,6 +599,19 @@ def _is_kill(error: BaseException) -> bool:
     return isinstance(error, Killed)
 
 
+class CrowdedMachine(Machine):
+    """With room for hardly any inode in memory: those that an operation has in its hands must stay themselves."""
+
+    def __init__(self) -> None:
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(overlay, "TABLE_LIMIT", 2)
+        super().__init__()
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.patch.undo()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def template(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("model") / "store"
@@ -613,4 +626,6 @@ Machine.TestCase.settings = settings(
     phases=[phase for phase in Phase if phase is not Phase.shrink or "HYPERFS_MODEL_NO_SHRINK" not in os.environ],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
+CrowdedMachine.TestCase.settings = Machine.TestCase.settings
 TestModel = Machine.TestCase
+TestCrowdedModel = CrowdedMachine.TestCase
