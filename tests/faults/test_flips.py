@@ -140,7 +140,7 @@ def test_a_flipped_byte_is_harmless_or_reported(
     sample: Sample = request.getfixturevalue("indexed_sample" if kind == "index" else "sample")
     outcomes: Counter[str] = Counter()
     wrong = []
-    for where in positions(sample, kind, max(1, FLIPS // len(KINDS))):
+    for where in positions(sample, kind, -(-FLIPS // len(KINDS))):
         try:
             outcome = try_flip(sample, fast_folder / "flip", where)
         except Exception as error:  # noqa: BLE001  # anything but an error of ours is what the test is looking for
