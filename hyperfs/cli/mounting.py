@@ -14,7 +14,6 @@ import click
 from hyperfs.cli import passphrases
 from hyperfs.crypto.keys import DeviceKeys
 from hyperfs.daemon import key_files, mounts
-from hyperfs.daemon.__main__ import detach
 from hyperfs.daemon.exit_codes import Reported
 from hyperfs.daemon.hardening import keep_memory_private
 from hyperfs.daemon.process import Spec, start_in_background
@@ -86,7 +85,7 @@ def _what_is_mounted(directory: Path, store: Path) -> mounts.MountPoint | None:
     if mounts.is_dead(directory):
         if not mount.is_hyperfs:
             raise Refused(f"a dead mount ({mount.fstype}) is at {directory}: 'fusermount3 -uz {directory}' detaches it")
-        detach(mount.store if mount.store.is_dir() else store.parent, directory)
+        mounts.detach_in_turn(mount.store if mount.store.is_dir() else directory.parent, directory)
         return _what_is_mounted(directory, store)
     if mount.is_hyperfs and mount.store == store:
         return mount

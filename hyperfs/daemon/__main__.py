@@ -4,7 +4,6 @@ Run as `python -m hyperfs.daemon FD STORE DIR`. It is small on purpose: it holds
 memory, and imports nothing that could fail with the worker.
 """
 
-import fcntl
 import logging
 import os
 import signal
@@ -41,7 +40,8 @@ def main() -> int:
         if len(starts) > RESTARTS_MOST:
             log.error("killed %d times within a minute: giving up; 'hyperfs mount' tries again", len(starts))
             return 1
-        if not detach(store, directory):
+        if not mounts.detach_in_turn(store, directory):
+            # Somebody else has dealt with it already.
             return 1
         ready = os.open(os.devnull, os.O_WRONLY)
 
@@ -67,19 +67,6 @@ def _run_worker(spec: bytes, ready: int) -> int:
     except BrokenPipeError:
         log.error("the drive's process ended before it was told what to serve")
     return worker.wait()
-
-
-def detach(store: Path, directory: Path) -> bool:
-    """Takes a dead mount away; False where there is none, for then somebody else has dealt with it.
-
-    Under a lock that `hyperfs mount` takes too: otherwise one could detach what the other has just mounted.
-    """
-    fd = os.open(store, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        return mounts.detach_dead(directory)
-    finally:
-        os.close(fd)
 
 
 if __name__ == "__main__":

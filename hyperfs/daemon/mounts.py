@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -128,3 +129,14 @@ def detach_dead(path: Path) -> bool:
         unmount(path, lazy=True)
         found = True
     return found
+
+
+def detach_in_turn(store: Path, path: Path) -> bool:
+    """`detach_dead` under a lock on the store's folder: of two who mend a dead mount, one must not detach what the
+    other has just mounted."""
+    fd = os.open(store, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return detach_dead(path)
+    finally:
+        os.close(fd)
