@@ -22,6 +22,10 @@ SMALL_BYTES: Final = 64 << 10
 """An fsynced file with at most this many unsaved bytes puts them into the journal; one sync then does."""
 
 
+PLACED_BYTES: Final = 1 << 20
+"""Of files that were put in their place, a record carries this much at most."""
+
+
 class Taken(NamedTuple):
     """What one record is made of: changed things, files whose bytes ride along, new content blocks."""
 
@@ -105,15 +109,23 @@ class Journaling:
 
     async def _settle_others(self) -> None:
         while True:
-            if inode := next(iter(self._placed.values()), None):
-                if inode.orphan_extents is None:
-                    await self._settle_bytes(inode)
-                self._placed.pop(inode.ino, None)
+            if self._placed:
+                await self._settle_placed()
             elif moving := next((i for i in self._riding.values() if i.flushing), None):
                 # A commit has taken bytes that were to ride: they must be in chunks before we name them.
                 await self._files.flushing.wait_flushed(moving)
             else:
                 return
+
+    async def _settle_placed(self) -> None:
+        """Few bytes ride in the record; many get into chunks, in one go."""
+        placed = list(self._placed.values())
+        if sum(inode.dirty.nbytes for inode in placed if inode.dirty is not None) > PLACED_BYTES:
+            await self._files.flushing.flush(placed)
+        for inode in placed:
+            if inode.orphan_extents is None:
+                await self._settle_bytes(inode)
+            self._placed.pop(inode.ino, None)
 
     def _take(self) -> Taken:
         """Everything that no record holds; from then on it counts as held."""
@@ -182,6 +194,7 @@ class Journaling:
 
         What no record holds stays on a list of its own, for an fsync that comes before the commit is durable.
         """
+        self._placed.clear()  # all bytes are in chunks now
         self._folding, self._overlay.unjournaled = self._overlay.unjournaled, Unjournaled()
         return self._journal.last_sequence
 
