@@ -61,7 +61,7 @@ class NameOperations(pyfuse3.Operations):
             if number & PAST_BIT:
                 self.state.past.forget(number, count)
             elif number in self.state.volume.overlay.orphans:
-                self.state.volume.overlay.forget(number)
+                self.state.volume.forgotten(number)
 
     def _changeable(self, parent: int, name: bytes) -> None:
         """Refuses changes in the past, and of the name `.versions`."""

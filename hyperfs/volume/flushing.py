@@ -144,9 +144,6 @@ class Flushing:
         """Takes the file's dirty bytes; tiny files are settled at once. Holding `_flush_lock`."""
         if inode.dirty is None:
             return None
-        if inode.orphan_extents is not None and not inode.users:
-            self._dirty.discard(inode)
-            return None
         if inode.size <= INLINE_MAX_BYTES:
             inode.inline, old = self._read(inode, 0, inode.size), inode.inline
             self._dirty.discard(inode)

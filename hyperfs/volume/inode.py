@@ -5,6 +5,7 @@ Format: docs/formats/inode.md.
 
 import stat
 import struct
+from collections.abc import Callable
 from typing import Any, Final
 
 from hyperfs.chunks.extents import Extent
@@ -45,6 +46,7 @@ class Inode:
         "mtime_ns",
         "nlink",
         "orphan_extents",
+        "orphan_source",
         "parent",
         "predecessor",
         "rdev",
@@ -70,7 +72,8 @@ class Inode:
         self.durable_size = 0  # the size that the last journal record or commit gave it
         self.users = 0  # open handles
         self.writers = 0  # of them, for writing
-        self.orphan_extents: dict[int, Extent] | None = None  # the extents of an unlinked, still open file
+        self.orphan_extents: dict[int, Extent] | None = None  # the extents of an unlinked file
+        self.orphan_source: Callable[[], list[Extent]] | None = None  # gives them first, when somebody asks
         self.entry: Any = None  # the kernel boundary's cached answer; None when it must be made anew
 
     @property

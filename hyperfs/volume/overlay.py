@@ -102,17 +102,17 @@ class Overlay:
         self.unjournaled.inodes.add(ino)
 
     def remove_inode(self, inode: Inode) -> None:
-        """The last name went. An open file's inode lives on as an orphan, with its extents in memory."""
+        """The last name went. A file lives on as an orphan, with its bytes, until the kernel forgets it: it is open,
+        or a program has found the name and is about to open it.
+        """
         ino = inode.ino
         self.table[ino] = inode
         inode.entry = None
         if inode.is_file:
             self.files -= 1
             self.file_bytes -= inode.size
-            inode.orphan_extents = {}
-            if inode.users:
-                found = self.live.extents(ino, 0, max(inode.size, 1))
-                inode.orphan_extents = {e.offset: e for e in found}
+            size, past = max(inode.size, 1), self.live.extents_as_now(ino)
+            inode.orphan_extents, inode.orphan_source = {}, lambda: past.extents(ino, 0, size)
         elif inode.is_directory:
             self.directories -= 1
         else:
@@ -133,20 +133,29 @@ class Overlay:
         self.unjournaled.dentries.add((parent, name))
 
     def set_extent(self, inode: Inode, offset: int, extent: Extent | None) -> None:
-        if inode.orphan_extents is not None:
+        orphan = self._orphan_extents(inode)
+        if orphan is not None:
             if extent is None:
-                inode.orphan_extents.pop(offset, None)
+                orphan.pop(offset, None)
             else:
-                inode.orphan_extents[offset] = extent
+                orphan[offset] = extent
             return
         self.live.active.set_extent(inode.ino, offset, extent)
         self.unjournaled.extents.add((inode.ino, offset))
 
     def extents(self, inode: Inode, start: int, end: int) -> list[Extent]:
         """The extents with bytes in [start, end), of a linked or unlinked file."""
-        if inode.orphan_extents is None:
+        orphan = self._orphan_extents(inode)
+        if orphan is None:
             return self.live.extents(inode.ino, start, end)
-        return [e for _, e in sorted(inode.orphan_extents.items()) if e.offset < end and e.end > start]
+        return [e for _, e in sorted(orphan.items()) if e.offset < end and e.end > start]
+
+    def _orphan_extents(self, inode: Inode) -> dict[int, Extent] | None:
+        """Of an unlinked file; most are never asked for."""
+        if inode.orphan_source is not None:
+            inode.orphan_extents = {e.offset: e for e in inode.orphan_source()}
+            inode.orphan_source = None
+        return inode.orphan_extents
 
     def set_xattr(self, ino: int, name: bytes, value: bytes | None) -> None:
         self.live.active.set_xattr(ino, name, value)

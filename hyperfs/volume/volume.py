@@ -196,16 +196,19 @@ class Volume:
         inode.users -= 1
         inode.writers -= writing
         self._writers -= writing
-        if inode.orphan_extents is not None and not inode.users:
-            self.files.discard(inode)
-        elif writing and inode.ino in self.overlay.live.active.inodes:
+        if writing and inode.ino in self.overlay.live.active.inodes:
             self.settled()
 
     def unlinked(self, inode: Inode) -> None:
-        """After a name went: a file with no name and no handle gives up its unsaved bytes."""
-        if inode.orphan_extents is not None and not inode.users:
-            self.files.discard(inode)
+        """After a name went. The file keeps its bytes until it is forgotten."""
         self.settled()
+
+    def forgotten(self, ino: int) -> None:
+        """The kernel knows the inode no more: a file without a name gives up its unsaved bytes."""
+        orphan = self.overlay.orphans.get(ino)
+        if orphan is not None and not orphan.users:
+            self.files.discard(orphan)
+            self.overlay.forget(ino)
 
     def renamed(self, inode: Inode, replaced: Inode | None) -> None:
         """After a rename, over something or not."""
