@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import trio
 
+from hyperfs.errors import Corrupt, NotResident
 from hyperfs.volume.buffer import Run
 from hyperfs.volume.content import Content, Region, Stored
 from hyperfs.volume.dirty import DirtyFiles
@@ -166,7 +167,7 @@ class Flushing:
         if not batch:
             return
         try:
-            regions = [(taken, region) for taken in batch for region in self._regions(taken)]
+            regions = [(taken, region) for taken in batch for region in self._readable_regions(taken)]
             stored = await self._content.store([region for _, region in regions])
         except BaseException:
             for taken in batch:
@@ -200,6 +201,13 @@ class Flushing:
             return MAX_FILE_BYTES
         self._dirty.fill(inode, end, found.rest, taken.loose)
         return end
+
+    def _readable_regions(self, taken: Taken) -> list[Region]:
+        """The regions; the runs alone where what lies beside them is damaged or not here: they can still be saved."""
+        try:
+            return list(self._regions(taken))
+        except (Corrupt, NotResident):
+            return [Region(start, [run], final=True) for start, run in taken.runs]
 
     def _regions(self, taken: Taken) -> Iterator[Region]:
         """The stretches of the file that get new chunks: its runs, widened where that is cheap."""

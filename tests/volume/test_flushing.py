@@ -1,65 +1,61 @@
-"""The way into chunks: what comes back from it is as durable as it was before."""
+"""The way into chunks: what is saved beside damage, and what large files and small ones become."""
 
-from hashlib import shake_128
+import random
 
-from hyperfs.volume.flushing import BATCH_BYTES
+import pytest
 
-from .conftest import Store, inode_of, kill, unlink, write_file
+from hyperfs.errors import Corrupt
+from hyperfs.volume.device_logs import log_folder
+
+from .conftest import Store, inode_of, kill, read_file, write_file
 
 
-def noise(size: int) -> bytes:
-    return shake_128(b"noise").digest(size)
-
-
-async def test_fsynced_bytes_that_a_stream_took_and_gave_back_stay_durable(store: Store) -> None:
-    volume = store.open()
-    far = 3 * BATCH_BYTES
-    inode = await write_file(volume, b"f", b"start")
-    await volume.files.write(inode, far, b"synced")
-    await volume.fsync(inode)
-    await volume.files.write(inode, 10, bytes(BATCH_BYTES - 100))
-    volume.opened(inode, True)
-    flushing = volume.files.flushing
-    async with flushing._flush_lock:
-        taken = flushing._take(inode, streaming=True)
-        assert taken is not None
-        assert taken.runs[-1][0] == far
-        await flushing._store([taken])
-    assert inode.dirty is not None  # six bytes at the end are no sure chunk
-    await volume.fsync(None)
+def damage_content(store: Store) -> None:
+    """Flips one bit in every content block's middle, as far as a byte every 1000 does."""
+    volume = store.open(read_only=True)
+    path = store.path / log_folder(volume.parts.chain.logs[volume.content.number]) / "blocks"
     kill(volume)
-    volume = store.open()
-    assert volume.files.read(inode_of(volume, b"f"), far, 100) == b"synced"
-    kill(volume)
+    data = bytearray(path.read_bytes())
+    for at in range(500, len(data), 1000):
+        data[at] ^= 1
+    path.write_bytes(data)
 
 
-async def test_a_file_that_is_opened_after_its_name_went_has_its_bytes(store: Store) -> None:
-    """A program has found the name, another one removes it, and only then the kernel opens what was found."""
+@pytest.mark.parametrize("size", [20_000, 300_000])
+async def test_what_is_written_beside_damage_can_be_saved(store: Store, size: int) -> None:
     async with store.opened() as volume:
-        saved, kept = noise(200_000), noise(100_000)
-        for name, data in ((b"in a version", saved), (b"dirty", kept)):
-            await write_file(volume, name, data)
-            if name == b"in a version":
-                await volume.commit()
-        for name, data in ((b"in a version", saved), (b"dirty", kept)):
-            inode = inode_of(volume, name)
-            unlink(volume, name)
-            volume.opened(inode, False)
-            assert volume.files.read(inode, 0, len(data)) == data
-            await volume.commit()
-            assert volume.files.read(inode, 0, len(data)) == data
-            volume.released(inode, False)
-            volume.forgotten(inode.ino)
-        assert not volume.overlay.orphans
-        assert volume.files.dirty_bytes == 0
-
-
-async def test_a_forgotten_file_gives_up_its_unsaved_bytes(store: Store) -> None:
+        await write_file(volume, b"f", random.Random(1).randbytes(size))
+    damage_content(store)
     async with store.opened() as volume:
-        inode = await write_file(volume, b"f", noise(100_000))
-        unlink(volume, b"f")
-        volume.forgotten(inode.ino)
-        assert volume.files.dirty_bytes == 0
-        blocks = volume.content.log.length
+        inode = inode_of(volume, b"f")
+        await volume.files.write(inode, 100, b"new bytes")
+        await write_file(volume, b"g", b"of another file" * 100)
         await volume.commit()
-        assert volume.content.log.length == blocks
+        assert volume.files.read(inode, 100, 9) == b"new bytes"
+        assert read_file(volume, b"g") == b"of another file" * 100
+        with pytest.raises(Corrupt):
+            volume.files.read(inode, 0, 100)
+        assert "commit" not in volume.warnings
+
+
+async def test_a_file_that_shrinks_to_a_few_bytes_lies_in_its_inode(store: Store) -> None:
+    async with store.opened() as volume:
+        inode = await write_file(volume, b"f", b"x" * 3000)
+        await volume.commit()
+        assert inode.inline is None
+        await volume.files.resize(inode, 400)
+        await volume.files.write(inode, 10, b"y")
+        await volume.commit()
+        assert inode.inline is not None
+        assert volume.overlay.extents(inode, 0, 3000) == []
+        assert read_file(volume, b"f") == b"x" * 10 + b"y" + b"x" * 389
+
+
+async def test_a_hole_takes_no_chunk(store: Store) -> None:
+    async with store.opened() as volume:
+        inode = await write_file(volume, b"f", b"a" * 1000)
+        await volume.files.write(inode, 50_000_000, b"b" * 1000)
+        await volume.commit()
+        assert inode.stored == 2000
+        assert volume.files.read(inode, 20_000_000, 10) == bytes(10)
+        assert volume.files.read(inode, 49_999_999, 2) == b"\0b"
