@@ -70,6 +70,7 @@ def test_forget_removes_the_root_key_once_confirmed(machine: Machine) -> None:
     assert machine.facts("status", machine.store)["recovery_key_confirmed"]
 
 
+@pytest.mark.slow
 def test_a_passphrase_is_set_changed_and_removed(machine: Machine) -> None:
     machine.init()
     key = recovery_key(machine)

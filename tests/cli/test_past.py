@@ -203,6 +203,7 @@ def test_a_relative_path_and_dots(shared: Machine, folder: Path) -> None:
     assert len(shared.facts("versions", relative)) == 1
 
 
+@pytest.mark.slow
 def test_a_store_that_is_not_mounted_answers_the_same(machine: Machine, fuse: None) -> None:
     machine.mount()
     (machine.point / "folder").mkdir()
