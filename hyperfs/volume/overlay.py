@@ -158,6 +158,8 @@ class Overlay:
         return inode.orphan_extents
 
     def set_xattr(self, ino: int, name: bytes, value: bytes | None) -> None:
+        if ino in self.orphans:
+            return  # an unlinked file belongs to no version, and nobody can ask for the attribute later
         self.live.active.set_xattr(ino, name, value)
         self.unjournaled.xattrs.add((ino, name))
 

@@ -1,0 +1,36 @@
+"""The overlay: what an unlinked file leaves in versions, which is nothing."""
+
+from .conftest import Store, kill, unlink, write_file
+from .model import walk_tree
+from .test_model import check_garbage
+
+
+async def test_an_attribute_of_an_unlinked_file_gets_into_no_version(store: Store) -> None:
+    async with store.opened() as volume:
+        inode = await write_file(volume, b"f", b"1")
+        volume.opened(inode, True)
+        await volume.commit()
+        unlink(volume, b"f")
+        await volume.commit()
+        volume.xattrs.set(inode, b"user.a", b"1")
+        await write_file(volume, b"g", b"2")
+        newest = await volume.commit()
+        check_garbage(volume, newest.version)
+        volume.released(inode, True)
+
+
+async def test_a_file_that_goes_while_its_bytes_are_on_their_way_gets_into_no_version(store: Store) -> None:
+    volume = store.open()
+    inode = await write_file(volume, b"f", b"x" * 100_000)
+    flushing = volume.files.flushing
+    async with flushing._flush_lock:
+        taken = flushing._take(inode, streaming=False)
+        assert taken is not None
+        unlink(volume, b"f")
+        volume.forgotten(inode.ino)
+        await flushing._store([taken])
+    newest = await volume.commit()
+    check_garbage(volume, newest.version)
+    assert [path for path, _ in walk_tree(volume.overlay.live)] == [b""]
+    assert volume.files.dirty_bytes == 0
+    kill(volume)
