@@ -87,7 +87,7 @@ class Program:
                 times = (rng.randrange(10**18), rng.randrange(10**18))
                 return lambda _, root: os.utime(root + one, ns=times, follow_symlinks=False)
             case "setxattr":
-                key, value = f"user.{rng.choice('xyz')}", rng.randbytes(rng.choice([0, 10, 900, 2000]))
+                key, value = f"user.{rng.choice('xyz')}", rng.randbytes(rng.choice([0, 10, 900, 1100]))
                 flag = rng.choice([0, 0, os.XATTR_CREATE, os.XATTR_REPLACE])
                 return lambda _, root: os.setxattr(root + one, key, value, flag, follow_symlinks=False)
             case "removexattr":
