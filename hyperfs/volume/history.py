@@ -191,9 +191,7 @@ def _step(before: Paths, after: Paths, inode: Inode | None, spot: Spot) -> tuple
     return _with_name(change, before, after, earlier, inode, old_spot, spot), earlier, old_spot
 
 
-def _changed(
-    before: Paths, after: Paths, earlier: Inode, inode: Inode, spot: Spot
-) -> tuple[str, Inode | None, Spot]:
+def _changed(before: Paths, after: Paths, earlier: Inode, inode: Inode, spot: Spot) -> tuple[str, Inode | None, Spot]:
     """The same inode in both versions. Nothing more is read where nothing of it has changed."""
     prefix = keys.whole(inode.ino)
     load = after.tree.load
@@ -213,9 +211,7 @@ def _spot(paths: Paths, inode: Inode, spot: Spot) -> Spot:
     return Spot(*names[0]) if names else spot
 
 
-def _with_name(
-    change: str, before: Paths, after: Paths, earlier: Inode, inode: Inode, old: Spot, new: Spot
-) -> str:
+def _with_name(change: str, before: Paths, after: Paths, earlier: Inode, inode: Inode, old: Spot, new: Spot) -> str:
     if old == new:
         return change
     old_path = join(before.directory(old.directory), old.name)
