@@ -30,7 +30,9 @@ def guarded(handler: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Corouti
                 log.error("%s: %s", handler.__name__, error)
             raise FUSEError(errno_of(error)) from None
         except Exception:
-            log.exception("%s%r failed; the program sees EIO", handler.__name__, args[1:3])
+            # Numbers only: a name of the user's has no place in a file that nobody seals.
+            numbers = [argument for argument in args if isinstance(argument, int)]
+            log.exception("%s%r failed; the program sees EIO", handler.__name__, numbers)
             raise FUSEError(errno_of(HyperfsError())) from None
 
     return wrapper

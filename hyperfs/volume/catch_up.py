@@ -99,12 +99,12 @@ def catch_up(
             catalog.apply(changes)
             changes = []
             progress("listing chunks", 0, 0)
-    length = 0
+    lengths: dict[int, int] = {}  # of each content log, as far as the commits before saw it
     for commit, log, index in missing:
         changes += commit_changes(commit, log, index, logs[log].fork)
-        if commit.content.length > length:
+        if commit.content.length > lengths.get(commit.content.log, 0):
             changes.append(content_change(commit))
-        length = commit.content.length
+            lengths[commit.content.log] = commit.content.length
     # The mark is in the last batch: a kill before it leaves an index that is caught up anew from the start.
     catalog.apply(changes)
 
