@@ -14,9 +14,9 @@ readable, and the next attempt folds it first.
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
@@ -39,6 +39,8 @@ from hyperfs.volume.layer import Layer
 from hyperfs.volume.nodes import Nodes
 from hyperfs.volume.overlay import Overlay
 from hyperfs.volume.reserve import Reserve
+
+T = TypeVar("T")
 
 REALM: Final = 0
 DEAD_BLOCK_ENTRIES: Final = 4000
@@ -110,12 +112,7 @@ class Committer:
         disk fails or is full: then nothing is lost and the next call tries again.
         """
         async with self._lock:
-            try:
-                await self._commit(None, always)
-            except OSError as error:
-                if error.errno != errno.ENOSPC or not self._reserve.release():
-                    raise
-                await self._commit(None, always)  # in the room that was kept for this
+            await self._commit(None, always)
             return self.newest
 
     def restore_reserve(self) -> None:
@@ -145,7 +142,7 @@ class Committer:
             await self._finish(self._frozen)
         if not self.pending and not always:
             return False
-        await self._finish(await self._freeze(note))
+        await self._finish(await self._with_reserve(lambda: self._freeze(note)))
         return True
 
     async def commit_before(self, change: Callable[[], None]) -> Commit:
@@ -159,7 +156,7 @@ class Committer:
             if not self.pending:
                 change()
                 return self.newest
-            frozen = await self._freeze()
+            frozen = await self._with_reserve(self._freeze)
             change()  # no await since the freeze: nobody can have come between
             await self._finish(frozen)
             return self.newest
@@ -186,7 +183,19 @@ class Committer:
                 self._files.open_gate()
         return self._frozen
 
+    async def _with_reserve(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Takes a step that changes nothing when it fails; on a full disk once more, in the room kept for this."""
+        try:
+            return await step()
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not self._reserve.release():
+                raise
+        return await step()
+
     async def _finish(self, frozen: Frozen) -> None:
+        await self._with_reserve(lambda: self._fold_in(frozen))
+
+    async def _fold_in(self, frozen: Frozen) -> None:
         overlay = self._overlay
         layer = overlay.live.frozen
         assert layer is not None
