@@ -51,7 +51,7 @@ class FolderOperations(pyfuse3.Operations):
             if not pyfuse3.readdir_reply(token, name, entry, position + 1):
                 return
             if not ino:
-                self.state.past.given(entry.st_ino)
+                self.state.past.given(self.state.past.versions_of(folder.number))
 
     def _changed_ns(self, directory: int) -> int:
         """When a name in the directory last came or went; no program can set this time."""
@@ -67,15 +67,15 @@ class FolderOperations(pyfuse3.Operations):
         if start == 0:
             folder.past_entries = list(past.entries(past.node(folder.number)))
         for position in range(start, len(folder.past_entries)):
-            name, entry = folder.past_entries[position]
-            if not pyfuse3.readdir_reply(token, name, entry, position + 1):
+            listed = folder.past_entries[position]
+            if not pyfuse3.readdir_reply(token, listed.name, listed.entry, position + 1):
                 return
-            past.given(entry.st_ino)
+            past.given(listed.node)
 
     @guarded
     async def releasedir(self, fh: int) -> None:
         folder = self.state.remove_folder(fh)
-        self.state.past.drop_unknown(entry.st_ino for _, entry in folder.past_entries)
+        self.state.past.drop_unknown(listed.node for listed in folder.past_entries)
 
     @guarded
     async def fsyncdir(self, fh: int, datasync: bool) -> None:

@@ -53,7 +53,7 @@ class NameOperations(pyfuse3.Operations):
     def _give(self, node: PastNode) -> EntryAttributes:
         """An answer that makes the kernel know the node."""
         entry = self.state.past.attributes(node)
-        self.state.past.given(node.number)
+        self.state.past.given(node)
         return entry
 
     def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:  # type: ignore[override]  # the stub is wrong

@@ -43,6 +43,14 @@ class PastNode(NamedTuple):
         return not self.entry
 
 
+class Listed(NamedTuple):
+    """An entry of a listing."""
+
+    name: bytes
+    node: PastNode
+    entry: EntryAttributes
+
+
 class Past:
     """All that the mount shows of old versions. Reads only; synchronous."""
 
@@ -63,9 +71,10 @@ class Past:
             raise StaleHandle(f"no such inode of a version: {number}")
         return node
 
-    def given(self, number: int) -> None:
+    def given(self, node: PastNode) -> None:
         """The kernel was told of the node: it stays until the kernel has forgotten it as often."""
-        self._known[number] = self._known.get(number, 0) + 1
+        self._nodes[node.number] = node
+        self._known[node.number] = self._known.get(node.number, 0) + 1
 
     def forget(self, number: int, count: int) -> None:
         """The kernel takes back `count` answers: an older one may be on its way back when a newer is given."""
@@ -76,11 +85,11 @@ class Past:
         self._known.pop(number, None)
         self._nodes.pop(number, None)
 
-    def drop_unknown(self, numbers: Iterable[int]) -> None:
+    def drop_unknown(self, nodes: Iterable[PastNode]) -> None:
         """Lets go of nodes that a listing made and the kernel never heard of."""
-        for number in numbers:
-            if number not in self._known:
-                self._nodes.pop(number, None)
+        for node in nodes:
+            if node.number not in self._known:
+                self._nodes.pop(node.number, None)
 
     def _keep(self, directory: int, entry: bytes, version: int, ino: int, target: bytes = b"") -> PastNode:
         named = directory.to_bytes(8) + version.to_bytes(8) + ino.to_bytes(8) + entry
@@ -152,7 +161,7 @@ class Past:
     def _is_snapshot(self, directory: int, name: bytes) -> bool:
         return self._versions.snapshot(directory, name) is not None
 
-    def entries(self, node: PastNode) -> Iterator[tuple[bytes, EntryAttributes]]:
+    def entries(self, node: PastNode) -> Iterator[Listed]:
         """What readdir lists, in order: the names and just enough attributes to make an inode of."""
         if node.is_versions:
             for facts in self._versions.listed(node.directory):
@@ -164,15 +173,17 @@ class Past:
             return
         tree = self.tree(node)
         for name, (ino, _) in tree.dentries(node.ino):
-            yield name, self.attributes(self._keep(node.directory, node.entry, node.version, ino))
+            found = self._keep(node.directory, node.entry, node.version, ino)
+            yield Listed(name, found, self.attributes(found))
 
-    def _listed(self, directory: int, name: bytes, version: int) -> tuple[bytes, EntryAttributes]:
+    def _listed(self, directory: int, name: bytes, version: int) -> Listed:
         """An entry of `.versions` without opening its version: the attributes are asked for when needed."""
         entry = EntryAttributes()
-        entry.st_ino = self._keep(directory, name, version, directory).number
+        node = self._keep(directory, name, version, directory)
+        entry.st_ino = node.number
         entry.st_mode = stat.S_IFDIR | 0o555
         entry.entry_timeout = entry.attr_timeout = 0
-        return name, entry
+        return Listed(name, node, entry)
 
     def attributes(self, node: PastNode) -> EntryAttributes:
         """The kernel's view of a node. What may come to mean something else is never cached."""

@@ -6,7 +6,7 @@ from pyfuse3 import EntryAttributes
 
 from hyperfs.errors import StaleHandle
 from hyperfs.fuse.attributes import entry_of
-from hyperfs.fuse.past import PAST_BIT, Past, PastNode, refuse_change
+from hyperfs.fuse.past import PAST_BIT, Listed, Past, PastNode, refuse_change
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.volume import Volume
 
@@ -31,7 +31,7 @@ class FolderHandle:
     number: int
     entries: list[tuple[bytes, int]] = field(default_factory=list)
     read_at_ns: int = 0
-    past_entries: list[tuple[bytes, EntryAttributes]] = field(default_factory=list)
+    past_entries: list[Listed] = field(default_factory=list)
 
 
 class State:

@@ -72,6 +72,7 @@ class Volume:
         self._due = Due()
         self._making = False  # a version that was due is being made
         self._writers = 0  # open handles for writing
+        self._forgotten: set[int] = set()  # unlinked files that the kernel has forgotten and not closed yet
 
     @property
     def parts(self) -> Parts:
@@ -196,7 +197,9 @@ class Volume:
         inode.users -= 1
         inode.writers -= writing
         self._writers -= writing
-        if writing and inode.ino in self.overlay.live.active.inodes:
+        if inode.ino in self._forgotten:
+            self.forgotten(inode.ino)
+        elif writing and inode.ino in self.overlay.live.active.inodes:
             self.settled()
 
     def unlinked(self, inode: Inode) -> None:
@@ -206,9 +209,14 @@ class Volume:
     def forgotten(self, ino: int) -> None:
         """The kernel knows the inode no more: a file without a name gives up its unsaved bytes."""
         orphan = self.overlay.orphans.get(ino)
-        if orphan is not None and not orphan.users:
-            self.files.discard(orphan)
-            self.overlay.forget(ino)
+        if orphan is None:
+            return
+        if orphan.users:
+            self._forgotten.add(ino)  # the kernel may send this before the last close
+            return
+        self._forgotten.discard(ino)
+        self.files.discard(orphan)
+        self.overlay.forget(ino)
 
     def renamed(self, inode: Inode, replaced: Inode | None) -> None:
         """After a rename, over something or not."""

@@ -8,13 +8,14 @@ import re
 import shutil
 import stat
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .drive import Drive, sync_filesystem, until
+from .drive import LONG, Drive, sync_filesystem, until
 from .kernel_calls import RENAME_EXCHANGE, renameat2
 from .test_names import failing
 
@@ -574,3 +575,67 @@ def test_sync_and_snapshots_hold_writes_of_files_still_open(drive: Drive) -> Non
         sync_filesystem(drive.point)
         drive.snapshot("s")
         assert (drive.versions() / "s" / "f").read_bytes() == b"held open" * 10_000
+
+
+def test_versions_made_while_large_files_are_written_hold_a_beginning_of_them_without_holes(drive: Drive) -> None:
+    """A commit comes while bytes are on their way into chunks: it waits for them, or it has neither them nor a size."""
+    pattern = b"".join(number.to_bytes(4, "big") for number in range((24 << 20) // 4))
+    stop = threading.Event()
+
+    def write(path: Path) -> None:
+        while not stop.is_set():
+            with path.open("wb", buffering=0) as file:
+                for start in range(0, len(pattern), 600_000):
+                    file.write(pattern[start : start + 600_000])
+                os.fsync(file.fileno())
+
+    writers = [threading.Thread(target=write, args=(drive.point / name,)) for name in ("a", "b")]
+    for writer in writers:
+        writer.start()
+    kept = [drive.versions() / f"s{number}" for number in range(40 if LONG else 12)]
+    try:
+        for path in kept:
+            path.mkdir()
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    sizes = set()
+    for version in [*kept, *(drive.versions() / name for name in drive.entries())]:
+        for name in ("a", "b"):
+            if (version / name).exists():
+                data = (version / name).read_bytes()
+                assert data == pattern[: len(data)], (version, name)
+                sizes.add(len(data))
+    assert len(sizes) > 3
+
+
+def test_a_version_is_one_instant_of_two_files_that_change_together(drive: Drive) -> None:
+    """A program that writes one file and then the other: no version has the second newer than the first."""
+    first, second = drive.point / "first", drive.point / "second"
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            for path in (first, second):
+                fd = os.open(path, os.O_CREAT | os.O_WRONLY)
+                os.pwrite(fd, b"%08d" % number * 3000, 0)
+                os.close(fd)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    kept = [drive.versions() / f"s{number}" for number in range(60 if LONG else 20)]
+    try:
+        until("both are there", second.exists)
+        for path in kept:
+            path.mkdir()
+    finally:
+        stop.set()
+        writer.join()
+    for version in kept:
+        one, other = (version / "first").read_bytes(), (version / "second").read_bytes()
+        assert one == one[:8] * 3000
+        assert other == other[:8] * 3000
+        assert int(one[:8]) - int(other[:8]) in (0, 1)

@@ -34,3 +34,20 @@ async def test_a_file_that_goes_while_its_bytes_are_on_their_way_gets_into_no_ve
     assert [path for path, _ in walk_tree(volume.overlay.live)] == [b""]
     assert volume.files.dirty_bytes == 0
     kill(volume)
+
+
+async def test_an_unlinked_file_is_let_go_by_its_close_and_the_kernel_in_whichever_order(store: Store) -> None:
+    async with store.opened() as volume:
+        for closed_first in (True, False):
+            inode = await write_file(volume, b"f", b"x" * 1000)
+            volume.opened(inode, True)
+            unlink(volume, b"f")
+            if closed_first:
+                volume.released(inode, True)
+                volume.forgotten(inode.ino)
+            else:
+                volume.forgotten(inode.ino)
+                assert volume.files.read(inode, 0, inode.size) == b"x" * 1000
+                volume.released(inode, True)
+            assert not volume.overlay.orphans
+            assert volume.files.dirty_bytes == 0
