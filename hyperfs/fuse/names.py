@@ -71,6 +71,15 @@ class NameOperations(pyfuse3.Operations):
             raise NotPermitted("the name .versions belongs to the drive")
         self.state.volume.check_writable()
 
+    async def _before_change(self, parent: int, name: bytes) -> None:
+        """Before a name goes: what has it may be in no version yet."""
+        volume = self.state.volume
+        dentry = volume.overlay.live.dentry(parent, name)
+        if dentry is not None and dentry[0] in volume.overlay.live.active.inodes:
+            inode = volume.overlay.inode(dentry[0])
+            if not inode.is_directory:
+                await volume.before_change(inode)
+
     @guarded
     async def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
@@ -135,6 +144,7 @@ class NameOperations(pyfuse3.Operations):
     @guarded
     async def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
         self._changeable(parent_inode, name)
+        await self._before_change(parent_inode, name)
         self.state.volume.unlinked(self.state.volume.names.unlink(parent_inode, name))
 
     @guarded
@@ -159,5 +169,7 @@ class NameOperations(pyfuse3.Operations):
         self._changeable(parent_inode_old, name_old)
         self._changeable(parent_inode_new, name_new)
         volume = self.state.volume
+        for parent, name in ((parent_inode_old, name_old), (parent_inode_new, name_new)):
+            await self._before_change(parent, name)
         replaced = volume.names.rename(parent_inode_old, name_old, parent_inode_new, name_new, flags)
         volume.renamed(volume.names.lookup(parent_inode_new, name_new), replaced)

@@ -116,7 +116,7 @@ class Flushing:
             while (inode := self._largest()) is not None:
                 try:
                     async with self._flush_lock:
-                        taken = self._take(inode, streaming=inode.dirty is not None and inode.writers > 0)
+                        taken = self._take(inode, self._goes_on(inode))
                         await self._store([] if taken is None else [taken])
                     self._failure = None
                 except OSError as error:
@@ -133,6 +133,11 @@ class Flushing:
         if inode.dirty.nbytes < STREAM_BYTES and self._dirty.nbytes <= DIRTY_LIMIT_BYTES:
             return None
         return inode
+
+    def _goes_on(self, inode: Inode) -> bool:
+        """Whether a tail without a sure cut may wait for more. Of a few bytes nothing may be left but a tail, and many
+        such files would fill the memory for ever."""
+        return inode.dirty is not None and inode.writers > 0 and inode.dirty.nbytes >= STREAM_BYTES
 
     async def wait_for_room(self) -> None:
         """Returns when a writer may go on: there is room for dirty bytes, or none will come."""

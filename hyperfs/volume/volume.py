@@ -28,6 +28,7 @@ from hyperfs.volume.xattrs import Xattrs
 
 SETTLED_SECONDS: Final = 1.0
 """A state in which a file stood closed for so long is a version."""
+SETTLED_NS: Final = int(SETTLED_SECONDS * 1e9)
 OPEN_SECONDS: Final = 5.0
 """A file that is kept open and written is written back and committed this often; promised are ten seconds."""
 JOURNAL_LIMIT_BYTES: Final = 16 << 20
@@ -171,11 +172,14 @@ class Volume:
             raise ReadOnlyDrive(self.journaling.read_only_because)
 
     async def before_change(self, inode: Inode) -> None:
-        """To be awaited before a file changes that may have stood closed: a state that is due gets its version."""
+        """To be awaited before a file changes, or a name of it: if it stood closed for a second, that state gets its
+        version first. Most often it has one by then, or one is on its way and is waited for."""
         self.check_writable()
         due = self._due.at
         waiting = self._making or (due is not None and trio.current_time() >= due)
-        if waiting and inode.ino in self.overlay.live.active.inodes:
+        if not waiting or inode.ino not in self.overlay.live.active.inodes:
+            return
+        if self.overlay.now_ns() - inode.ctime_ns >= SETTLED_NS:
             await self.committer.commit_change(inode.ino)
 
     def settled(self) -> None:

@@ -3,8 +3,10 @@
 import random
 
 import pytest
+import trio
 
 from hyperfs.errors import Corrupt
+from hyperfs.volume import flushing
 from hyperfs.volume.device_logs import log_folder
 
 from .conftest import Store, inode_of, kill, read_file, write_file
@@ -59,3 +61,17 @@ async def test_a_hole_takes_no_chunk(store: Store) -> None:
         assert inode.stored == 2000
         assert volume.files.read(inode, 20_000_000, 10) == bytes(10)
         assert volume.files.read(inode, 49_999_999, 2) == b"\0b"
+
+
+async def test_many_open_files_with_short_tails_do_not_fill_the_memory_for_ever(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flushing, "DIRTY_LIMIT_BYTES", 1 << 20)
+    rng = random.Random(1)
+    async with store.opened() as volume:
+        with trio.fail_after(30):
+            for number in range(60):
+                inode = await write_file(volume, b"%d" % number, b"")
+                volume.opened(inode, True)
+                await volume.files.write(inode, 0, rng.randbytes(70_000))  # most have no sure cut so early
+        assert volume.files.dirty_bytes <= 1 << 20
