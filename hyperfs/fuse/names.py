@@ -74,7 +74,7 @@ class NameOperations(pyfuse3.Operations):
     async def _before_change(self, parent: int, name: bytes) -> None:
         """Before a name goes: what has it may be in no version yet."""
         volume = self.state.volume
-        dentry = volume.overlay.live.dentry(parent, name)
+        dentry = volume.overlay.live.dentry(parent, name) if volume.version_waits else None
         if dentry is not None and dentry[0] in volume.overlay.live.active.inodes:
             inode = volume.overlay.inode(dentry[0])
             if not inode.is_directory:

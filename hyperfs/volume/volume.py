@@ -171,13 +171,17 @@ class Volume:
         if self.journaling.read_only_because:
             raise ReadOnlyDrive(self.journaling.read_only_because)
 
+    @property
+    def version_waits(self) -> bool:
+        """Whether a version is due, or being made."""
+        due = self._due.at
+        return self._making or (due is not None and trio.current_time() >= due)
+
     async def before_change(self, inode: Inode) -> None:
         """To be awaited before a file changes, or a name of it: if it stood closed for a second, that state gets its
         version first. Most often it has one by then, or one is on its way and is waited for."""
         self.check_writable()
-        due = self._due.at
-        waiting = self._making or (due is not None and trio.current_time() >= due)
-        if not waiting or inode.ino not in self.overlay.live.active.inodes:
+        if not self.version_waits or inode.ino not in self.overlay.live.active.inodes:
             return
         if self.overlay.now_ns() - inode.ctime_ns >= SETTLED_NS:
             await self.committer.commit_change(inode.ino)
@@ -231,6 +235,8 @@ class Volume:
 
     async def fsync(self, inode: Inode | None) -> None:
         """Returns when the inode's bytes and every name are durable. None: only names and attributes."""
+        if self.read_only:
+            return  # nothing here waits to be durable
         self.check_writable()
         await self.journaling.fsync(inode)
         if self._parts.journal.live_bytes > JOURNAL_LIMIT_BYTES:
