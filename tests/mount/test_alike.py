@@ -10,6 +10,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from .drive import LONG, Drive
 from .kernel_calls import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
 
@@ -34,7 +36,7 @@ class Program:
         depth = self.rng.choice([1, 1, 2, 2, 3])
         return b"/".join(self.rng.choice(NAMES) for _ in range(depth))
 
-    def bytes(self) -> bytes:
+    def data(self) -> bytes:
         size = self.rng.choice([0, 1, 100, 512, 513, 4096, 5000, 65_536, 65_537, self.rng.randrange(300_000)])
         kind = self.rng.random()
         if kind < 0.5:
@@ -52,13 +54,13 @@ class Program:
         )
         match name:
             case "write":
-                data = self.bytes()
+                data = self.data()
                 return lambda _, root: write(root + one, os.O_CREAT | os.O_TRUNC, 0, data)
             case "patch":
-                data, at = self.bytes()[:20_000], rng.randrange(400_000)
+                data, at = self.data()[:20_000], rng.randrange(400_000)
                 return lambda _, root: write(root + one, 0, at, data)
             case "append":
-                data = self.bytes()
+                data = self.data()
                 return lambda _, root: write(root + one, os.O_APPEND, None, data)
             case "truncate":
                 size = rng.choice([0, 1, 511, 513, 65_537, rng.randrange(500_000)])
@@ -118,7 +120,7 @@ class Program:
         if name == "close":
             self.open.pop(number, None)
             return lambda place, _: os.close(descriptors[place])
-        data, at, size = self.bytes()[:30_000], rng.randrange(300_000), rng.randrange(400_000)
+        data, at, size = self.data()[:30_000], rng.randrange(300_000), rng.randrange(400_000)
         match rng.randrange(5):
             case 0 | 1:
                 return lambda place, _: os.pwrite(descriptors[place], data, at)
@@ -126,7 +128,7 @@ class Program:
                 return lambda place, _: os.pread(descriptors[place], len(data), at)
             case 3:
                 return lambda place, _: os.ftruncate(descriptors[place], size)
-        return lambda place, _: (os.fsync(descriptors[place]), os.fstat(descriptors[place]).st_nlink)
+        return lambda place, _: synced(descriptors[place])
 
     def close_all(self) -> None:
         for descriptors in self.open.values():
@@ -134,6 +136,11 @@ class Program:
                 if fd >= 0:
                     os.close(fd)
         self.open.clear()
+
+
+def synced(fd: int) -> int:
+    os.fsync(fd)
+    return os.fstat(fd).st_nlink
 
 
 def path_of(path: bytes) -> Path:
@@ -203,6 +210,7 @@ def short(facts: tuple[object, ...] | None) -> str:
     return repr(facts)[:300]
 
 
+@pytest.mark.timeout(7200 if LONG else 300)
 def test_the_mount_answers_as_a_plain_folder_does(drive: Drive, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     (drive.point / "top").mkdir()

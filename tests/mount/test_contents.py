@@ -247,7 +247,7 @@ def test_stat_says_the_same_after_mounting_again(drive: Drive) -> None:
 
 
 def facts_of(root: Path) -> dict[str, tuple[int, ...]]:
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     for entry in os.scandir(root):
         facts = os.lstat(entry.path)
         found[entry.name] = (

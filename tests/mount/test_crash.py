@@ -88,6 +88,7 @@ def tree_in(drive: Drive, number: int, folders: list[Path]) -> dict[str, Fact]:
     return found
 
 
+@pytest.mark.timeout(7200 if LONG else 300)
 def test_nothing_that_was_promised_is_lost_by_kills_at_any_moment(drive: Drive) -> None:
     rng = random.Random(SEED)
     known: dict[int, tuple[list[Path], dict[str, Fact]]] = {}

@@ -14,7 +14,7 @@ from .kernel_calls import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
 
 
 def failing(number: int) -> "pytest.RaisesExc[OSError]":
-    return pytest.raises(OSError, check=lambda error: error.errno == number)  # type: ignore[call-overload]
+    return pytest.raises(OSError, check=lambda error: error.errno == number)
 
 
 def test_files_folders_and_links_are_made_and_found(place: Path) -> None:

@@ -20,11 +20,13 @@ SLICES = ["asyncio", "email", "json", "unittest", "ctypes", "importlib", "loggin
 STATES = 10 if LONG else 5
 
 
-def run(*command: object, cwd: Path | None = None, seconds: float = 120, **environment: str) -> str:
+def run(
+    *command: object, cwd: Path | None = None, seconds: float = 120, environment: dict[str, str] | None = None
+) -> str:
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
-        env={**os.environ, **environment},
+        env=os.environ | (environment or {}),
         capture_output=True,
         timeout=seconds,
         text=True,
@@ -128,7 +130,7 @@ IDENTITY = {
 
 
 def git(folder: Path, *words: str) -> str:
-    return run("git", *words, cwd=folder, **IDENTITY)
+    return run("git", *words, cwd=folder, environment=IDENTITY)
 
 
 def test_git_clones_commits_collects_and_finds_nothing_wrong(drive: Drive, library: Path, tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_git_clones_commits_collects_and_finds_nothing_wrong(drive: Drive, libra
     git(origin, "checkout", "-q", "-f", "main")
     git(origin, "clean", "-fdq")
     work = drive.point / "work"
-    run("git", "clone", "-q", origin, work, **IDENTITY)
+    run("git", "clone", "-q", origin, work, environment=IDENTITY)
     drive.snapshot("cloned")
     cloned = hashes(work)
     git(work, "checkout", "-q", "-b", "topic")
@@ -281,6 +283,7 @@ def test_a_base_of_any_version_is_whole(drive: Drive, tmp_path: Path) -> None:
     assert checked
 
 
+@pytest.mark.timeout(1800 if LONG else 300)
 def test_a_tree_of_the_library_is_the_same_live_remounted_and_after_a_kill(drive: Drive) -> None:
     source = LIBRARY if LONG else LIBRARY / "encodings"
     run("cp", "-a", source, drive.point / "copy", seconds=300)

@@ -35,7 +35,7 @@ def test_versions_is_found_by_name_and_listed_nowhere(drive: Drive) -> None:
         assert ".versions" not in os.listdir(folder)  # not either once the kernel knows it
     found = subprocess.run(["find", root, "-name", ".versions"], capture_output=True, check=True, timeout=30)
     assert found.stdout == b""
-    found = subprocess.run(["find", root], capture_output=True, check=True, timeout=30, text=True)
+    found = subprocess.run(["find", root], capture_output=True, check=True, timeout=30)
     assert len(found.stdout.splitlines()) == 4
     shutil.copytree(root / "d", drive.folder / "copy")
     assert sorted(os.listdir(drive.folder / "copy")) == ["e", "f"]
@@ -121,7 +121,12 @@ def test_a_word_goes_on_to_newer_versions(drive: Drive) -> None:
     path = drive.point / "f"
     for text in ("1", "2", "3"):
         path.write_text(text)
-        until("the newest version", lambda text=text: text_of(drive.versions() / "now" / "f") == text)
+        until_text(drive, text)
+
+
+def until_text(drive: Drive, text: str) -> None:
+    """Returns when the newest version's file `f` has the text: ten seconds are the longest that it may take."""
+    until(f"a version with {text[:20]!r}", lambda: text_of(drive.versions() / "now" / "f") == text, 10)
 
 
 def text_of(path: Path) -> str:
@@ -499,12 +504,7 @@ def test_a_file_that_is_kept_open_gets_versions_too(drive: Drive) -> None:
     with path.open("wb", buffering=0) as file:
         for number in range(2):
             file.write(b"%d" % number * 100)
-            length = 100 * (number + 1)
-            until(
-                "a version of the open file within ten seconds",
-                lambda length=length: len(text_of(drive.versions() / "now" / "f")) == length,
-                10,
-            )
+            until_text(drive, "0" * 100 + "1" * 100 * number)
 
 
 def test_a_mapping_that_is_written_gets_versions_too(drive: Drive) -> None:
