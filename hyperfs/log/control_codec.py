@@ -12,8 +12,8 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from hyperfs.crypto.keys import verify_signature
-from hyperfs.errors import Corrupt, FormatTooNew
-from hyperfs.log.compact import Reader
+from hyperfs.errors import Corrupt, FormatTooNew, Refused
+from hyperfs.log.compact import Reader, uint
 from hyperfs.log.heads import Signer
 from hyperfs.log.merkle import hash32
 
@@ -35,8 +35,7 @@ _LOG: Final = Struct("<IHBB32sQQ32s")
 _EPOCH: Final = Struct("<I4sHH")
 _COPY: Final = Struct("<32sH")
 _CLOSED: Final = Struct("<IQQ32s")
-_CLEAR: Final = Struct("<IQQ32sI")
-_RANGE: Final = Struct("<QQ")
+_CLEAR: Final = Struct("<IQQ32s")
 _DEED: Final = Struct("<Q")
 _NO_HEAD: Final = (0, 0, bytes(32))
 
@@ -127,7 +126,7 @@ class ClearIntent(NamedTuple):
 
 
 class ClearDeed(NamedTuple):
-    """`intent` is the sequence of the record that announced it."""
+    """`intent` is the sequence of the record that announced it. No ranges: all of it that was left to do."""
 
     intent: int
     clear: Clear
@@ -249,8 +248,15 @@ def _encode_log(log: LogEntry) -> bytes:
 
 
 def _encode_clear(clear: Clear) -> bytes:
+    """Each range by how far it is behind the last one, and its length: most numbers are small, and there are many."""
     *head, ranges = clear
-    return _CLEAR.pack(*head, len(ranges)) + b"".join(_RANGE.pack(*pair) for pair in ranges)
+    parts, reach = [_CLEAR.pack(*head), uint(len(ranges))], 0
+    for start, end in ranges:
+        if not reach <= start <= end:
+            raise Refused(f"a clear of [{start}, {end}) behind block {reach}: ranges ascend")
+        parts += (uint(start - reach), uint(end - start))
+        reach = end
+    return b"".join(parts)
 
 
 def _decode_body(kind: int, reader: Reader) -> Body:
@@ -299,5 +305,10 @@ def _decode_copy(reader: Reader) -> SealedCopy:
 
 
 def _decode_clear(reader: Reader) -> Clear:
-    log, fork, length, tree_hash, count = _CLEAR.unpack(reader.take(_CLEAR.size))
-    return Clear(log, fork, length, tree_hash, tuple(_RANGE.unpack(reader.take(_RANGE.size)) for _ in range(count)))
+    log, fork, length, tree_hash = _CLEAR.unpack(reader.take(_CLEAR.size))
+    ranges, reach = [], 0
+    for _ in range(reader.count(2)):
+        start = reach + reader.uint()
+        reach = start + reader.uint()
+        ranges.append((start, reach))
+    return Clear(log, fork, length, tree_hash, tuple(ranges))

@@ -210,7 +210,6 @@ def _check_clear(state: State, record: Record, clear: Clear) -> None:
     if log is None:
         raise Refused(f"control chain: a clear of unknown log {clear.log}")
     _need_owner(record, log)
-    need(bool(clear.ranges), "a clear of nothing")
     reach = -1
     for start, end in clear.ranges:
         need(reach < start < end <= clear.length, f"a clear of [{start}, {end}) of {clear.length} blocks")
@@ -219,18 +218,19 @@ def _check_clear(state: State, record: Record, clear: Clear) -> None:
 
 def _intent(state: State, record: Record, body: ClearIntent) -> State:
     _check_clear(state, record, body.clear)
+    need(bool(body.clear.ranges), "a clear of nothing")
     return replace(state, intents=MappingProxyType({**state.intents, record.sequence: body.clear}))
 
 
 def _deed(state: State, record: Record, body: ClearDeed) -> State:
-    """A deed does a part of its intent, or all: never more, never twice, never at an older head."""
+    """A deed does the named part of its intent, or all that is left: never more, never twice, never at an older head."""
     _check_clear(state, record, body.clear)
     intent = state.intents.get(body.intent)
     if intent is None:
         raise Refused(f"control chain: a clear without an open intent {body.intent}")
     same = (intent.log, intent.fork) == (body.clear.log, body.clear.fork)
     need(same and intent.length <= body.clear.length, "a clear at another head than on top of its intent's")
-    left = _subtract(intent.ranges, body.clear.ranges)
+    left = _subtract(intent.ranges, body.clear.ranges) if body.clear.ranges else ()
     intents = {**state.intents, body.intent: intent._replace(ranges=left)}
     if not left:
         del intents[body.intent]

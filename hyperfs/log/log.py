@@ -29,6 +29,8 @@ BLOCKS_FILE: Final = "blocks"
 TREE_FILE: Final = "tree"
 HEADS_FILE: Final = "heads"
 
+PAGE_BYTES: Final = 4096
+"""The unit in which a filesystem gives space back, nearly everywhere."""
 _TAIL_MAX: Final = 4096  # offsets of that many flushed blocks may stay in memory, 8 bytes each
 
 
@@ -230,19 +232,30 @@ class Log(LogReader):
         """
         self._heads.settle()
 
-    def punch(self, start: int, end: int) -> None:
+    def punch(self, start: int, end: int, within: tuple[int, int] | None = None) -> None:
         """Give back the bytes of blocks [start, end); get raises NotResident for them. Tree and sizes stay.
+
+        `within`: a run of blocks around them that may all go. A page of the disk is free only when one punch covers
+        it all, so the pages that the range shares with other blocks of that run are punched whole.
 
         Only signed blocks. Whether another copy exists is the caller's question. A crash in the middle may leave
         a block half zeros, which is no block and no hole: the caller keeps a record until this has returned, and
         punches again.
         """
-        if not 0 <= start <= end <= self.signed_length:
+        low, high = within or (start, end)
+        if not 0 <= low <= start <= end <= high <= self.signed_length:
             raise ValueError(f"can't punch blocks {start} to {end} of {self.signed_length}")
-        if start < end:
-            offset = self.block_range(start)[0]
-            last, size = self.block_range(end - 1)
-            self._blocks.punch(offset, last + size - offset)
+        if start == end:
+            return
+        first, last = self.byte_range(start, end)
+        least, most = self.byte_range(low, high)
+        first = max(least, first // PAGE_BYTES * PAGE_BYTES)
+        last = min(most, -(-last // PAGE_BYTES) * PAGE_BYTES)
+        self._blocks.punch(first, last - first)
+
+    def sync_punched(self) -> None:
+        """Returns when all that was punched is on the disk: after a power cut no block of it is back, whole or half."""
+        self._blocks.fdatasync()
 
     def _cut(self, length: int) -> None:
         # The roots of a shorter tree are nodes of the longer one, so they can be had verified.

@@ -115,6 +115,11 @@ class LogReader:
                 raise
             return self.block_range(index)  # a rollback took away nodes that we were looking for
 
+    def byte_range(self, start: int, end: int) -> tuple[int, int]:
+        """(first byte, end) of blocks [start, end), at least one, in the blocks file."""
+        offset, size = self.block_range(end - 1)
+        return self.block_range(start)[0], offset + size
+
     def get(self, index: int) -> bytes:
         """The block as it lies on the disk: NotResident if it was punched, Corrupt if the file is too short.
 

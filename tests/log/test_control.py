@@ -238,9 +238,11 @@ def test_a_clear_is_announced_then_done_once_and_no_more(chain: Chain) -> None:
     chain = grow(chain, deed((10, 20), (40, 50)))
     assert chain.intents[1].ranges == ((30, 40), (50, 100))
     refuses(chain, deed((40, 45)), "does not name")
-    chain = grow(chain, deed((30, 40)), deed((50, 100)))
+    assert grow(chain, deed((30, 40)), deed((50, 100))).intents == {}
+    chain = grow(chain, deed())  # all that was left
     assert chain.intents == {}
     refuses(chain, deed((10, 20)), "open intent")
+    refuses(chain, deed(), "open intent")
 
 
 @pytest.mark.parametrize("ranges", [(), ((5, 5),), ((7, 5),), ((10, 20), (15, 30)), ((10, 20), (20, 30)), ((0, 1001),)])
