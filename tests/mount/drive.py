@@ -15,7 +15,7 @@ from typing import TypeVar
 DAEMON = Path(__file__).with_name("daemon_main.py")
 READY_SECONDS = 30.0
 END_SECONDS = 60.0
-LONG = os.environ.get("HYPERFS_LONG") == "1"
+LONG = os.environ.get("HYPERFS_ALL") == "1"
 """The long runs: more kills, more rounds, larger trees."""
 
 T = TypeVar("T")

@@ -1,0 +1,84 @@
+"""Editors on a drive: whichever way one saves, each state that stood is in the file's one history."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import tally
+from tests.cli.machine import Machine
+from tests.mount.drive import LONG, until
+
+from .programs import need
+from .saving import BY_EDITORS, BY_HAND, Save
+
+SAVES = 8 if LONG else 3
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """With a new drive, mounted by the command."""
+    made = Machine(tmp_path)
+    try:
+        made.mount()
+        yield made
+    finally:
+        made.end()
+
+
+def ways() -> dict[str, Save]:
+    """All ways of saving that are known here. In the long run no editor may be missing."""
+    here = dict(BY_HAND)
+    for name, (program, save) in BY_EDITORS.items():
+        if LONG:
+            need(program)
+        if shutil.which(program):
+            here[name] = save
+    return here
+
+
+@pytest.mark.timeout(900)
+def test_a_file_s_history_goes_on_whichever_way_it_is_saved(machine: Machine) -> None:
+    root = machine.point
+    files = {name: root / f"way{number}" / "letter.txt" for number, name in enumerate(ways())}
+    for path in files.values():
+        path.parent.mkdir()
+    for number in range(SAVES):
+        text = f"state {number} of the letter\n"
+        for name, save in ways().items():
+            save(files[name], text)
+            assert files[name].read_text() == text, name
+        now = root / ".versions" / "now"
+        for name, path in files.items():
+            kept = now / path.relative_to(root)
+            until(f"a version of it: {name}", lambda kept=kept, text=text: kept.exists() and kept.read_text() == text)
+    for name, path in files.items():
+        history = [
+            (root / ".versions" / f"@{version['version']}" / path.relative_to(root)).read_text()
+            for version in machine.facts("versions", path)
+            if version["change"] != "deleted"
+        ]
+        states = [text for text in history if text.startswith("state ")]
+        wanted = [f"state {number} of the letter\n" for number in reversed(range(SAVES))]
+        assert [text for index, text in enumerate(states) if states[:index].count(text) == 0] == wanted, name
+        tally.add("saves of files by editors, each in the file's history", SAVES)
+    missing = sorted({program for program, _ in BY_EDITORS.values() if not shutil.which(program)})
+    if missing:
+        pytest.skip(f"tried without editors that are not installed: {', '.join(missing)}")
+
+
+def test_what_an_editor_leaves_beside_a_file_is_what_it_left_on_a_disk(machine: Machine, tmp_path: Path) -> None:
+    """Backups and lock files that an editor keeps are kept, those that it removes are gone."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    for number, (name, save) in enumerate(ways().items()):
+        left = {}
+        for place in (machine.point, disk):
+            folder = place / f"way{number}"
+            folder.mkdir()
+            (folder / "letter.txt").write_text("before\n")
+            save(folder / "letter.txt", "after\n")
+            left[place] = {path.name: path.read_text() for path in folder.rglob("*") if path.is_file()}
+        assert left[machine.point] == left[disk], name
+        assert left[disk]["letter.txt"] == "after\n", name
