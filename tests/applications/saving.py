@@ -93,7 +93,7 @@ BY_HAND: dict[str, Save] = {
 
 def vim(*settings: str) -> Save:
     def save(path: Path, text: str) -> None:
-        path.exists() or path.touch()
+        path.touch()
         words = ["vim", "-u", "NONE", "-i", "NONE", "-N", "-es", "-c", f"set {' '.join(settings)}", "-c", "%d"]
         run(*words, "-c", f"call setline(1, '{text.strip()}')", "-c", "wq", path)
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,10 @@ def ways() -> dict[str, Save]:
     return here
 
 
+def holds(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text() == text
+
+
 @pytest.mark.timeout(900)
 def test_a_file_s_history_goes_on_whichever_way_it_is_saved(machine: Machine) -> None:
     root = machine.point
@@ -51,8 +56,7 @@ def test_a_file_s_history_goes_on_whichever_way_it_is_saved(machine: Machine) ->
             assert files[name].read_text() == text, name
         now = root / ".versions" / "now"
         for name, path in files.items():
-            kept = now / path.relative_to(root)
-            until(f"a version of it: {name}", lambda kept=kept, text=text: kept.exists() and kept.read_text() == text)
+            until(f"a version of it: {name}", partial(holds, now / path.relative_to(root), text))
     for name, path in files.items():
         history = [
             (root / ".versions" / f"@{version['version']}" / path.relative_to(root)).read_text()
