@@ -142,12 +142,23 @@ def _keys(
 
 
 def start(spec: Spec, progress: Progress) -> None:
-    """Starts the drive's process. Where another one was quicker, and mounts the same drive there, that is as good."""
-    try:
-        start_in_background(spec, progress)
-    except Reported as error:
-        if error.kind != StoreLocked.__name__ or not _follow(spec):
-            raise
+    """Starts the drive's process. Where another one was quicker, and mounts the same drive there, that is as good.
+
+    One that has just been unmounted is waited for: when a file manager or fusermount3 takes a drive away, the kernel
+    lets it go before its process has committed the last of it.
+    """
+    until = time.monotonic() + FOLLOWER_SECONDS
+    while True:
+        try:
+            start_in_background(spec, progress)
+            return
+        except Reported as error:
+            if error.kind != StoreLocked.__name__:
+                raise
+            if _follow(spec):
+                return
+            if time.monotonic() > until or folder.locked_by(spec.store) is not None:
+                raise
 
 
 def _follow(spec: Spec) -> bool:

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from hyperfs.daemon.mounts import is_dead
+from hyperfs.store.folder import StoreLock
 
-from .machine import Machine
+from .machine import COMMAND, Machine
 
 pytestmark = pytest.mark.mount
 
@@ -171,6 +172,23 @@ def test_mount_detaches_a_dead_mount_and_mounts_again(mounted: Machine) -> None:
 def test_mounting_what_is_mounted_there_already_is_no_error(mounted: Machine) -> None:
     assert "already" in mounted.mount().stdout
     assert mounted.facts("mount", mounted.store, mounted.point)["mounted_at"] == str(mounted.point)
+
+
+def test_mount_waits_for_the_process_of_a_drive_that_was_just_taken_away(mounted: Machine) -> None:
+    """The kernel lets a drive go before its process has committed all: here that takes until the lock is let go."""
+    mounted.unmount()
+    log = mounted.store.with_name("store.log")
+    said = log.stat().st_size
+    with StoreLock(mounted.store):
+        mount = subprocess.Popen(
+            [*COMMAND, "mount", str(mounted.store), str(mounted.point)], env=mounted.environment, stdout=subprocess.PIPE
+        )
+        while b"StoreLocked" not in log.read_bytes()[said:]:
+            assert mount.poll() is None
+            time.sleep(0.05)
+    assert b"Mounted" in mount.communicate(timeout=60)[0]
+    assert mount.returncode == 0
+    assert mounted.has_mounted(mounted.point)
 
 
 def test_a_second_mount_of_a_store_is_refused_and_says_where_the_first_is(mounted: Machine) -> None:
