@@ -40,7 +40,7 @@ def _paths_of(process: Path, point: str) -> Iterator[str]:
         if _below(path, point):
             yield path
     try:
-        lines = (process / "maps").read_text(errors="surrogateescape").splitlines()
+        lines = os.fsdecode((process / "maps").read_bytes()).split("\n")  # a name may hold any other line end
     except OSError:
         return
     for line in lines:

@@ -25,6 +25,8 @@ class Client:
         self._lines = connection.makefile("rb")
         try:
             self.greeting = self._receive()
+            if "error" in self.greeting:
+                raise wire.reported(self.greeting)
         except BaseException:
             self.close()
             raise

@@ -27,7 +27,18 @@ def recall(drive_id: bytes) -> dict[str, Any] | None:
     """`time`, `version`, `damage`; None when it never was, or nobody can read when."""
     folder, name = _place(drive_id)
     try:
-        facts = json.loads((folder / name).read_bytes())
-    except (OSError, ValueError):
+        return decode((folder / name).read_bytes())
+    except OSError:
         return None
-    return facts if isinstance(facts, dict) else None
+
+
+def decode(data: bytes) -> dict[str, Any] | None:
+    """The facts in the file's bytes; None where they are not what `remember` wrote."""
+    try:
+        facts = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    match facts:
+        case {"time": str(time_), "version": int(version), "damage": int(damage)}:
+            return {"time": time_, "version": version, "damage": damage}
+    return None

@@ -16,7 +16,7 @@ from hyperfs.errors import Refused
 FSTYPE: Final = "fuse.hyperfs"
 TABLE: Final = Path("/proc/self/mountinfo")
 
-_ESCAPED: Final = re.compile(rb"\\([0-7]{3})")
+_ESCAPED: Final = re.compile(rb"\\([0-3][0-7]{2})")
 _MNT_DETACH: Final = 2
 
 
@@ -42,14 +42,20 @@ class MountPoint:
 
 def mount_points(table: Path = TABLE) -> list[MountPoint]:
     """All mounts, in the order in which they were made: of two at one place the later one hides the other."""
-    return [_parse(line) for line in table.read_bytes().splitlines()]
+    # Not splitlines(): the kernel escapes line ends in names, and leaves a carriage return as it is.
+    lines = (_parse(line) for line in table.read_bytes().split(b"\n"))
+    return [found for found in lines if found is not None]
 
 
-def _parse(line: bytes) -> MountPoint:
+def _parse(line: bytes) -> MountPoint | None:
+    """None for a line that says no mount: a kernel to come may have more of them than we know."""
     before, _, after = line.partition(b" - ")
-    root, point = before.split(b" ")[3:5]
-    fstype, source, options = after.split(b" ", 2)
-    user = re.search(rb"(?:^|,)user_id=(\d+)", options)
+    fields, rest = before.split(b" "), after.split(b" ", 2)
+    if len(fields) < 5 or len(rest) < 3:
+        return None
+    root, point = fields[3:5]
+    fstype, source, options = rest
+    user = re.search(rb"(?:^|,)user_id=(\d{1,10})", options)
     return MountPoint(
         _unescape(point),
         fstype.decode("ascii", "replace"),

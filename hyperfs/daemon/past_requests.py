@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import trio
 
+from hyperfs.daemon import params as given
 from hyperfs.daemon.drive import Drive, in_slices
 from hyperfs.daemon.times import iso_time
 from hyperfs.daemon.wire import Message, Tell
@@ -21,14 +22,14 @@ PIECE_BYTES: Final = 1 << 20
 
 async def versions(drive: Drive, params: Message, tell: Tell) -> Message:
     await _catch_up(drive)
-    found = await in_slices(history.versions_of(drive.volume, os.fsencode(params["path"])))
+    found = await in_slices(history.versions_of(drive.volume, given.path(params)))
     return {"versions": [_version(drive, version) | {"size": version.size} for version in found]}
 
 
 async def log(drive: Drive, params: Message, tell: Tell) -> Message:
     await _catch_up(drive)
-    limit = int(params["limit"])
-    commits = history.commits(drive.volume, os.fsencode(params["path"]))
+    limit = given.number(params, "limit")
+    commits = history.commits(drive.volume, given.path(params))
     found = await in_slices(commit for commit, _ in zip(commits, range(limit), strict=False))
     return {
         "commits": [
@@ -60,9 +61,9 @@ def _version(drive: Drive, found: history.FileVersion | history.CommitSummary) -
 async def diff(drive: Drive, params: Message, tell: Tell) -> Message:
     """Without `new`: against the present."""
     await _catch_up(drive)
-    path = os.fsencode(params["path"])
-    old = drive.resolve(params["old"], path)
-    new = drive.resolve(params["new"], path) if params.get("new") else drive.volume.versions.newest.version
+    path = given.path(params)
+    old = drive.resolve(given.text(params, "old"), path)
+    new = drive.resolve(given.text(params, "new"), path) if params.get("new") else drive.volume.versions.newest.version
     trees = drive.volume.versions.tree(old), drive.volume.versions.tree(new)
     found = await in_slices(compare.compare(drive.volume, *trees, path))
     return {
@@ -83,8 +84,8 @@ async def diff(drive: Drive, params: Message, tell: Tell) -> Message:
 
 async def find_file(drive: Drive, params: Message, tell: Tell) -> Message:
     """What a path meant at a WHEN: for `read_file`. Raises IsADirectory for what has no bytes."""
-    path = os.fsencode(params["path"])
-    version = drive.resolve(params["when"], path)
+    path = given.path(params)
+    version = drive.resolve(given.text(params, "when"), path)
     inode = locate(drive.volume.overlay.live, drive.volume.versions.tree(version), path)
     if inode.is_directory:
         raise IsADirectory(f"{params['path']!r} was a folder in version {version}: name a file in it")
@@ -93,11 +94,11 @@ async def find_file(drive: Drive, params: Message, tell: Tell) -> Message:
 
 async def read_file(drive: Drive, params: Message, tell: Tell) -> Message:
     """Up to PIECE_BYTES of a file of a version, as base64."""
-    tree = drive.volume.versions.tree(int(params["version"]))
-    inode = tree.inode(int(params["ino"]))
+    version, ino, offset = (given.number(params, name) for name in ("version", "ino", "offset"))
+    tree = drive.volume.versions.tree(version)
+    inode = tree.inode(ino)
     if inode is None:
-        raise NoSuchVersion(f"version {params['version']} has no inode {params['ino']}")
-    offset = int(params["offset"])
+        raise NoSuchVersion(f"version {version} has no inode {ino}")
     size = max(0, min(PIECE_BYTES, inode.size - offset))
     if inode.inline is not None:
         data = inode.inline[offset : offset + size]
@@ -109,9 +110,9 @@ async def read_file(drive: Drive, params: Message, tell: Tell) -> Message:
 
 
 async def restore(drive: Drive, params: Message, tell: Tell) -> Message:
-    path = os.fsencode(params["path"])
-    version = drive.resolve(params["when"], path)
-    to = os.fsencode(params["to"]) if params.get("to") is not None else None
+    path = given.path(params)
+    version = drive.resolve(given.text(params, "when"), path)
+    to = given.path(params, "to") if params.get("to") is not None else None
     await tell("restoring", 0, 0)
     done = await restoring.restore(drive.volume, path, version, to)
     if drive.mount is not None:

@@ -13,6 +13,7 @@ import trio
 
 from hyperfs import __version__
 from hyperfs.daemon import last_verify, past_requests
+from hyperfs.daemon import params as given
 from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.times import iso_time
 from hyperfs.daemon.wire import Message, Tell
@@ -22,6 +23,7 @@ from hyperfs.volume.status import note_confirmed, status
 
 TELL_SECONDS: Final = 0.1
 """Progress is told no more often: each time costs a change of threads."""
+STILL_THERE_SECONDS: Final = 5.0
 
 Request = Callable[[Drive, Message, Tell], Awaitable[Message]]
 
@@ -56,21 +58,25 @@ async def commit(drive: Drive, params: Message, tell: Tell) -> Message:
 
 
 async def end(drive: Drive, params: Message, tell: Tell) -> Message:
-    """Answers when the drive has been unmounted and closed."""
-    await drive.ended.wait()
+    """Answers when the drive has been unmounted and closed. Tells now and then, to learn if anybody still waits."""
+    while not drive.ended.is_set():
+        with trio.move_on_after(STILL_THERE_SECONDS):
+            await drive.ended.wait()
+            break
+        await tell("unmounting", 0, 0)
     if drive.failure is not None:
         raise drive.failure
     return {"version": drive.volume.versions.newest.version}
 
 
 async def snapshot(drive: Drive, params: Message, tell: Tell) -> Message:
-    path, name = os.fsencode(params["path"]), os.fsencode(params["name"])
+    path, name = given.path(params), given.path(params, "name")
     made = await drive.volume.make_snapshot(drive.live_ino(path), name)
     return {"name": params["name"], "version": made.version, "time": iso_time(made.made_ns)}
 
 
 async def delete_snapshot(drive: Drive, params: Message, tell: Tell) -> Message:
-    path, name = os.fsencode(params["path"]), os.fsencode(params["name"])
+    path, name = given.path(params), given.path(params, "name")
     await drive.volume.delete_snapshot(drive.live_ino(path), name)
     return {"name": params["name"]}
 

@@ -13,14 +13,16 @@ import trio
 
 from hyperfs.daemon import socket_place, wire
 from hyperfs.daemon.wire import Message, Tell
-from hyperfs.errors import BadRequest, HyperfsError
+from hyperfs.errors import BadRequest, HyperfsError, Unreachable
 
 log = logging.getLogger("hyperfs.daemon")
 
 Handler = Callable[[str, Message, Tell], Awaitable[Message]]
 """Answers one request: its name and parameters. Raises HyperfsError or OSError."""
 
-CONNECTIONS: Final = 32
+WAITING_CONNECTIONS: Final = 32
+MOST_CONNECTIONS: Final = 64
+"""At once. A program that leaves connections open must not use up the files that the mount needs."""
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
@@ -29,6 +31,7 @@ class ControlSocket:
 
     def __init__(self, store: Path) -> None:
         """The caller holds the store's lock: a socket that lies there already is a dead process's."""
+        self._talking = 0  # connections; owned by the trio thread
         self._place = socket_place.for_new(store)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         folder, name = self._place
@@ -40,12 +43,24 @@ class ControlSocket:
                 self._socket.bind(path)
         finally:
             os.umask(old)
-        self._socket.listen(CONNECTIONS)
+        self._socket.listen(WAITING_CONNECTIONS)
 
     async def serve(self, handle: Handler) -> None:
         """Answers until cancelled."""
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._socket))
-        await trio.serve_listeners(partial(_talk, handle), [listener])
+        await trio.serve_listeners(partial(self._admit, handle), [listener])
+
+    async def _admit(self, handle: Handler, stream: trio.SocketStream) -> None:
+        if self._talking >= MOST_CONNECTIONS:
+            async with stream:
+                busy = Unreachable(f"{self._talking} programs talk to the drive already: end one and try again")
+                await _Lines(stream).send_last(wire.error_message(busy))
+            return
+        self._talking += 1
+        try:
+            await _talk(handle, stream)
+        finally:
+            self._talking -= 1
 
     def close(self) -> None:
         self._socket.close()
@@ -121,7 +136,7 @@ class _Lines:
         start = 0
         while (end := self._received.find(b"\n", start)) < 0:
             start = len(self._received)
-            if start > wire.MAX_LINE_BYTES:
+            if start > wire.MAX_REQUEST_BYTES:
                 raise BadRequest("a message on the control socket is too long")
             data = await self._stream.receive_some()
             if not data:

@@ -19,6 +19,9 @@ from hyperfs.errors import BadRequest, Unreachable
 
 MAX_LINE_BYTES: Final = 4 << 20
 """A longer message is nobody's of ours; the largest is a piece of a file, base64."""
+MAX_REQUEST_BYTES: Final = 256 << 10
+"""The same of what commands send: two paths of 4 KiB, each byte of them six in JSON at most. Parsing an object may
+take some forty times its length in memory, and anybody's connection counts."""
 
 Message = dict[str, Any]
 Tell = Callable[[str, int, int], Awaitable[None]]
@@ -33,7 +36,7 @@ def decode(line: bytes) -> Message:
     """Raises BadRequest."""
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: brackets in brackets, a thousand deep
         raise BadRequest("a message on the control socket is no JSON") from None
     if not isinstance(message, dict):
         raise BadRequest("a message on the control socket is no object")
@@ -60,6 +63,8 @@ def error_message(error: BaseException) -> Message:
 
 
 def reported(message: Message) -> Reported:
-    """The error in a message, to be raised here."""
-    error = message["error"]
-    return Reported(str(error["kind"]), str(error["message"]), int(error["exit_code"]))
+    """The error in a message, to be raised here. Raises BadRequest where it is none."""
+    match message.get("error"):
+        case {"kind": str(kind), "message": str(words), "exit_code": int(code)}:
+            return Reported(kind, words, code)
+    raise BadRequest("a message on the control socket tells of no error")

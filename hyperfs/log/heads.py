@@ -16,6 +16,7 @@ from hyperfs.crypto.keys import verify_signature
 from hyperfs.errors import Corrupt, FormatTooNew
 from hyperfs.log.manifest import Manifest, signable
 from hyperfs.log.merkle import MerkleTree
+from hyperfs.log.proof import MAX_LENGTH
 from hyperfs.store.files import DiskFile
 
 SLOT_BYTES: Final = 512
@@ -86,7 +87,10 @@ def encode_slot(head: Head, generation: int) -> bytes:
 
 
 def decode_slot(slot: bytes) -> tuple[int, Head] | None:
-    """(generation, head); None for what encode_slot did not make. FormatTooNew for a later format."""
+    """(generation, head); None for what encode_slot did not make of a head. FormatTooNew for a later format.
+
+    Nor is it a head of more blocks than a log can have: the tree's arithmetic is of 64 bits.
+    """
     if len(slot) != SLOT_BYTES:
         return None
     body, checksum = slot[:-_CHECKSUM_BYTES], slot[-_CHECKSUM_BYTES:]
@@ -98,7 +102,8 @@ def decode_slot(slot: bytes) -> tuple[int, Head] | None:
     if format_version > HEAD_FORMAT:
         raise FormatTooNew("a log's head", format_version, HEAD_FORMAT)
     head = Head(*fields)
-    return (generation, head) if encode_slot(head, generation) == slot else None
+    is_one = head.length <= MAX_LENGTH and encode_slot(head, generation) == slot
+    return (generation, head) if is_one else None
 
 
 def new_file(head: Head) -> bytes:

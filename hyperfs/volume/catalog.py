@@ -76,13 +76,13 @@ class Catalog:
 
     def mark(self) -> Mark | None:
         found = self._get(_MARK_KEY)
-        return None if found is None else Mark(*_MARK.unpack(found))
+        return None if found is None else Mark(*_unpacked(_MARK, found))
 
     def chunk(self, chunk: bytes) -> ChunkFacts | None:
         found = self._get(b"c" + chunk)
         if found is None:
             return None
-        log, block, slot, length, live = _CHUNK.unpack(found)
+        log, block, slot, length, live = _unpacked(_CHUNK, found)
         return ChunkFacts(Place(log, block, slot), length, live)
 
     def place(self, chunk: bytes) -> Place | None:
@@ -91,12 +91,12 @@ class Catalog:
 
     def version(self, version: int) -> VersionFacts | None:
         found = self._get(b"v" + _U64.pack(version))
-        return None if found is None else VersionFacts(version, *_VERSION.unpack(found))
+        return None if found is None else VersionFacts(version, *_unpacked(_VERSION, found))
 
     def versions(self, first: int = 0) -> Iterator[VersionFacts]:
         """All versions from `first` on, in order."""
         for key, value in self._scan(b"v", b"v" + _U64.pack(first)):
-            yield VersionFacts(_U64.unpack(key[1:])[0], *_VERSION.unpack(value))
+            yield VersionFacts(*_unpacked(_U64, key[1:]), *_unpacked(_VERSION, value))
 
     def at_time(self, time_ns: int) -> int | None:
         """The last version whose time is at or before `time_ns`."""
@@ -110,7 +110,7 @@ class Catalog:
         if second <= 0:
             return None
         found = self._get(b"s" + _U64.pack(second))
-        return None if found is None else int(_U64.unpack(found)[0])
+        return None if found is None else int(_unpacked(_U64, found)[0])
 
     def born_with_node(self, log: int, index: int) -> int | None:
         """The version whose batch holds a metadata block."""
@@ -122,7 +122,7 @@ class Catalog:
 
     def _first(self, prefix: bytes, start: bytes) -> int | None:
         for _, value in self._scan(prefix, start):
-            return int(_U64.unpack(value)[0])
+            return int(_unpacked(_U64, value)[0])
         return None
 
     def _get(self, key: bytes) -> bytes | None:
@@ -151,6 +151,13 @@ class Catalog:
 
     def close(self) -> None:
         self._index.close()
+
+
+def _unpacked(layout: struct.Struct, found: bytes) -> tuple[int, ...]:
+    """What a key or value says. IndexDamaged where it is of another length than we write."""
+    if len(found) != layout.size:
+        raise IndexDamaged("the index has an entry of an impossible length")
+    return layout.unpack(found)
 
 
 def chunk_change(chunk: bytes, facts: ChunkFacts) -> Change:

@@ -9,13 +9,14 @@ from hyperfs.crypto.seal import KIND_NODE
 from hyperfs.errors import Corrupt, HyperfsError, NotResident
 from hyperfs.log import flat_tree
 from hyperfs.log.merkle import tree_hash
-from hyperfs.trie.node import Branch, Leaf, Node, Ref, canonical_size, decode
+from hyperfs.trie.node import Branch, Leaf, Node, Ref, canonical_size
 from hyperfs.volume import keys
 from hyperfs.volume.check_findings import EVERYTHING, Findings, Range, inode_range
 from hyperfs.volume.check_logs import LogCheck, Progress, place_of
 from hyperfs.volume.commit_record import Commit, LogHead
 from hyperfs.volume.entries import decode_dentry, decode_xattr, extent_in
 from hyperfs.volume.inode import Inode
+from hyperfs.volume.nodes import decode_node
 from hyperfs.volume.parts import Parts
 
 _NOTHING: Final[frozenset[str]] = frozenset()
@@ -108,7 +109,7 @@ class TreeCheck:
     def load(self, ref: Ref) -> Node:
         """The node as it lies on the disk, past every cache, its id recomputed. Raises Corrupt, NotResident."""
         data = self._parts.nodes.plaintext(ref.log, ref.index, KIND_NODE)
-        node = decode(data)
+        node = decode_node(data)
         if node_id(self._parts.node_id_key, data[: canonical_size(data)]) != ref.id:
             raise Corrupt("a trie node is not the one that its id names", place_of(ref.log, ref.index))
         if node.weight != ref.weight or node.count != ref.count:

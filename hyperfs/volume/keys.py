@@ -8,6 +8,8 @@ own facts. Format: docs/formats/inode.md, place-and-gone.md.
 import struct
 from typing import Final
 
+from hyperfs.errors import Corrupt
+
 INODE: Final = 1
 DENTRY: Final = 2
 EXTENT: Final = 3
@@ -77,5 +79,7 @@ def whole(ino: int) -> bytes:
 
 
 def extent_offset(key: bytes) -> int:
-    """The file offset in an extent's key, in bytes."""
+    """The file offset in an extent's key, in bytes. Raises Corrupt when the key is none."""
+    if len(key) != _EXTENT.size:
+        raise Corrupt("an extent's key has an impossible length", f"key {key.hex()}")
     return int.from_bytes(key[PREFIX_BYTES:], "big")

@@ -7,10 +7,23 @@ from hyperfs.chunks import codec
 from hyperfs.crypto.seal import KIND_COMMIT, KIND_NODE, Sealer
 from hyperfs.errors import Corrupt
 from hyperfs.log.log import Log
-from hyperfs.trie.node import Node, Ref, decode
+from hyperfs.trie.node import Leaf, Node, Ref, decode
+from hyperfs.volume import keys
 
 GENERATION_NODES: Final = 3000
 """Nodes per generation of the cache; two generations of some 6 KB a node are some 40 MB."""
+
+
+def decode_node(data: bytes) -> Node:
+    """A node of a drive's trie: every key in it names an inode and a kind at least. Raises Corrupt."""
+    node = decode(data)
+    if isinstance(node, Leaf):
+        shortest = min(map(len, node.keys))
+    else:
+        shortest = keys.PREFIX_BYTES if node.ends is None else len(node.prefix)
+    if shortest < keys.PREFIX_BYTES:
+        raise Corrupt(f"a trie node has a key of {shortest} bytes, which is of no drive")
+    return node
 
 
 class Nodes:
@@ -36,7 +49,7 @@ class Nodes:
             return node
         node = self._old.get(place)
         if node is None:
-            node = decode(self.plaintext(ref.log, ref.index, KIND_NODE))
+            node = decode_node(self.plaintext(ref.log, ref.index, KIND_NODE))
         self.keep(place, node)
         return node
 

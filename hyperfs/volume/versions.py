@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import tzinfo
 from typing import Final, NamedTuple
 
-from hyperfs.errors import NoSuchVersion
+from hyperfs.errors import Corrupt, NoSuchVersion
 from hyperfs.policy.when import At, Name, Number, check_snapshot_name, display_name, parse_when
 from hyperfs.values import ROOT_INO
 from hyperfs.volume import commit_record, keys
@@ -152,7 +152,10 @@ class Versions:
 
 
 def decode_snapshot(key: bytes, value: bytes) -> Snapshot:
+    """Raises Corrupt when the key has no folder and name, or the value is no snapshot's."""
     body = key[keys.PREFIX_BYTES :]
+    if len(body) <= 8 or len(value) != SNAPSHOT.size:
+        raise Corrupt("a snapshot's entry has an impossible length", f"key {key.hex()}")
     return Snapshot(int.from_bytes(body[:8], "big"), body[8:], *SNAPSHOT.unpack(value))
 
 

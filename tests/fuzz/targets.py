@@ -1,0 +1,115 @@
+"""Every decoder of ours with what it may raise, how its values go back to bytes, and examples to begin from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from hyperfs import errors
+from hyperfs.chunks import codec, pack
+from hyperfs.crypto import recovery
+from hyperfs.daemon import last_verify, wire
+from hyperfs.log import control_codec, heads, manifest
+from hyperfs.log.control import Chain
+from hyperfs.policy import when
+from hyperfs.store import folder
+from hyperfs.trie import node
+from hyperfs.volume import commit_record, entries, journal_items
+from hyperfs.volume.inode import Inode
+
+from . import readers, seeds, shapes
+from .shapes import join, summed
+
+Errors = tuple[type[errors.HyperfsError], ...]
+DAMAGE: Final = readers.DAMAGE
+KIB: Final = 1 << 10
+
+
+def in_proportion(size: int) -> int:
+    """The usual bound of what a decoder may allocate for an input of that size, in bytes."""
+    return 64 * KIB + 64 * size
+
+
+def one_block(size: int) -> int:
+    """For what decompresses: the result may have 16 MiB, and there may be a base, or a copy, of as much."""
+    return in_proportion(size) + 3 * codec.MAX_DECODED_BYTES
+
+
+@dataclass(frozen=True)
+class Target:
+    """`encode` gives back the very bytes that were decoded, or where `is_canonical` is false, equal ones."""
+
+    name: str
+    decode: Callable[[bytes], Any]
+    seeds: Callable[[], list[bytes]]
+    encode: Callable[[Any], bytes] | None = None
+    is_canonical: bool = True
+    errors: Errors = DAMAGE
+    most_bytes: Callable[[int], int] = in_proportion
+
+
+TARGETS: Final = (
+    Target("trie node", readers.trie_node, seeds.trie_nodes, node.encode),
+    Target("tree", readers.tree, seeds.trees),
+    Target("inode", lambda data: Inode.decode(7, data), seeds.inodes, Inode.encode),
+    Target("dentry", entries.decode_dentry, lambda: seeds.value("dentry"), lambda v: entries.encode_dentry(v)[0]),
+    Target("xattr", readers.xattr, seeds.xattrs, lambda v: join(*entries.encode_xattr(v)[::-1])),
+    Target("extent", readers.extent, seeds.extents, lambda v: join(*entries.encode_extent(v)[::-1])),
+    Target("place", entries.decode_place, lambda: seeds.value("place"), entries.encode_place),
+    Target("gone", entries.decode_gone, lambda: seeds.value("gone", "gone by a folder"), entries.encode_gone),
+    Target("snapshot", readers.snapshot, seeds.snapshots),
+    Target("commit", commit_record.decode, seeds.commits, commit_record.encode),
+    Target("overflow", commit_record.decode_overflow, seeds.overflows, commit_record.encode_overflow),
+    Target("pack", pack.parse, seeds.packs, readers.build_pack),
+    Target("payload", readers.payload, seeds.payloads, most_bytes=one_block),
+    Target("content block", readers.content_block, seeds.content_blocks, most_bytes=one_block),
+    Target("sealed block", readers.opened, lambda: [shapes.seal_made_right(data) for data in seeds.sealed_blocks()]),
+    Target("sealed block, its seal made right", readers.sealed, seeds.sealed_blocks),
+    Target("journal segment", readers.journal, seeds.journal_segments),
+    Target("journal segment, sealed right", lambda data: readers.journal(shapes.journal_segment(data)), seeds.journals),
+    Target("journal items", readers.items, seeds.journal_items, lambda v: b"".join(map(journal_items.encode, v))),
+    Target("head slot", readers.head_slot, seeds.head_slots, lambda v: heads.encode_slot(v[1], v[0])),
+    Target("head slot, its checksum made right", lambda data: readers.head_slot(summed(data)), seeds.head_slots),
+    Target("log", readers.log_folder, seeds.logs),
+    Target("manifest", manifest.decode_manifest, seeds.manifests, manifest.Manifest.encode),
+    Target("signatures", manifest.decode_signatures, seeds.signatures, lambda v: manifest.encode_signatures(*v)),
+    Target("one signature", manifest.unwrap_signature, seeds.signatures, manifest.wrap_signature),
+    Target("proof", readers.proof, seeds.proofs),
+    Target("control record", readers.control_record, seeds.control_records, control_codec.Record.encode),
+    Target("control file", Chain.parse, seeds.control_files, Chain.encode),
+    Target("control file, its checksum made right", lambda data: Chain.parse(summed(data)), seeds.control_files),
+    Target("control chain, signed right", readers.control_chain, seeds.chains),
+    Target("key file", readers.key_file, seeds.key_files),
+    Target("key file, its checksum made right", lambda data: readers.key_file(summed(data)), seeds.key_files),
+    Target("sealed keys", readers.box, readers.boxes),
+    Target(
+        "recovery key",
+        readers.recovery_key,
+        seeds.recovery_texts,
+        lambda v: recovery.to_text(v).encode(),
+        is_canonical=False,
+        errors=(errors.BadRecoveryKey,),
+    ),
+    Target(
+        "format file",
+        lambda data: folder.decode_format(data, Path("store")),
+        lambda: [folder.encode_format(bytes(32))],
+        lambda v: folder.encode_format(v.drive_id),
+    ),
+    Target("index", readers.index, seeds.indexes),
+    Target("RocksDB's records", readers.rocksdb, seeds.rocksdb_logs, most_bytes=lambda size: 192 * KIB + size),
+    Target("WHEN", readers.when_words, seeds.whens, errors=(errors.BadWhen,)),
+    Target("snapshot's name", readers.snapshot_name, seeds.whens, errors=(errors.InvalidArgument, errors.NameTooLong)),
+    Target(
+        "listed name",
+        readers.listed_name,
+        lambda: [b"2026-11-21T10-00-00Z", b"0001-01-01T00-00-00Z"],
+        lambda v: when.display_name(v).encode(),
+        errors=(errors.BadWhen,),
+    ),
+    Target("table of mounts", readers.mount_table, seeds.mount_tables, errors=()),
+    Target("message", readers.message, seeds.messages, wire.encode, is_canonical=False, errors=(errors.BadRequest,)),
+    Target("last verify", last_verify.decode, seeds.verdicts, errors=()),
+)
+
+BY_NAME: Final = {target.name: target for target in TARGETS}

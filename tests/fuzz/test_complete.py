@@ -1,0 +1,75 @@
+"""No decoder is forgotten: each function that reads bytes of others is reached by some target's examples."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import hyperfs
+
+from .targets import TARGETS
+from .trial import give
+
+ROOT = Path(hyperfs.__file__).parent
+NAMES = ("decode", "parse", "unpack", "unwrap", "from_", "read_records", "_decode", "_parse", "_unpack")
+CALLS = {"unpack", "unpack_from", "iter_unpack", "loads", "fromhex", "b64decode", "frame_content_size", "decompress"}
+NOT_READ_FROM_OTHERS = {
+    "daemon/process.py Spec.decode": "a pipe from the process that wrote it",
+    "daemon/server.py _is_ours": "the kernel's answer about a connection",
+    "cli/cat.py command": "the drive's own answer",
+    "store/rocksdb.py RocksIndex._check_markers": "compares the length first; tests/faults flips each bit of its files",
+    "volume/check_trees.py TreeCheck._branch": "hex digits that verify wrote itself",
+}
+
+
+def _functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef):
+            yield from _functions(node, f"{prefix}{node.name}.")
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{prefix}{node.name}", node
+
+
+def _reads(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    if function.name.startswith(NAMES):
+        return True
+    calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
+    return any(isinstance(call, ast.Attribute) and call.attr in CALLS for call in calls)
+
+
+def decoders() -> dict[str, tuple[str, int]]:
+    """`store/journal.py read_records` -> (file, line), as the code of the function has them."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        for name, function in _functions(ast.parse(path.read_text())):
+            if _reads(function):
+                first = min([function.lineno, *(node.lineno for node in function.decorator_list)])
+                found[f"{path.relative_to(ROOT)} {name}"] = (str(path), first)
+    return found
+
+
+def _reached() -> set[tuple[str, int]]:
+    codes: set[CodeType] = set()
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call":
+            codes.add(frame.f_code)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        for target in TARGETS:
+            for data in target.seeds():
+                give(target, data)
+    finally:
+        sys.setprofile(before)
+    return {(code.co_filename, code.co_firstlineno) for code in codes}
+
+
+def test_every_decoder_is_reached_by_a_target() -> None:
+    found, reached = decoders(), _reached()
+    assert len(found) > 50, "the search for decoders finds next to none: has it gone blind?"
+    missed = {name for name, place in found.items() if place not in reached}
+    assert sorted(missed) == sorted(NOT_READ_FROM_OTHERS)
