@@ -53,7 +53,9 @@ class ContentOperations(pyfuse3.Operations):
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         volume = self.state.volume
         volume.check_writable()
-        written = await volume.files.write(self.state.handle(fh).inode, off, buf)
+        # With the writeback cache the kernel keeps a file's times, and tells them beside the bytes, in any order:
+        # the time at which bytes arrive here would take the place of the time at which a program wrote them.
+        written = await volume.files.write(self.state.handle(fh).inode, off, buf, keep_times=True)
         volume.written()
         return written
 

@@ -17,7 +17,8 @@ from hyperfs.volume.inode import Inode
 from hyperfs.volume.xattrs import HAS_XATTRS, VALUE_MAX_BYTES
 
 OUR_ATTRIBUTES = b"user.hyperfs."
-ACL_ATTRIBUTES = b"system."
+TRUSTED = b"trusted."
+NAMESPACES = (b"user.", TRUSTED, b"security.")
 
 
 class MetadataOperations(pyfuse3.Operations):
@@ -68,14 +69,16 @@ class MetadataOperations(pyfuse3.Operations):
 
     def _of(self, number: int, name: bytes) -> Inode:
         """The inode whose attribute may be changed. Ours are computed or come with their rules, not stored."""
+        _check_attribute(name)
         inode = self.state.inode(number)
         self.state.volume.check_writable()
-        if name.startswith((OUR_ATTRIBUTES, ACL_ATTRIBUTES)):
+        if name.startswith(OUR_ATTRIBUTES):
             raise FUSEError(errno.EOPNOTSUPP)
         return inode
 
     @guarded
     async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
+        _check_attribute(name)
         if inode & PAST_BIT:
             node = self.state.past.node(inode)
             value = None if node.is_versions else self.state.past.tree(node).xattr(node.ino, name)
@@ -91,7 +94,8 @@ class MetadataOperations(pyfuse3.Operations):
         if inode & PAST_BIT:
             node = self.state.past.node(inode)
             return [] if node.is_versions else sorted(self.state.past.tree(node).xattr_names(node.ino))
-        return self.state.volume.xattrs.names(self.state.volume.overlay.inode(inode))
+        names = self.state.volume.xattrs.names(self.state.volume.overlay.inode(inode))
+        return names if ctx.uid == 0 else [name for name in names if not name.startswith(TRUSTED)]
 
     @guarded
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: RequestContext) -> None:
@@ -123,3 +127,11 @@ class MetadataOperations(pyfuse3.Operations):
         answer.f_ffree = answer.f_favail = 1 << 40
         answer.f_namemax = NAME_MAX_BYTES
         return answer
+
+
+def _check_attribute(name: bytes) -> None:
+    """Refuses the names that no Linux filesystem takes: outside of the namespaces, or with nothing behind one."""
+    if not name.startswith(NAMESPACES):
+        raise FUSEError(errno.EOPNOTSUPP)
+    if name in NAMESPACES:
+        raise FUSEError(errno.EINVAL)

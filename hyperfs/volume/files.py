@@ -52,8 +52,11 @@ class Files:
 
     # Writing
 
-    async def write(self, inode: Inode, offset: int, data: bytes | memoryview) -> int:
-        """Takes all of `data`; it is in memory when this returns. Raises NoSpace before it takes any."""
+    async def write(self, inode: Inode, offset: int, data: bytes | memoryview, keep_times: bool = False) -> int:
+        """Takes all of `data`; it is in memory when this returns. Raises NoSpace before it takes any.
+
+        `keep_times` leaves the times to the caller, who knows better when the bytes were written.
+        """
         end = offset + len(data)
         if end > MAX_FILE_BYTES:
             raise FileTooBig(f"a file has at most {MAX_FILE_BYTES} bytes")
@@ -64,7 +67,8 @@ class Files:
         dirty = self._dirty.put(inode, offset, data)
         if end > inode.size:
             self._overlay.resize(inode, end)
-        inode.mtime_ns = inode.ctime_ns = self._overlay.now_ns()
+        if not keep_times:
+            inode.mtime_ns = inode.ctime_ns = self._overlay.now_ns()
         self._overlay.touch(inode)
         await self.flushing.written(dirty)
         return len(data)

@@ -6,11 +6,14 @@ Format: docs/formats/inode.md.
 import stat
 import struct
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hyperfs.chunks.extents import Extent
 from hyperfs.errors import Corrupt
 from hyperfs.volume.buffer import DirtyBytes
+
+if TYPE_CHECKING:
+    from hyperfs.volume.tree import LiveTree
 
 RECORD: Final = struct.Struct("<IIIIQQqqqqQIIQQQ")
 INLINE_MAX_BYTES: Final = 512
@@ -47,6 +50,7 @@ class Inode:
         "nlink",
         "orphan_extents",
         "orphan_source",
+        "orphan_tree",
         "parent",
         "predecessor",
         "rdev",
@@ -74,6 +78,7 @@ class Inode:
         self.writers = 0  # of them, for writing
         self.orphan_extents: dict[int, Extent] | None = None  # the extents of an unlinked file
         self.orphan_source: Callable[[], list[Extent]] | None = None  # gives them first, when somebody asks
+        self.orphan_tree: LiveTree | None = None  # what was said of it when its last name went, and since
         self.entry: Any = None  # the kernel boundary's cached answer; None when it must be made anew
 
     @property

@@ -108,10 +108,11 @@ class Overlay:
         ino = inode.ino
         self.table[ino] = inode
         inode.entry = None
+        past = inode.orphan_tree = self.live.as_now(ino)
         if inode.is_file:
             self.files -= 1
             self.file_bytes -= inode.size
-            size, past = max(inode.size, 1), self.live.extents_as_now(ino)
+            size = max(inode.size, 1)
             inode.orphan_extents, inode.orphan_source = {}, lambda: past.extents(ino, 0, size)
         elif inode.is_directory:
             self.directories -= 1
@@ -157,9 +158,15 @@ class Overlay:
             inode.orphan_source = None
         return inode.orphan_extents
 
+    def tree_of(self, inode: Inode) -> LiveTree:
+        """The tree that knows the inode's attributes: the live one, or an unlinked inode's own."""
+        return self.live if inode.orphan_tree is None else inode.orphan_tree
+
     def set_xattr(self, ino: int, name: bytes, value: bytes | None) -> None:
-        if ino in self.orphans:
-            return  # an unlinked file belongs to no version, and nobody can ask for the attribute later
+        orphan = self.orphans.get(ino)
+        if orphan is not None:  # it belongs to no version; who has it open still sees what he sets
+            self.tree_of(orphan).active.set_xattr(ino, name, value)
+            return
         self.live.active.set_xattr(ino, name, value)
         self.unjournaled.xattrs.add((ino, name))
 

@@ -114,12 +114,14 @@ class LiveTree(Tree):
         self.root = root
         self.frozen = None
 
-    def extents_as_now(self, ino: int) -> "LiveTree":
-        """A tree that goes on to answer `extents` of this inode as now, after it has been removed here."""
+    def as_now(self, ino: int) -> "LiveTree":
+        """A tree that goes on to answer for this inode's extents and attributes as now, after it was removed here."""
         past = LiveTree(self.load, self.root, self._read_extent)
         past.frozen = self.frozen
         if ino in self.active.extents:
             past.active.extents[ino] = self.active.extents[ino]
+        if ino in self.active.xattrs:
+            past.active.xattrs[ino] = self.active.xattrs[ino]
         return past
 
     def _layers(self) -> tuple[Layer, ...]:

@@ -18,13 +18,13 @@ class Xattrs:
         self._overlay = overlay
 
     def get(self, inode: Inode, name: bytes) -> bytes | None:
-        return self._overlay.live.xattr(inode.ino, name)
+        return self._overlay.tree_of(inode).xattr(inode.ino, name)
 
     def names(self, inode: Inode) -> list[bytes]:
         """In order of bytes."""
         if not inode.flags & HAS_XATTRS:
             return []
-        return sorted(self._overlay.live.xattr_names(inode.ino))
+        return sorted(self._overlay.tree_of(inode).xattr_names(inode.ino))
 
     def set(self, inode: Inode, name: bytes, value: bytes | None) -> None:
         """None removes."""

@@ -286,6 +286,48 @@ def test_extended_attributes(place: Path) -> None:
         os.removexattr(path, "user.short")
 
 
+def test_attributes_have_a_namespace_and_a_name_in_it(place: Path) -> None:
+    path = place / "f"
+    path.touch()
+    for name, number in (("none", errno.EOPNOTSUPP), ("other.name", errno.EOPNOTSUPP), ("user.", errno.EINVAL)):
+        with failing(number):
+            os.setxattr(path, name, b"1")
+        with failing(number):
+            os.getxattr(path, name)
+        with failing(number):
+            os.removexattr(path, name)
+    assert os.listxattr(path) == []
+
+
+def test_attributes_of_open_things_without_a_name(place: Path) -> None:
+    (place / "f").touch()
+    (place / "d").mkdir()
+    for name in ("f", "d"):
+        os.setxattr(place / name, "user.old", b"1")
+        fd = os.open(place / name, os.O_RDONLY)
+        (os.rmdir if name == "d" else os.unlink)(place / name)
+        os.setxattr(fd, "user.new", b"2")
+        assert sorted(os.listxattr(fd)) == ["user.new", "user.old"]
+        assert os.getxattr(fd, "user.new") + os.getxattr(fd, "user.old") == b"21"
+        os.close(fd)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root has trusted attributes and can be somebody else")
+def test_trusted_attributes_are_listed_for_root_only(place: Path) -> None:
+    path = place / "f"
+    path.touch(0o666)
+    os.setxattr(path, "trusted.a", b"1")
+    os.setxattr(path, "user.a", b"1")
+    fd = os.open(path, os.O_RDONLY)
+    assert sorted(os.listxattr(fd)) == ["trusted.a", "user.a"]
+    os.seteuid(65534)
+    try:
+        assert os.listxattr(fd) == ["user.a"]
+    finally:
+        os.seteuid(0)
+        os.close(fd)
+
+
 def test_attribute_flags_create_and_replace(place: Path) -> None:
     path = place / "f"
     path.touch()

@@ -1,5 +1,10 @@
 """The overlay: what an unlinked file leaves in versions, which is nothing."""
 
+from functools import partial
+
+import trio
+from trio.testing import wait_all_tasks_blocked
+
 from .conftest import Store, kill, unlink, write_file
 from .model import walk_tree
 from .test_model import check_garbage
@@ -17,6 +22,37 @@ async def test_an_attribute_of_an_unlinked_file_gets_into_no_version(store: Stor
         newest = await volume.commit()
         check_garbage(volume, newest.version)
         volume.released(inode, True)
+
+
+async def test_an_unlinked_file_keeps_its_attributes_for_who_has_it_open(store: Store) -> None:
+    async with store.opened() as volume:
+        inode = await write_file(volume, b"f", b"1")
+        volume.xattrs.set(inode, b"user.old", b"1")
+        await volume.commit()
+        volume.xattrs.set(inode, b"user.new", b"2")
+        volume.opened(inode, True)
+        unlink(volume, b"f")
+        await volume.commit()
+        volume.xattrs.set(inode, b"user.last", b"3")
+        volume.xattrs.set(inode, b"user.old", None)
+        assert volume.xattrs.names(inode) == [b"user.last", b"user.new"]
+        assert volume.xattrs.get(inode, b"user.last") == b"3"
+        assert volume.xattrs.get(inode, b"user.new") == b"2"
+        assert volume.xattrs.get(inode, b"user.old") is None
+        volume.released(inode, True)
+
+
+async def test_bytes_that_come_after_their_time_leave_it(store: Store) -> None:
+    """The kernel tells a time beside the bytes; while those wait for a commit it is there first."""
+    async with store.opened() as volume:
+        inode = await write_file(volume, b"f", b"old")
+        volume.files.close_gate()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(volume.files.write, inode, 0, b"new", keep_times=True))
+            await wait_all_tasks_blocked()
+            inode.mtime_ns = inode.ctime_ns = 5
+            volume.files.open_gate()
+        assert (volume.files.read(inode, 0, 3), inode.mtime_ns, inode.ctime_ns) == (b"new", 5, 5)
 
 
 async def test_a_file_that_goes_while_its_bytes_are_on_their_way_gets_into_no_version(store: Store) -> None:
