@@ -51,6 +51,7 @@ class ChunkStore:
         self._sealer = sealer
         self._key = chunk_id_key
         self._realm = realm
+        self.cache = cache
         self._resolver = Resolver(logs, sealer, chunk_id_key, cache, place, realm)
 
     # The way down.

@@ -12,6 +12,7 @@ from tzlocal import get_localzone
 from hyperfs.errors import NotFound
 from hyperfs.values import ROOT_INO
 from hyperfs.volume.paths import find, parts_of
+from hyperfs.volume.queues import Queue
 from hyperfs.volume.volume import Volume
 
 T = TypeVar("T")
@@ -25,6 +26,8 @@ class Mounted(Protocol):
     directory: Path
 
     async def forget_entry(self, parent: int, name: bytes) -> None: ...
+
+    def queues(self) -> list[Queue]: ...
 
 
 @dataclass

@@ -19,6 +19,7 @@ from hyperfs.daemon.times import iso_time
 from hyperfs.daemon.wire import Message, Tell
 from hyperfs.errors import BadRequest
 from hyperfs.volume import check
+from hyperfs.volume.queues import queues
 from hyperfs.volume.status import note_confirmed, status
 
 TELL_SECONDS: Final = 0.1
@@ -48,6 +49,12 @@ async def tell_status(drive: Drive, params: Message, tell: Tell) -> Message:
         "pid": os.getpid() if drive.mount is not None else None,
         "hyperfs": __version__,
     }
+
+
+async def tell_queues(drive: Drive, params: Message, tell: Tell) -> Message:
+    """What the process holds in memory, and how much of it there may ever be."""
+    mounted = drive.mount.queues() if drive.mount is not None else []
+    return {"queues": [queue._asdict() for queue in [*queues(drive.volume), *mounted]]}
 
 
 async def commit(drive: Drive, params: Message, tell: Tell) -> Message:
@@ -117,6 +124,7 @@ def _damage(found: check.Damage) -> dict[str, Any]:
 
 TABLE: Final[dict[str, Request]] = {
     "status": tell_status,
+    "queues": tell_queues,
     "commit": commit,
     "end": end,
     "snapshot": snapshot,

@@ -34,9 +34,10 @@ class MetadataOperations(pyfuse3.Operations):
     async def setattr(
         self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
     ) -> EntryAttributes:
-        changed = self.state.inode(inode)
         volume = self.state.volume
-        volume.check_writable()
+        self.state.inode(inode)
+        await volume.room_for_change()
+        changed = self.state.inode(inode)
         if fields.update_size:
             if fh is None:
                 await volume.before_change(changed)
@@ -103,11 +104,15 @@ class MetadataOperations(pyfuse3.Operations):
             raise InvalidArgument("an attribute's name has at most 255 bytes")
         if len(value) > VALUE_MAX_BYTES:
             raise AttributeTooBig(f"an attribute has at most {VALUE_MAX_BYTES} bytes")
+        self._of(inode, name)
+        await self.state.volume.room_for_change()
         self.state.volume.xattrs.set(self._of(inode, name), name, value)
         self.state.volume.settled()
 
     @guarded
     async def removexattr(self, inode: int, name: bytes, ctx: RequestContext) -> None:
+        self._of(inode, name)
+        await self.state.volume.room_for_change()
         changed = self._of(inode, name)
         if self.state.volume.xattrs.get(changed, name) is None:
             raise NoAttribute(f"no attribute {name!r}")

@@ -19,6 +19,7 @@ from hyperfs.fuse.metadata import MetadataOperations
 from hyperfs.fuse.names import NameOperations
 from hyperfs.fuse.past import Past
 from hyperfs.fuse.state import State
+from hyperfs.volume.queues import UNBOUNDED, Queue
 from hyperfs.volume.volume import Volume
 
 log = logging.getLogger("hyperfs.fuse")
@@ -96,6 +97,14 @@ class Mount:
             await trio.to_thread.run_sync(pyfuse3.invalidate_entry, parent, name)
         except FileNotFoundError:
             return  # the kernel did not know it
+
+    def queues(self) -> list[Queue]:
+        """What programs and the kernel have of us."""
+        return [
+            Queue("open files", self.state.open_count, UNBOUNDED),
+            Queue("open folders", self.state.open_folders, UNBOUNDED),
+            Queue("inodes of versions", self.state.past.held, UNBOUNDED),
+        ]
 
     def stop(self) -> None:
         """Has `serve` return though the kernel has not unmounted; from the trio thread."""

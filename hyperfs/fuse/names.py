@@ -63,13 +63,13 @@ class NameOperations(pyfuse3.Operations):
             elif number in self.state.volume.overlay.orphans:
                 self.state.volume.forgotten(number)
 
-    def _changeable(self, parent: int, name: bytes) -> None:
-        """Refuses changes in the past, and of the name `.versions`."""
+    async def _changeable(self, parent: int, name: bytes) -> None:
+        """Refuses changes in the past, and of the name `.versions`. Waits until there is room for one."""
         if parent & PAST_BIT:
             refuse_change()
         if name == VERSIONS_NAME:
             raise NotPermitted("the name .versions belongs to the drive")
-        self.state.volume.check_writable()
+        await self.state.volume.room_for_change()
 
     async def _before_change(self, parent: int, name: bytes) -> None:
         """Before a name goes: what has it may be in no version yet."""
@@ -84,7 +84,7 @@ class NameOperations(pyfuse3.Operations):
     async def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
-        self._changeable(parent_inode, name)
+        await self._changeable(parent_inode, name)
         volume = self.state.volume
         inode = volume.names.make(parent_inode, name, stat.S_IFREG | stat.S_IMODE(mode), ctx.uid, ctx.gid)
         volume.opened(inode, True)
@@ -95,7 +95,7 @@ class NameOperations(pyfuse3.Operations):
     async def mknod(
         self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext
     ) -> EntryAttributes:
-        self._changeable(parent_inode, name)
+        await self._changeable(parent_inode, name)
         inode = self.state.volume.names.make(parent_inode, name, mode, ctx.uid, ctx.gid, rdev)
         self.state.volume.settled()
         return entry_of(inode)
@@ -108,7 +108,7 @@ class NameOperations(pyfuse3.Operations):
             # What the kernel still holds can't be waited for here: it holds this request's locks.
             await volume.make_snapshot(node.directory, name, write_back=False)
             return self._give(past.lookup(node, name))
-        self._changeable(parent_inode, name)
+        await self._changeable(parent_inode, name)
         inode = volume.names.make(
             parent_inode, name, stat.S_IFDIR | (mode & ~stat.S_IFMT(mode)), ctx.uid, ctx.gid
         )
@@ -119,7 +119,7 @@ class NameOperations(pyfuse3.Operations):
     async def symlink(
         self, parent_inode: int, name: bytes, target: bytes, ctx: RequestContext
     ) -> EntryAttributes:
-        self._changeable(parent_inode, name)
+        await self._changeable(parent_inode, name)
         inode = self.state.volume.names.symlink(parent_inode, name, target, ctx.uid, ctx.gid)
         self.state.volume.settled()
         return entry_of(inode)
@@ -135,7 +135,7 @@ class NameOperations(pyfuse3.Operations):
     async def link(
         self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext
     ) -> EntryAttributes:
-        self._changeable(new_parent_inode, new_name)
+        await self._changeable(new_parent_inode, new_name)
         linked = self.state.inode(inode)
         self.state.volume.names.link(linked, new_parent_inode, new_name)
         self.state.volume.settled()
@@ -143,7 +143,7 @@ class NameOperations(pyfuse3.Operations):
 
     @guarded
     async def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
-        self._changeable(parent_inode, name)
+        await self._changeable(parent_inode, name)
         await self._before_change(parent_inode, name)
         self.state.volume.unlinked(self.state.volume.names.unlink(parent_inode, name))
 
@@ -153,7 +153,7 @@ class NameOperations(pyfuse3.Operations):
         if parent_inode & PAST_BIT and past.node(parent_inode).is_versions:
             await volume.delete_snapshot(past.node(parent_inode).directory, name)
             return
-        self._changeable(parent_inode, name)
+        await self._changeable(parent_inode, name)
         volume.unlinked(volume.names.rmdir(parent_inode, name))
 
     @guarded
@@ -166,8 +166,8 @@ class NameOperations(pyfuse3.Operations):
         flags: int,
         ctx: RequestContext,
     ) -> None:
-        self._changeable(parent_inode_old, name_old)
-        self._changeable(parent_inode_new, name_new)
+        await self._changeable(parent_inode_old, name_old)
+        await self._changeable(parent_inode_new, name_new)
         volume = self.state.volume
         for parent, name in ((parent_inode_old, name_old), (parent_inode_new, name_new)):
             await self._before_change(parent, name)

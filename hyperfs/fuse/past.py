@@ -85,6 +85,11 @@ class Past:
         self._known.pop(number, None)
         self._nodes.pop(number, None)
 
+    @property
+    def held(self) -> int:
+        """How many nodes are in memory."""
+        return len(self._nodes)
+
     def drop_unknown(self, nodes: Iterable[PastNode]) -> None:
         """Lets go of nodes that a listing made and the kernel never heard of."""
         for node in nodes:

@@ -91,6 +91,14 @@ class State:
         del self._folders[number]
         return folder
 
+    @property
+    def open_count(self) -> int:
+        return len(self._handles)
+
+    @property
+    def open_folders(self) -> int:
+        return len(self._folders)
+
     def open_files(self) -> list[Handle]:
         """For messages about a busy drive."""
         return list(self._handles.values())

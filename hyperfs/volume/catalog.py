@@ -149,6 +149,11 @@ class Catalog:
         else:
             self._waiting, self.trouble = {}, None
 
+    @property
+    def waiting(self) -> int:
+        """How many changes the index could not take yet."""
+        return len(self._waiting)
+
     def close(self) -> None:
         self._index.close()
 

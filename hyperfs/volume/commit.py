@@ -125,6 +125,13 @@ class Committer:
             if ino in self._overlay.live.active.inodes or self._frozen is not None:
                 await self._commit(None)
 
+    async def commit_while(self, waits: Callable[[], bool]) -> None:
+        """Returns when `waits` says no: commits for as long as it says yes. Raises OSError when that does not help."""
+        while waits():
+            async with self._lock:
+                if waits():
+                    await self._commit(None)
+
     async def commit_or(self, note: Callable[[int], None]) -> Commit:
         """As commit, with a last change that wants to know the version's number.
 
@@ -172,6 +179,7 @@ class Committer:
                     note(self.newest.version + 1)
                 overlay = self._overlay
                 layer = overlay.live.freeze()
+                self._content.freeze()
                 self._frozen = Frozen(
                     freeze_records(layer, self.newest.version + 1),
                     self._journaling.freeze(),
@@ -201,7 +209,6 @@ class Committer:
         assert layer is not None
         long_xattrs = await self._store_long(layer)
         await self._content.flush_head()
-        fresh_before = len(self._content.fresh)
         folded = await fold(
             layer, frozen.records, long_xattrs, self._nodes.load, overlay.live.root, self.newest.next_ino
         )
@@ -217,20 +224,13 @@ class Committer:
         self._frozen = None
         self._journaling.folded(frozen.journal_sequence)
         self._catalog.apply(changes)
-        self._forget_fresh(fresh_before)
+        self._content.folded()
 
     async def _store_long(self, layer: Layer) -> LongXattrs:
         values = long_values(layer)
         regions = [Region(0, [value], final=True) for value in values.values()]
         stored = await self._content.store(regions) if regions else []
         return {key: found.extents[0] for key, found in zip(values, stored, strict=True)}
-
-    def _forget_fresh(self, count: int) -> None:
-        """The chunks that the index knows now; those appended meanwhile stay in memory."""
-        fresh = self._content.fresh
-        for chunk in list(fresh)[:count]:
-            if self._catalog.place(chunk) is not None:
-                del fresh[chunk]
 
     async def _write(self, frozen: Frozen, folded: Folded) -> tuple[Commit, list[Change]]:
         """Appends nodes, overflow and commit; nothing is synced."""

@@ -79,7 +79,8 @@ class Content:
         self._known = known
         self._room = room
         self._append_lock = trio.Lock()
-        self.fresh: dict[bytes, Place] = {}  # chunks appended since the newest commit
+        self._fresh: dict[bytes, Place] = {}  # chunks appended or used again since the newest freeze
+        self._aging: dict[bytes, Place] = {}  # those from before it, until its commit has told the index of them
         self._written_length = self._synced_length = log.length  # the log's own length counts what is being written
         self._unjournaled_first = log.length
         self._unjournaled: list[tuple[int, bytes]] = []  # (size, leaf hash) of blocks no record or head names
@@ -158,7 +159,7 @@ class Content:
         for chunk, _, data in chunks:
             if chunk in places or chunk in new:
                 continue
-            place = self.fresh.get(chunk) or self._known(chunk)
+            place = self._place_of(chunk)
             if place is None:
                 new[chunk] = data
             else:
@@ -166,8 +167,30 @@ class Content:
         if new:
             appended = await self._append(self._store.layout(list(new.items())))
             places.update(appended)
-            self.fresh.update(appended)
+            self._fresh.update(appended)
         return places
+
+    def _place_of(self, chunk: bytes) -> Place | None:
+        """Where a chunk lies already. One that is used again is fresh again: the next commit is to list it."""
+        place = self._fresh.get(chunk)
+        if place is None and (place := self._aging.pop(chunk, None)) is not None:
+            self._fresh[chunk] = place
+        return place or self._known(chunk)
+
+    @property
+    def fresh(self) -> int:
+        """How many chunks are remembered that the index may not know."""
+        return len(self._fresh) + len(self._aging)
+
+    def freeze(self) -> None:
+        """A commit takes what names the chunks appended so far; no byte is on its way."""
+        self._aging.update(self._fresh)
+        self._fresh = {}
+
+    def folded(self) -> None:
+        """The commit is durable and the index knows its chunks. Of the others nobody has made use: they were
+        overwritten before they were in any version."""
+        self._aging = {}
 
     async def _append(self, plans: Sequence[BlockPlan]) -> dict[bytes, Place]:
         """Seals the plans' blocks under the next indices and writes them. Holding `_append_lock`."""

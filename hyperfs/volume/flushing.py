@@ -83,6 +83,8 @@ class Flushing:
     async def flush(self, inodes: Iterable[Inode]) -> None:
         """All dirty bytes of these files, as they are now, get into chunks. Not durable yet."""
         waiting = list(inodes)
+        for inode in waiting:
+            await self._flush_front(inode)
         while waiting:
             async with self._flush_lock:
                 batch: list[Taken] = []
@@ -93,6 +95,15 @@ class Flushing:
                         batch.append(taken)
                         size += sum(len(run) for _, run in taken.runs)
                 await self._store(batch)
+
+    async def _flush_front(self, inode: Inode) -> None:
+        """Of many dirty bytes all but the last few, in parts: joined, compressed and sealed, the bytes of a part are
+        in memory several times."""
+        parts = (inode.dirty.nbytes if inode.dirty is not None else 0) // BATCH_BYTES
+        for _ in range(parts):
+            async with self._flush_lock:
+                taken = self._take(inode, streaming=True)
+                await self._store([] if taken is None else [taken])
 
     async def flush_all(self) -> None:
         """All bytes that are dirty now, of all files."""

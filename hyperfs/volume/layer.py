@@ -6,12 +6,19 @@ attributes; extents are kept by file offset in a sorted map, since reads ask for
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from sortedcontainers import SortedDict
 
 from hyperfs.chunks.extents import Extent
 from hyperfs.volume.entries import Dentry
 from hyperfs.volume.inode import Inode
+
+# What a change takes in memory, in bytes, with what it takes until the next record and in the commit: measured.
+INODE_BYTES: Final = 1500
+NAME_BYTES: Final = 500
+EXTENT_BYTES: Final = 500
+XATTR_BYTES: Final = 300
 
 
 class Layer:
@@ -23,6 +30,16 @@ class Layer:
         self.extents: dict[int, SortedDict[int, Extent | None]] = {}
         self.xattrs: dict[int, dict[bytes, bytes | None]] = {}
         self.facts: dict[bytes, bytes | None] = {}  # whole trie keys: snapshots, settings
+        self._more_bytes = 0  # of names, extents and attributes; of those dropped again too
+
+    @property
+    def nbytes(self) -> int:
+        """About what the layer takes in memory."""
+        return INODE_BYTES * len(self.inodes) + self._more_bytes
+
+    def add_bytes(self, count: int) -> None:
+        """An inode of the layer holds so many bytes itself: the target of a symlink."""
+        self._more_bytes += count
 
     def __bool__(self) -> bool:
         return bool(self.inodes or self.dentries or self.extents or self.xattrs or self.facts)
@@ -36,16 +53,23 @@ class Layer:
         names = self.dentries.get(parent)
         if names is None:
             names = self.dentries[parent] = {}
+        if name not in names:
+            self._more_bytes += NAME_BYTES
         names[name] = dentry
 
     def set_extent(self, ino: int, offset: int, extent: Extent | None) -> None:
         extents = self.extents.get(ino)
         if extents is None:
             extents = self.extents[ino] = SortedDict()
+        if offset not in extents:
+            self._more_bytes += EXTENT_BYTES
         extents[offset] = extent
 
     def set_xattr(self, ino: int, name: bytes, value: bytes | None) -> None:
-        self.xattrs.setdefault(ino, {})[name] = value
+        values = self.xattrs.setdefault(ino, {})
+        before = values.get(name)
+        self._more_bytes += len(value or b"") - len(before or b"") + (XATTR_BYTES if name not in values else 0)
+        values[name] = value
 
     def extents_between(self, ino: int, start: int, end: int) -> Iterator[tuple[int, Extent | None]]:
         """The changes to extents whose offset lies in [start, end), in order."""

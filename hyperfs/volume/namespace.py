@@ -96,6 +96,7 @@ class Namespace:
         inode = self.make(parent, name, stat.S_IFLNK | 0o777, uid, gid)
         inode.inline = target
         inode.size = inode.stored = len(target)
+        self._live.active.add_bytes(len(target))
         return inode
 
     def link(self, inode: Inode, parent: int, name: bytes) -> None:

@@ -59,6 +59,11 @@ class Nodes:
             self._old, self._young = self._young, {}
         self._young[place] = node
 
+    @property
+    def held(self) -> int:
+        """How many nodes are in memory."""
+        return len(self._young) + len(self._old)
+
     def plaintext(self, log_number: int, index: int, kind: int) -> bytes:
         """The decoded payload of a block, which must be of the kind that the reference promises."""
         log = self._logs.get(log_number)

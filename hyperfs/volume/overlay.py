@@ -77,10 +77,13 @@ class Overlay:
         inode = self.live.inode(ino)
         if inode is None:
             raise StaleHandle(f"no inode {ino}")
+        self._keep(inode)
+        return inode
+
+    def _keep(self, inode: Inode) -> None:
         if len(self.table) >= self._trim_at:
             self._trim()
-        self.table[ino] = inode
-        return inode
+        self.table[inode.ino] = inode
 
     def new_inode(self, mode: int, uid: int, gid: int, parent: int) -> Inode:
         """A new inode with a number never used before, its times now, and no link yet."""
@@ -88,7 +91,7 @@ class Overlay:
         self.next_ino += 1
         inode.uid, inode.gid, inode.parent = uid, gid, parent
         inode.atime_ns = inode.mtime_ns = inode.ctime_ns = inode.btime_ns = self.now_ns()
-        self.table[inode.ino] = inode
+        self._keep(inode)
         return inode
 
     def touch(self, inode: Inode) -> None:

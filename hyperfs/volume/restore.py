@@ -223,10 +223,15 @@ class _Work:
         for directory, name, inode, place in removals:
             if inode.is_directory:
                 names.rmdir(directory, name)
+                self._volume.forgotten(inode.ino)
                 continue
             if inode.is_file:
                 self._predecessors[place] = inode.ino
             self._volume.unlinked(names.unlink(directory, name))
+            # The kernel unlinked nothing, so it may never say that it has forgotten the file: only who has it open
+            # keeps it. Who has found the old name and opens it later is told that it is stale, and looks again.
+            if not inode.nlink:
+                self._volume.forgotten(inode.ino)
 
     # What comes
 

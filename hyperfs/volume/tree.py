@@ -117,7 +117,9 @@ class LiveTree(Tree):
     def as_now(self, ino: int) -> "LiveTree":
         """A tree that goes on to answer for this inode's extents and attributes as now, after it was removed here."""
         past = LiveTree(self.load, self.root, self._read_extent)
-        past.frozen = self.frozen
+        past.frozen = Layer()  # of what is frozen only this: a file that is open for long must not hold it all
+        if self.frozen is not None and ino in self.frozen.extents:
+            past.frozen.extents[ino] = self.frozen.extents[ino]
         if ino in self.active.extents:
             past.active.extents[ino] = self.active.extents[ino]
         if ino in self.active.xattrs:

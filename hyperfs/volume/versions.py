@@ -3,10 +3,11 @@
 import struct
 from collections.abc import Callable, Iterator
 from datetime import tzinfo
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from hyperfs.errors import Corrupt, NoSuchVersion
 from hyperfs.policy.when import At, Name, Number, check_snapshot_name, display_name, parse_when
+from hyperfs.trie.node import Ref
 from hyperfs.values import ROOT_INO
 from hyperfs.volume import commit_record, keys
 from hyperfs.volume.catalog import Catalog, VersionFacts
@@ -14,8 +15,12 @@ from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.nodes import Nodes
 from hyperfs.volume.tree import LiveTree, ReadExtent, Tree
 
+V = TypeVar("V")
+
 SNAPSHOT: Final = struct.Struct("<Qq")
 TREES_KEPT: Final = 64
+SHORT_LIST: Final = 500
+"""A commit that let go of more is not kept in memory: its lists take up to a megabyte."""
 
 
 class Snapshot(NamedTuple):
@@ -44,6 +49,7 @@ class Versions:
         self._live = live
         self._newest = newest
         self._commits: dict[int, Commit] = {}
+        self._roots: dict[int, Ref | None] = {}
 
     @property
     def newest(self) -> Commit:
@@ -60,15 +66,15 @@ class Versions:
             if facts is None:
                 raise NoSuchVersion(f"there is no version {version}: they go from 1 to {newest.version}")
             commit = read_commit(self._nodes, facts.log, facts.index)
-            if len(self._commits) >= TREES_KEPT:
-                del self._commits[next(iter(self._commits))]
-            self._commits[version] = commit
+            if len(commit.replaced.nodes) + len(commit.replaced.chunks) <= SHORT_LIST:
+                _keep(self._commits, version, commit)
         return commit
 
     def tree(self, version: int) -> Tree:
         """The drive as it was in that version; as version 0, before the first, it is empty."""
-        root = self.commit(version).root if version else None
-        return Tree(self._nodes.load, root, self._read_extent)
+        if version not in self._roots:
+            _keep(self._roots, version, self.commit(version).root if version else None)
+        return Tree(self._nodes.load, self._roots[version], self._read_extent)
 
     def all(self, first: int = 1) -> Iterator[VersionFacts]:
         """Every version from `first` on, oldest first."""
@@ -163,6 +169,13 @@ def snapshot_fact(directory: int, name: bytes, version: int, made_ns: int) -> tu
     """The fact that keeps a version under a name. Raises InvalidArgument, NameTooLong for a name that can't be."""
     check_snapshot_name(name)
     return keys.snapshot_key(directory, name), SNAPSHOT.pack(version, made_ns)
+
+
+def _keep(kept: dict[int, V], version: int, value: V) -> None:
+    """The oldest goes when there are too many."""
+    if len(kept) >= TREES_KEPT:
+        del kept[next(iter(kept))]
+    kept[version] = value
 
 
 def read_commit(nodes: Nodes, log: int, index: int) -> Commit:

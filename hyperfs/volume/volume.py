@@ -33,6 +33,11 @@ OPEN_SECONDS: Final = 5.0
 """A file that is kept open and written is written back and committed this often; promised are ten seconds."""
 JOURNAL_LIMIT_BYTES: Final = 16 << 20
 """A journal longer than this is folded into a version at once."""
+JOURNAL_MOST_BYTES: Final = 64 << 20
+"""At this length an fsync waits for the version. A record that is being written comes on top."""
+CHANGES_LIMIT_BYTES: Final = 32 << 20
+"""Changes that no version holds, in memory, past which whoever makes more waits for one: some 15,000 new files. As
+much again may be in a commit under way."""
 RETRY_SECONDS: Final = 5.0
 
 WriteBack = Callable[[], Awaitable[None]]
@@ -177,6 +182,16 @@ class Volume:
         due = self._due.at
         return self._making or (due is not None and trio.current_time() >= due)
 
+    async def room_for_change(self) -> None:
+        """To be awaited before anything of the tree changes. When commits are slower than changes, whoever makes them
+        waits here with nothing in hand; when commits fail, it hears why (OSError). Raises ReadOnlyDrive.
+
+        Commits without asking the kernel to write back: it may be holding the very request that waits here.
+        """
+        self.check_writable()
+        if self.overlay.live.active.nbytes > CHANGES_LIMIT_BYTES:
+            await self.committer.commit_while(lambda: self.overlay.live.active.nbytes > CHANGES_LIMIT_BYTES)
+
     async def before_change(self, inode: Inode) -> None:
         """To be awaited before a file changes, or a name of it: if it stood closed for a second, that state gets its
         version first. Most often it has one by then, or one is on its way and is waited for."""
@@ -238,8 +253,11 @@ class Volume:
         if self.read_only:
             return  # nothing here waits to be durable
         self.check_writable()
+        journal = self._parts.journal
+        if journal.live_bytes > JOURNAL_MOST_BYTES:
+            await self.committer.commit_while(lambda: journal.live_bytes > JOURNAL_MOST_BYTES)
         await self.journaling.fsync(inode)
-        if self._parts.journal.live_bytes > JOURNAL_LIMIT_BYTES:
+        if journal.live_bytes > JOURNAL_LIMIT_BYTES:
             self._due.within(0)
         elif self.committer.pending:
             self.settled()
