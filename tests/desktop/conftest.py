@@ -1,6 +1,7 @@
 """A user's session with a mounted drive in the home folder. Skipped where nothing can be mounted."""
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.cli.machine import NOBODY, Machine
 
 from .session import ALL, Session, has, has_gvfs
 
-SCREEN_PROGRAMS = ("Xvfb", "openbox", "xdotool", "import", "dbus-daemon")
+SCREEN_PROGRAMS = ("Xvfb", "openbox", "xdotool", "import", "dbus-daemon", "org.a11y.Bus", "org.gtk.vfs.Daemon")
 
 
 def make_session() -> Session:
@@ -64,10 +65,17 @@ def folder(session: Session, request: pytest.FixtureRequest) -> Path:
     return made
 
 
+def has_binding() -> bool:
+    look = ["/usr/bin/python3", "-c", "import gi; gi.require_version('Atspi', '2.0')"]
+    return has(look[0]) and subprocess.run(look, check=False, capture_output=True).returncode == 0
+
+
 def need(*programs: str) -> None:
     """For the long tests: skips where they are not wanted, and loudly where they can't be."""
     if not ALL:
         pytest.skip("a screen is only made with HYPERFS_ALL=1")
     missing = [program for program in (*SCREEN_PROGRAMS, *programs) if not has(program)]
+    if not has_binding():
+        missing.append("the binding of AT-SPI for /usr/bin/python3")
     if missing:
         pytest.skip(f"NOT RUN: {', '.join(missing)} missing; packaging/suites installs it")

@@ -14,7 +14,8 @@ from tests.cli.machine import NOBODY, Machine
 ALL = os.environ.get("HYPERFS_ALL") == "1"
 SCREENSHOTS_VARIABLE = "HYPERFS_SCREENSHOTS"
 """Names a folder that gets a picture of the screen after every step, for whoever wants to see with own eyes."""
-SCREEN = "1200x800x24"
+SERVICES = Path("/usr/share/dbus-1/services")
+SCREEN = "1280x900x24"
 SECONDS = 60.0
 
 _AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=-all"]
@@ -35,14 +36,14 @@ def until(what: str, look: Callable[[], T], seconds: float = SECONDS) -> T:
         time.sleep(0.1)
 
 
-def has(*programs: str) -> bool:
-    return all(shutil.which(program) is not None for program in programs)
+def has(program: str) -> bool:
+    """A program by its name, or a service of the message bus by its longer one."""
+    return shutil.which(program) is not None or (SERVICES / f"{program}.service").exists()
 
 
 def has_gvfs() -> bool:
-    """Trash as a whole, volumes and metadata are gvfs's; GLib alone copies, moves, watches and trashes."""
-    services = Path("/usr/share/dbus-1/services/org.gtk.vfs.Daemon.service")
-    return has("dbus-daemon", "gio") and services.exists()
+    """The trash's list, restoring and volumes are gvfs's; GLib alone copies, moves, watches and trashes."""
+    return has("dbus-daemon") and has("org.gtk.vfs.Daemon")
 
 
 class Session:
@@ -105,7 +106,7 @@ class Session:
         return json.loads(self.run("/usr/bin/python3", "-c", code, *arguments).stdout)
 
     def write_file(self, path: Path, data: bytes) -> None:
-        self.ask("Path(a[0]).write_bytes(a[1].encode('latin-1'))", path, data.decode("latin-1"))
+        self.ask("Path(a[0]).write_bytes(bytes.fromhex(a[1]))", path, data.hex())
 
     def read_file(self, path: Path) -> bytes:
         return str(self.ask("Path(a[0]).read_bytes()", path)).encode("latin-1")
