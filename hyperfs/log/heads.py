@@ -23,6 +23,7 @@ SLOT_BYTES: Final = 512
 SLOT_OFFSETS: Final = (0, 4096)
 FILE_BYTES: Final = SLOT_OFFSETS[1] + SLOT_BYTES
 HEAD_FORMAT: Final = 1
+_MOST_BYTES: Final = 1 << 63
 
 _MAGIC: Final = b"hfshead\n"
 _SLOT: Final = Struct("<8sIIQQQQ32s64s")  # magic, format, zero, generation, fork, length, byte length, ...
@@ -89,7 +90,7 @@ def encode_slot(head: Head, generation: int) -> bytes:
 def decode_slot(slot: bytes) -> tuple[int, Head] | None:
     """(generation, head); None for what encode_slot did not make of a head. FormatTooNew for a later format.
 
-    Nor is it a head of more blocks than a log can have: the tree's arithmetic is of 64 bits.
+    Nor is it a head of more blocks or bytes than a log can have: what follows reckons in 64 bits.
     """
     if len(slot) != SLOT_BYTES:
         return None
@@ -102,8 +103,8 @@ def decode_slot(slot: bytes) -> tuple[int, Head] | None:
     if format_version > HEAD_FORMAT:
         raise FormatTooNew("a log's head", format_version, HEAD_FORMAT)
     head = Head(*fields)
-    is_one = head.length <= MAX_LENGTH and encode_slot(head, generation) == slot
-    return (generation, head) if is_one else None
+    is_possible = head.length <= MAX_LENGTH and head.byte_length < _MOST_BYTES
+    return (generation, head) if is_possible and encode_slot(head, generation) == slot else None
 
 
 def new_file(head: Head) -> bytes:

@@ -68,15 +68,19 @@ class TreeFile:
 
     def roots(self, length: int, byte_length: int, expected: bytes) -> list[Node]:
         """Roots of the tree at a signed length. Corrupt if they don't fit its hash and can't be mended."""
+
+        def fit(roots: list[Node]) -> bool:
+            return tree_hash(roots) == expected and sum(root.size for root in roots) == byte_length
+
         roots = [self.stored(index) for index in flat_tree.full_roots(length)]
-        if tree_hash(roots) == expected and sum(root.size for root in roots) == byte_length:
+        if fit(roots):
             return roots
         for position, root in enumerate(roots):
             before = sum(node.size for node in roots[:position])
             after = sum(node.size for node in roots[position + 1 :])
             mended = self._rebuild(root.index, before, byte_length - before - after)
             candidate = [*roots[:position], mended, *roots[position + 1 :]]
-            if tree_hash(candidate) == expected:
+            if fit(candidate):
                 self.mended[root.index] = mended
                 return candidate
         raise Corrupt("the log's tree does not fit its signed head", self._file.path, "fetch it from a peer")
