@@ -223,7 +223,7 @@ def _intent(state: State, record: Record, body: ClearIntent) -> State:
 
 
 def _deed(state: State, record: Record, body: ClearDeed) -> State:
-    """A deed does the named part of its intent, or all that is left: never more, never twice, never at an older head."""
+    """A deed does the named part of its intent or all that is left: never more, never twice, never at an older head."""
     _check_clear(state, record, body.clear)
     intent = state.intents.get(body.intent)
     if intent is None:
