@@ -54,7 +54,7 @@ class Flushing:
         self._content = content
         self._dirty = dirty
         self._flush_lock = trio.Lock()
-        self._room = trio.Condition()
+        self._room = trio.Event()  # set, and replaced, when bytes have left memory or will not
         self._streams = trio.Event()  # set when some file has enough for a streaming flush
         self._failure: OSError | None = None  # why the newest streaming flush failed
 
@@ -132,10 +132,11 @@ class Flushing:
                     self._failure = None
                 except OSError as error:
                     self._failure = error
-                async with self._room:
-                    self._room.notify_all()
+                self._wake_writers()
                 if self._failure is not None:
                     await trio.sleep(RETRY_SECONDS)
+            if self._dirty.nbytes <= DIRTY_LIMIT_BYTES:
+                self._wake_writers()  # a file was cut or removed; what is on its way wakes them when it has arrived
 
     def _largest(self) -> Inode | None:
         inode = self._dirty.largest()
@@ -151,11 +152,17 @@ class Flushing:
         return inode.dirty is not None and inode.writers > 0 and inode.dirty.nbytes >= STREAM_BYTES
 
     async def wait_for_room(self) -> None:
-        """Returns when a writer may go on: there is room for dirty bytes, or none will come."""
-        self._streams.set()
-        async with self._room:
-            while self._dirty.nbytes > DIRTY_LIMIT_BYTES and self._failure is None:
-                await self._room.wait()
+        """Returns when a writer may go on: there is room for dirty bytes, or none will come.
+
+        Bytes go by `run` and by others' `flush`; either may find that the other took them.
+        """
+        while self._dirty.nbytes > DIRTY_LIMIT_BYTES and self._failure is None:
+            self._streams.set()
+            await self._room.wait()
+
+    def _wake_writers(self) -> None:
+        self._room.set()
+        self._room = trio.Event()
 
     def _take(self, inode: Inode, streaming: bool) -> Taken | None:
         """Takes the file's dirty bytes; tiny files are settled at once. Holding `_flush_lock`."""
@@ -189,6 +196,7 @@ class Flushing:
             for taken in batch:
                 taken.inode.flushing = ()
                 self._dirty.give_back(taken.inode, taken.runs, taken.loose)
+            self._wake_writers()  # they have the bytes streamed: nobody else may come for them
             raise
         safe = {taken.inode.ino: taken.size for taken in batch}
         for (taken, region), found in zip(regions, stored, strict=True):
@@ -197,6 +205,7 @@ class Flushing:
         for taken in batch:
             self._dirty.settle(taken.runs)
             self._stored(taken.inode, safe[taken.inode.ino])
+        self._wake_writers()
 
     def _stored(self, inode: Inode, safe: int) -> None:
         """What was taken is in chunks: a record may give the file at least the size `safe`."""

@@ -75,3 +75,32 @@ async def test_many_open_files_with_short_tails_do_not_fill_the_memory_for_ever(
                 volume.opened(inode, True)
                 await volume.files.write(inode, 0, rng.randbytes(70_000))  # most have no sure cut so early
         assert volume.files.dirty_bytes <= 1 << 20
+
+
+async def test_writers_that_wait_for_room_go_on_whoever_made_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync may take the bytes before the stream does, which then finds nothing to do."""
+    monkeypatch.setattr(flushing, "DIRTY_LIMIT_BYTES", 1 << 20)
+    rng = random.Random(1)
+    async with store.opened() as volume:
+        inode = await write_file(volume, b"f", b"")
+        volume.opened(inode, True)
+        with trio.fail_after(30):
+            for _ in range(40):  # trio picks by chance who goes first
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(volume.files.write, inode, 0, rng.randbytes((1 << 20) + 1))
+                    nursery.start_soon(volume.files.flushing.flush_all)
+
+
+async def test_writers_that_wait_for_room_go_on_when_a_file_is_discarded(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flushing, "DIRTY_LIMIT_BYTES", 1 << 20)
+    rng = random.Random(1)
+    async with store.opened() as volume:
+        inode = await write_file(volume, b"f", b"")
+        with trio.fail_after(30):
+            for _ in range(40):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(volume.files.write, inode, 0, rng.randbytes((1 << 20) + 1))
+                    await trio.lowlevel.checkpoint()
+                    volume.files.discard(inode)
