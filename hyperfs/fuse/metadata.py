@@ -13,6 +13,7 @@ from hyperfs.fuse.guard import guarded
 from hyperfs.fuse.past import PAST_BIT, refuse_change
 from hyperfs.fuse.state import State
 from hyperfs.values import NAME_MAX_BYTES
+from hyperfs.volume.acl import ACCESS, DEFAULT
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.xattrs import HAS_XATTRS, VALUE_MAX_BYTES
 
@@ -43,7 +44,7 @@ class MetadataOperations(pyfuse3.Operations):
                 await volume.before_change(changed)
             await volume.files.resize(changed, attr.st_size)
         if fields.update_mode:
-            changed.mode = stat.S_IFMT(changed.mode) | stat.S_IMODE(attr.st_mode)
+            volume.permissions.chmod(changed, attr.st_mode)
         if fields.update_uid:
             changed.uid = attr.st_uid
         if fields.update_gid:
@@ -81,8 +82,7 @@ class MetadataOperations(pyfuse3.Operations):
     async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
         _check_attribute(name)
         if inode & PAST_BIT:
-            node = self.state.past.node(inode)
-            value = None if node.is_versions else self.state.past.tree(node).xattr(node.ino, name)
+            value = self.state.past.xattr(self.state.past.node(inode), name)
         else:
             found = self.state.volume.overlay.inode(inode)
             value = self.state.volume.xattrs.get(found, name) if found.flags & HAS_XATTRS else None
@@ -106,18 +106,25 @@ class MetadataOperations(pyfuse3.Operations):
             raise AttributeTooBig(f"an attribute has at most {VALUE_MAX_BYTES} bytes")
         self._of(inode, name)
         await self.state.volume.room_for_change()
-        self.state.volume.xattrs.set(self._of(inode, name), name, value)
-        self.state.volume.settled()
+        volume, changed = self.state.volume, self._of(inode, name)
+        if name == ACCESS:
+            volume.permissions.set_access(changed, value, _may_keep_setgid(changed, ctx))
+        elif name == DEFAULT:
+            volume.permissions.set_default(changed, value)
+        else:
+            volume.xattrs.set(changed, name, value)
+        volume.settled()
 
     @guarded
     async def removexattr(self, inode: int, name: bytes, ctx: RequestContext) -> None:
         self._of(inode, name)
         await self.state.volume.room_for_change()
-        changed = self._of(inode, name)
-        if self.state.volume.xattrs.get(changed, name) is None:
+        volume, changed = self.state.volume, self._of(inode, name)
+        if volume.xattrs.get(changed, name) is not None:
+            volume.xattrs.set(changed, name, None)
+            volume.settled()
+        elif name not in (ACCESS, DEFAULT):  # to have no ACL is no error: programs set empty ones
             raise NoAttribute(f"no attribute {name!r}")
-        self.state.volume.xattrs.set(changed, name, None)
-        self.state.volume.settled()
 
     @guarded
     async def statfs(self, ctx: RequestContext) -> StatvfsData:
@@ -136,7 +143,17 @@ class MetadataOperations(pyfuse3.Operations):
 
 def _check_attribute(name: bytes) -> None:
     """Refuses the names that no Linux filesystem takes: outside of the namespaces, or with nothing behind one."""
-    if not name.startswith(NAMESPACES):
+    if not name.startswith(NAMESPACES) and name not in (ACCESS, DEFAULT):
         raise FUSEError(errno.EOPNOTSUPP)
     if name in NAMESPACES:
         raise FUSEError(errno.EINVAL)
+
+
+def _may_keep_setgid(inode: Inode, ctx: RequestContext) -> bool:
+    """Whether the caller belongs to the inode's group: who does not may not give it a setgid bit, nor keep one."""
+    if not inode.mode & stat.S_ISGID or ctx.uid == 0 or ctx.gid == inode.gid:
+        return True
+    try:
+        return inode.gid in pyfuse3.get_sup_groups(ctx.pid)
+    except OSError:
+        return False  # in a namespace of processes that we can't see

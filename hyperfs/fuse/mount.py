@@ -17,6 +17,7 @@ from hyperfs.fuse.contents import ContentOperations
 from hyperfs.fuse.folders import FolderOperations
 from hyperfs.fuse.metadata import MetadataOperations
 from hyperfs.fuse.names import NameOperations
+from hyperfs.fuse.own_mount import OwnMount
 from hyperfs.fuse.past import Past
 from hyperfs.fuse.state import State
 from hyperfs.volume.queues import UNBOUNDED, Queue
@@ -43,7 +44,7 @@ class Operations(NameOperations, ContentOperations, MetadataOperations, FolderOp
 
     supports_dot_lookup = True
     enable_writeback_cache = True
-    enable_acl = False
+    enable_acl = True
 
     def __init__(self, state: State) -> None:
         super().__init__()
@@ -51,8 +52,6 @@ class Operations(NameOperations, ContentOperations, MetadataOperations, FolderOp
 
     def stacktrace(self) -> None:
         """Asked for by a magic attribute on the root; nothing of ours is shown to whoever sets one."""
-
-
 
 
 class Mount:
@@ -66,7 +65,14 @@ class Mount:
         past = Past(volume, get_localzone(), volume.overlay.now_ns)
         self.state = State(volume, past, options.show_versions)
         self._operations = Operations(self.state)
-        pyfuse3.init(self._operations, str(directory), set(_kernel_options(options)))
+        self._own = _own_mount(directory, options)
+        point = str(directory) if self._own is None else self._own.name
+        try:
+            pyfuse3.init(self._operations, point, set(_kernel_options(options)))
+        except BaseException:
+            if self._own is not None:
+                self._own.unmount()
+            raise
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Answers the kernel until the filesystem is unmounted, then returns with all of it committed."""
@@ -112,7 +118,19 @@ class Mount:
 
     def close(self) -> None:
         """After `serve` has returned or failed: the mount is taken away if it is still there."""
+        if self._own is not None:
+            self._own.unmount()
         pyfuse3.close(unmount=True)
+
+
+def _own_mount(directory: Path, options: MountOptions) -> OwnMount | None:
+    """None where we may not mount: pyfuse3 has fusermount3 do it then."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return OwnMount(directory, options.fsname, options.read_only, options.allow_other)
+    except PermissionError:
+        return None
 
 
 def _kernel_options(options: MountOptions) -> list[str]:

@@ -11,6 +11,7 @@ from hyperfs.fuse.attributes import entry_of, nothing
 from hyperfs.fuse.guard import guarded
 from hyperfs.fuse.past import PAST_BIT, VERSIONS_NAME, PastNode, refuse_change
 from hyperfs.fuse.state import Handle, State
+from hyperfs.volume.inode import Inode
 
 _NOTHING = nothing()
 _NOTHING_YET = nothing(0)
@@ -80,25 +81,29 @@ class NameOperations(pyfuse3.Operations):
             if not inode.is_directory:
                 await volume.before_change(inode)
 
+    async def _make(self, parent: int, name: bytes, mode: int, ctx: RequestContext, rdev: int = 0) -> Inode:
+        """Something new, with what its directory's default ACL or the caller's umask leaves of its mode."""
+        await self._changeable(parent, name)
+        volume = self.state.volume
+        born = volume.permissions.of_new(parent, mode, ctx.umask)
+        inode = volume.names.make(parent, name, born.mode, ctx.uid, ctx.gid, rdev)
+        volume.permissions.give(inode, born)
+        volume.settled()
+        return inode
+
     @guarded
     async def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
-        await self._changeable(parent_inode, name)
-        volume = self.state.volume
-        inode = volume.names.make(parent_inode, name, stat.S_IFREG | stat.S_IMODE(mode), ctx.uid, ctx.gid)
-        volume.opened(inode, True)
-        volume.settled()
+        inode = await self._make(parent_inode, name, stat.S_IFREG | stat.S_IMODE(mode), ctx)
+        self.state.volume.opened(inode, True)
         return FileInfo(fh=self.state.add(Handle(inode, True))), entry_of(inode)
 
     @guarded
     async def mknod(
         self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext
     ) -> EntryAttributes:
-        await self._changeable(parent_inode, name)
-        inode = self.state.volume.names.make(parent_inode, name, mode, ctx.uid, ctx.gid, rdev)
-        self.state.volume.settled()
-        return entry_of(inode)
+        return entry_of(await self._make(parent_inode, name, mode, ctx, rdev))
 
     @guarded
     async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
@@ -108,12 +113,7 @@ class NameOperations(pyfuse3.Operations):
             # What the kernel still holds can't be waited for here: it holds this request's locks.
             await volume.make_snapshot(node.directory, name, write_back=False)
             return self._give(past.lookup(node, name))
-        await self._changeable(parent_inode, name)
-        inode = volume.names.make(
-            parent_inode, name, stat.S_IFDIR | (mode & ~stat.S_IFMT(mode)), ctx.uid, ctx.gid
-        )
-        volume.settled()
-        return entry_of(inode)
+        return entry_of(await self._make(parent_inode, name, stat.S_IFDIR | (mode & ~stat.S_IFMT(mode)), ctx))
 
     @guarded
     async def symlink(

@@ -16,6 +16,7 @@ from pyfuse3 import EntryAttributes
 
 from hyperfs.errors import BadWhen, NoSuchVersion, NotADirectory, NotFound, ReadOnlyVersion, StaleHandle
 from hyperfs.fuse.attributes import LONG_SECONDS, fill
+from hyperfs.volume.acl import ACCESS
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.volume import Volume
@@ -214,6 +215,13 @@ class Past:
         snapshot_root = node.ino == node.directory and self._is_snapshot(node.directory, node.entry)
         entry.entry_timeout = 0 if snapshot_root else LONG_SECONDS
         return entry
+
+    def xattr(self, node: PastNode, name: bytes) -> bytes | None:
+        """An attribute as it was. `.versions` itself has its directory's ACL, as it has its mode."""
+        if node.is_versions:
+            directory = self._volume.overlay.inode(node.directory)
+            return self._volume.xattrs.get(directory, ACCESS) if name == ACCESS else None
+        return self.tree(node).xattr(node.ino, name)
 
     def read(self, node: PastNode, inode: Inode, offset: int, size: int) -> bytes:
         """Bytes of a file as it was."""

@@ -118,12 +118,11 @@ class LiveTree(Tree):
         """A tree that goes on to answer for this inode's extents and attributes as now, after it was removed here."""
         past = LiveTree(self.load, self.root, self._read_extent)
         past.frozen = Layer()  # of what is frozen only this: a file that is open for long must not hold it all
-        if self.frozen is not None and ino in self.frozen.extents:
-            past.frozen.extents[ino] = self.frozen.extents[ino]
-        if ino in self.active.extents:
-            past.active.extents[ino] = self.active.extents[ino]
-        if ino in self.active.xattrs:
-            past.active.xattrs[ino] = self.active.xattrs[ino]
+        for kept, layer in ((past.frozen, self.frozen), (past.active, self.active)):
+            if layer is not None and ino in layer.extents:
+                kept.extents[ino] = layer.extents[ino]
+            if layer is not None and ino in layer.xattrs:
+                kept.xattrs[ino] = layer.xattrs[ino]
         return past
 
     def _layers(self) -> tuple[Layer, ...]:

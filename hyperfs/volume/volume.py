@@ -23,6 +23,7 @@ from hyperfs.volume.journaling import Journaling
 from hyperfs.volume.namespace import Namespace
 from hyperfs.volume.overlay import Overlay
 from hyperfs.volume.parts import Parts
+from hyperfs.volume.permissions import Permissions
 from hyperfs.volume.versions import Snapshot, Versions, snapshot_fact
 from hyperfs.volume.xattrs import Xattrs
 
@@ -70,6 +71,7 @@ class Volume:
         self.files: Files = parts.files
         self.content: Content = parts.content
         self.xattrs = Xattrs(parts.overlay)
+        self.permissions = Permissions(parts.overlay, self.xattrs)
         self.versions: Versions = parts.versions
         self.journaling: Journaling = parts.journaling
         self.committer: Committer = parts.committer
