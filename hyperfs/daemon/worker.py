@@ -80,10 +80,8 @@ def _progress(say: Say) -> Callable[[str, int, int], None]:
 
 def _mount(volume: Volume, spec: Spec) -> Mount:
     """Raises Refused with the words that libfuse or fusermount3 has for it."""
-    # libfuse splits its options at commas and takes a backslash before one as its escape.
-    source = str(spec.store).replace("\\", "\\\\").replace(",", "\\,")
     options = MountOptions(
-        fsname=source,
+        fsname=str(spec.store),
         allow_other=spec.allow_other,
         read_only=spec.read_only or spec.at is not None,
         show_versions=spec.show_versions,

@@ -134,7 +134,9 @@ def _own_mount(directory: Path, options: MountOptions) -> OwnMount | None:
 
 
 def _kernel_options(options: MountOptions) -> list[str]:
-    chosen = ["default_permissions", f"fsname={options.fsname}", "subtype=hyperfs"]
+    # libfuse splits its options at commas and takes a backslash before one as its escape.
+    source = options.fsname.replace("\\", "\\\\").replace(",", "\\,")
+    chosen = ["default_permissions", f"fsname={source}", "subtype=hyperfs"]
     if options.allow_other:
         chosen.append("allow_other")
     if options.read_only:
