@@ -166,26 +166,29 @@ class Disk:
 
         Two threads may replace two names at once, and even the same one.
         """
-        path = self._path(name)
-        temporary = f"{path}.{threading.get_ident():x}.new"
-        flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-        file = self.file_type(os.open(temporary, flags, mode), temporary)
+        temporary = f"{name}.{threading.get_ident():x}.new"
+        file = self.open(temporary, create=True)
         try:
-            os.chmod(temporary, mode)
+            os.chmod(self._path(temporary), mode)
+            file.truncate(0)  # what a crash left under this name
             file.pwrite(data, 0)
             file.fdatasync()
-            os.rename(temporary, path)
+            self.rename(temporary, name)
         except BaseException:
             # The old file is untouched; a part of the new one would only be litter.
-            if os.path.exists(temporary):
-                os.unlink(temporary)
+            if self.exists(temporary):
+                self.remove(temporary)
             raise
         finally:
             file.close()
-        self._sync(os.path.dirname(path))
+        self.sync_folder(os.path.dirname(name))
 
     def exists(self, name: str) -> bool:
         return os.path.lexists(self._path(name))
+
+    def size(self, name: str) -> int:
+        """Bytes of a file that need not be open."""
+        return os.stat(self._path(name), follow_symlinks=False).st_size
 
     def listdir(self, name: str = "") -> list[str]:
         """Names in the folder, sorted."""

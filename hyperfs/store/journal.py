@@ -8,6 +8,7 @@ a record never speaks of itself, since a power cut may keep a later record and l
 Format: docs/formats/journal.md.
 """
 
+import contextlib
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from hyperfs.errors import Corrupt
 from hyperfs.store.files import Disk, DiskFile
 
 MAGIC: Final = b"HfJ1"
-HEADER: Final = struct.Struct("<4sBBHIQQQ16s")
+HEADER: Final = struct.Struct("<4sBBHIQQQ16s")  # magic, kind, zero, segments, length, segment, sequence, ...
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
 FRAME_BYTES: Final = HEADER.size + NONCE_BYTES + TAG_BYTES
@@ -25,6 +26,8 @@ SEGMENT_BYTES: Final = 4 << 20
 FIRST_SEGMENTS: Final = 2
 """Made with the store. They are always there and whole; more are made when they are needed."""
 FOLDER: Final = "journal"
+MOST_SEGMENTS: Final = 0xFFFF
+"""More are used when need be, and not told of."""
 NO_TAG: Final = bytes(TAG_BYTES)
 
 
@@ -49,8 +52,12 @@ class Kind:
 
 
 class Record(NamedTuple):
-    """One record as read back. `durable` is the sequence number through which all was synced before it."""
+    """One record as read back. `durable` is the sequence number through which all was synced before it.
 
+    `segments` files made the journal, whole and on the disk, when it was written.
+    """
+
+    segments: int
     segment: int
     sequence: int
     kind: int
@@ -92,7 +99,7 @@ def _record_at(data: bytes, position: int, cipher: Cipher) -> Record | None:
     if position + FRAME_BYTES > len(data):
         return None
     aad = data[position : position + HEADER.size]
-    _, kind, _, _, length, segment, sequence, durable, previous = HEADER.unpack(aad)
+    _, kind, _, segments, length, segment, sequence, durable, previous = HEADER.unpack(aad)
     start = position + HEADER.size
     end = start + NONCE_BYTES + length + TAG_BYTES
     if end > len(data):
@@ -102,7 +109,7 @@ def _record_at(data: bytes, position: int, cipher: Cipher) -> Record | None:
         payload = cipher.decrypt(segment, nonce, aad, data[start + NONCE_BYTES : end])
     except Corrupt:
         return None
-    return Record(segment, sequence, kind, durable, previous, data[end - TAG_BYTES : end], payload)
+    return Record(segments, segment, sequence, kind, durable, previous, data[end - TAG_BYTES : end], payload)
 
 
 def select_replay(records: list[Record], folded: int) -> list[bytes]:
@@ -166,7 +173,7 @@ class Journal:
     def open(self, writable: bool = True) -> list[Record]:
         """Opens the segments and returns every record that opens, by sequence number. See `damage` too."""
         records: list[Record] = []
-        self.damage = self.missing()
+        empty: list[Segment] = []
         for name in self._names():
             file = self._disk.open(f"{FOLDER}/{name}", writable=writable)
             found = list(read_records(file.pread(file.size(), 0), self._cipher))
@@ -175,9 +182,21 @@ class Journal:
             segment = Segment(f"{FOLDER}/{name}", file, end=SEGMENT_BYTES)
             segment.last = max((r.sequence for r in found), default=0)
             self._next_segment = max([self._next_segment, *(r.segment + 1 for r in found)])
-            (self._live if found else self._free).append(segment)
+            (self._live if found else empty).append(segment)
+        used = max((int(s.name.rpartition("/")[2]) + 1 for s in self._live), default=0)
+        self._take_empty(empty, max(used, segments_in(records)))
         records.sort(key=lambda r: r.sequence)
+        self.damage = self.missing(records)
         return records
+
+    def _take_empty(self, empty: list[Segment], known: int) -> None:
+        """The segments without records are free, but not one that a kill may have left half made: its name need not
+        be on the disk. It is made again when it is needed."""
+        for segment in empty:
+            if segment.name < f"{FOLDER}/{known:04d}":
+                self._free.append(segment)
+            else:
+                segment.file.close()
 
     def records(self) -> list[Record]:
         """Every record on the disk now, read anew: for checks, from any thread."""
@@ -186,14 +205,14 @@ class Journal:
             records += read_records(self._disk.read_all(f"{FOLDER}/{name}"), self._cipher)
         return sorted(records, key=lambda r: r.sequence)
 
-    def missing(self) -> str | None:
-        """What has gone from the folder since the store was made, if anything; from any thread."""
+    def missing(self, records: list[Record]) -> str | None:
+        """What has gone from the folder, if anything, by what its records say; from any thread."""
         names = self._names()
-        for number in range(max(FIRST_SEGMENTS, len(names))):
+        for number in range(segments_in(records)):
             name = f"{number:04d}"
             if name not in names:
                 return f"the journal's segment {name} is missing"
-            if number < FIRST_SEGMENTS and len(self._disk.read_all(f"{FOLDER}/{name}")) < SEGMENT_BYTES:
+            if self._disk.size(f"{FOLDER}/{name}") < SEGMENT_BYTES:
                 return f"the journal's segment {name} was cut short"
         return None
 
@@ -237,7 +256,8 @@ class Journal:
     def _write(self, payload: bytes, kind: int) -> int:
         segment = self._segment_for(FRAME_BYTES + len(payload))
         sequence = self._next_sequence
-        header = HEADER.pack(MAGIC, kind, 0, 0, len(payload), segment.id, sequence, self.durable, self._tag)
+        files = min(len(self._live) + len(self._free), MOST_SEGMENTS)
+        header = HEADER.pack(MAGIC, kind, 0, files, len(payload), segment.id, sequence, self.durable, self._tag)
         nonce = self._nonce()
         sealed = self._cipher.encrypt(segment.id, nonce, header, payload)
         segment.file.pwrite(header + nonce + sealed, segment.end)
@@ -252,15 +272,27 @@ class Journal:
         if self._live and self._live[-1].id and self._live[-1].end + size <= SEGMENT_BYTES:
             return self._live[-1]
         if not self._free:
-            number = len(self._live)
-            segment = Segment(f"{FOLDER}/{number:04d}", _zeroed(self._disk, f"{FOLDER}/{number:04d}"))
-            self._disk.sync_folder(FOLDER)
-        else:
-            segment = self._free.pop(0)
+            self._free.append(self._another())
+        segment = self._free.pop(0)
         segment.id, self._next_segment = self._next_segment, self._next_segment + 1
         segment.end = segment.last = 0
         self._live.append(segment)
+        if not self._free:
+            # The next segment is there before this one is written, so that its records tell of it: else nobody
+            # would know that it is gone, with all its records. On a full disk it has to wait.
+            with contextlib.suppress(OSError):
+                self._free.append(self._another())
         return segment
+
+    def _another(self) -> Segment:
+        name = f"{FOLDER}/{len(self._live) + len(self._free):04d}"
+        file = _zeroed(self._disk, name)
+        try:
+            self._disk.sync_folder(FOLDER)
+        except BaseException:
+            file.close()
+            raise
+        return Segment(name, file)
 
     def sync(self) -> int:
         """Syncs what was appended before the call; returns the sequence number through which all is durable.
@@ -293,8 +325,17 @@ class Journal:
         self._live, self._free = [], []
 
 
+def segments_in(records: list[Record]) -> int:
+    """How many segments there must be."""
+    return max([FIRST_SEGMENTS, *(r.segments for r in records)])
+
+
 def _zeroed(disk: Disk, name: str) -> DiskFile:
     file = disk.open(name, create=True)
-    file.pwrite(bytes(SEGMENT_BYTES), 0)
-    file.fdatasync()
+    try:
+        file.pwrite(bytes(SEGMENT_BYTES), 0)
+        file.fdatasync()
+    except BaseException:
+        file.close()
+        raise
     return file

@@ -111,7 +111,7 @@ def _check_files(parts: Parts, findings: Findings) -> None:
 def _check_journal(parts: Parts, findings: Findings) -> None:
     if "newest" in parts.warnings:
         return  # which records are folded in is written in the commit that can't be read
-    problem: str | None = parts.journal.missing()
+    problem: str | None = parts.journal.missing(parts.journal.records())
     if problem:
         findings.add(f"{problem}, and what was fsynced may have gone with it", JOURNAL)
         return

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from hyperfs.crypto.journal_cipher import JournalCipher
 from hyperfs.errors import Corrupt
 from hyperfs.store.files import Disk
-from hyperfs.store.journal import FIRST_SEGMENTS, FOLDER, FRAME_BYTES, SEGMENT_BYTES, Journal, Kind, select_replay
+from hyperfs.store.journal import (
+    FIRST_SEGMENTS,
+    FOLDER,
+    FRAME_BYTES,
+    SEGMENT_BYTES,
+    Journal,
+    Kind,
+    Record,
+    select_replay,
+)
 
 
 def key_for_segment(segment: int) -> bytes:
@@ -22,7 +31,7 @@ each_its_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fi
 
 
 class Nonces:
-    """Never the same twice in one test run, and the same in every run."""
+    """Never the same twice in one store, and the same in every run: else examples could not be tried again."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -36,6 +45,7 @@ NONCES = Nonces()
 
 
 def fresh(path: Path) -> Disk:
+    NONCES.count = 0
     shutil.rmtree(path / "store", ignore_errors=True)
     (path / "store" / FOLDER).mkdir(parents=True)
     for number in range(FIRST_SEGMENTS):
@@ -154,6 +164,73 @@ def test_segments_are_used_again_after_a_commit(tmp_path: Path) -> None:
     assert len(disk.listdir(FOLDER)) <= 4
     assert last <= kept
     assert replay(disk, kept) == [b"newest"]
+
+
+def filled(disk: Disk, segments: int) -> int:
+    """Synced records until so many segments are in use; the number of the last record."""
+    journal, _ = opened(disk)
+    last = 0
+    while len(journal._live) < segments:
+        last = synced(journal, b"f" * (SEGMENT_BYTES // 3))
+    journal.close()
+    return last
+
+
+@pytest.mark.parametrize("segments", [3, 4])
+def test_a_lost_segment_is_noticed_the_newest_one_too(tmp_path: Path, segments: int) -> None:
+    disk = fresh(tmp_path)
+    filled(disk, segments)
+    disk.remove(f"{FOLDER}/{segments - 1:04d}")
+    journal, _ = opened_unread(disk)
+    assert journal.damage == f"the journal's segment {segments - 1:04d} is missing"
+    journal.close()
+
+
+def test_a_segment_cut_short_is_noticed_the_newest_one_too(tmp_path: Path) -> None:
+    disk = fresh(tmp_path)
+    filled(disk, 3)
+    file = disk.open(f"{FOLDER}/0002")
+    file.truncate(0)
+    file.close()
+    journal, _ = opened_unread(disk)
+    assert journal.damage == "the journal's segment 0002 was cut short"
+    journal.close()
+
+
+def test_a_lost_segment_is_noticed_when_it_alone_holds_what_counts(tmp_path: Path) -> None:
+    """All others hold only what a commit has: they are free, and still tell of it."""
+    disk = fresh(tmp_path)
+    filled(disk, 2)
+    journal, _ = opened(disk)
+    journal.recycle(journal.last_sequence)
+    while [segment.name for segment in journal._live] != [f"{FOLDER}/0002"]:
+        journal.recycle(journal.last_sequence - 1)
+        synced(journal, b"g" * (SEGMENT_BYTES // 3))
+    journal.close()
+    disk.remove(f"{FOLDER}/0002")
+    journal, _ = opened_unread(disk)
+    assert journal.damage
+    journal.close()
+
+
+def test_a_segment_that_a_kill_left_half_made_is_made_again(tmp_path: Path) -> None:
+    """Its name need not be on the disk, so it may not be written as it is."""
+    disk = fresh(tmp_path)
+    file = disk.open(f"{FOLDER}/0002", create=True)
+    file.pwrite(b"what lay on the disk", 0)
+    file.close()
+    journal, _ = opened(disk)
+    assert journal.damage is None
+    last = synced(journal, b"one" * SEGMENT_BYTES)
+    journal.close()
+    assert disk.size(f"{FOLDER}/0002") == SEGMENT_BYTES
+    assert replay(disk) == [b"one" * SEGMENT_BYTES]
+    assert last > 1
+
+
+def opened_unread(disk: Disk) -> tuple[Journal, list[Record]]:
+    journal = Journal(disk, JournalCipher(key_for_segment), NONCES)
+    return journal, journal.open()
 
 
 def test_numbers_go_on_after_opening(tmp_path: Path) -> None:
