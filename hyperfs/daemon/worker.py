@@ -18,7 +18,7 @@ from tzlocal import get_localzone
 from hyperfs.daemon import exit_codes, requests, wire
 from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.exit_codes import innermost
-from hyperfs.daemon.hardening import keep_memory_private
+from hyperfs.daemon.hardening import give_back_memory, keep_memory_private
 from hyperfs.daemon.process import Spec
 from hyperfs.daemon.server import ControlSocket
 from hyperfs.daemon.wire import Message
@@ -33,6 +33,7 @@ log = logging.getLogger("hyperfs.daemon")
 
 LAST_WORDS_SECONDS = 2.0
 """How long those that wait for the end may take to read of it."""
+GIVE_BACK_SECONDS = 30.0
 LAST_COMMIT_SECONDS = 60.0
 """A signal asks for an end now: what the kernel can't send back in that time is lost."""
 
@@ -135,6 +136,7 @@ async def _run(drive: Drive, mount: Mount, control: ControlSocket, ready: Callab
     async with trio.open_nursery() as nursery:
         nursery.start_soon(control.serve, handle)
         nursery.start_soon(_end_at_signal, mount)
+        nursery.start_soon(_stay_small)
         try:
             await mount.serve(announce)
         except Exception as error:  # noqa: BLE001  # whatever it is, whoever waits for the end hears of it, and so does main
@@ -145,6 +147,13 @@ async def _run(drive: Drive, mount: Mount, control: ControlSocket, ready: Callab
             while serving:
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
+
+
+async def _stay_small() -> None:
+    """Holes that bursts of work left in the heaps would add up over the days."""
+    while True:
+        await trio.sleep(GIVE_BACK_SECONDS)
+        await trio.to_thread.run_sync(give_back_memory)
 
 
 async def _end_at_signal(mount: Mount) -> None:

@@ -18,7 +18,7 @@ from hyperfs.fuse.folders import FolderOperations
 from hyperfs.fuse.metadata import MetadataOperations
 from hyperfs.fuse.names import NameOperations
 from hyperfs.fuse.own_mount import OwnMount
-from hyperfs.fuse.past import Past
+from hyperfs.fuse.past import VERSIONS_NAME, Past
 from hyperfs.fuse.state import State
 from hyperfs.volume.queues import UNBOUNDED, Queue
 from hyperfs.volume.volume import Volume
@@ -26,7 +26,11 @@ from hyperfs.volume.volume import Volume
 log = logging.getLogger("hyperfs.fuse")
 
 READ_AHEAD_KIB: Final = 1024
-MAX_TASKS: Final = 99
+MAX_TASKS: Final = 500
+"""Requests that are being answered at once. One that waits for the disk takes a place: when writers have taken all,
+nobody is answered until one of them is. More than programs' threads there can't be."""
+SETTLE_SECONDS: Final = 1.0
+"""By then the kernel has told what it forgot."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Mount:
             self.volume.write_back = self._write_back
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._announce, ready)
+                nursery.start_soon(self._relieve_past)
                 await pyfuse3.main(min_tasks=1, max_tasks=MAX_TASKS)
                 nursery.cancel_scope.cancel()
             self.volume.write_back = None
@@ -88,6 +93,19 @@ class Mount:
     async def _announce(self, ready: Callable[[], None]) -> None:
         await trio.to_thread.run_sync(_set_read_ahead, self.directory, abandon_on_cancel=True)
         ready()
+
+    async def _relieve_past(self) -> None:
+        """Has the kernel forget inodes of old versions that no program uses, when it knows too many."""
+        past = self.state.past
+        while True:
+            await past.crowded.wait()
+            try:
+                for directory in past.directories():
+                    await self.forget_entry(directory, VERSIONS_NAME)
+            except OSError as error:
+                log.info("the kernel was not told what it may forget: %s", error)
+            await trio.sleep(SETTLE_SECONDS)
+            past.relieve()
 
     async def _write_back(self) -> None:
         """Has the kernel send what programs wrote to it.

@@ -12,6 +12,7 @@ from datetime import tzinfo
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
+import trio
 from pyfuse3 import EntryAttributes
 
 from hyperfs.errors import BadWhen, NoSuchVersion, NotADirectory, NotFound, ReadOnlyVersion, StaleHandle
@@ -23,6 +24,8 @@ from hyperfs.volume.volume import Volume
 
 PAST_BIT: Final = 1 << 63
 VERSIONS_NAME: Final = b".versions"
+CROWD_NODES: Final = 20_000
+"""Some 400 bytes each. A search through an old version would have the kernel know every file of it."""
 
 
 class PastNode(NamedTuple):
@@ -61,6 +64,9 @@ class Past:
         self._zone = zone
         self._now_ns = now_ns
         self._nodes: dict[int, PastNode] = {}
+        self.crowded = trio.Event()
+        """The kernel knows so many nodes that it should be asked to forget those that nobody uses: see `relieve`."""
+        self._crowd = CROWD_NODES
         self._known: dict[int, int] = {}  # by number: how many answers gave it to the kernel, less what it forgot
 
     # Nodes
@@ -76,6 +82,8 @@ class Past:
         """The kernel was told of the node: it stays until the kernel has forgotten it as often."""
         self._nodes[node.number] = node
         self._known[node.number] = self._known.get(node.number, 0) + 1
+        if len(self._nodes) > self._crowd:
+            self.crowded.set()
 
     def forget(self, number: int, count: int) -> None:
         """The kernel takes back `count` answers: an older one may be on its way back when a newer is given."""
@@ -85,6 +93,15 @@ class Past:
             return
         self._known.pop(number, None)
         self._nodes.pop(number, None)
+
+    def directories(self) -> set[int]:
+        """The live directories whose `.versions` the kernel knows something of."""
+        return {node.directory for node in self._nodes.values()}
+
+    def relieve(self) -> None:
+        """The kernel has forgotten what nobody uses. What is in use now is no crowd: else it would be asked in vain."""
+        self._crowd = max(CROWD_NODES, 2 * len(self._nodes))
+        self.crowded = trio.Event()
 
     @property
     def held(self) -> int:

@@ -29,6 +29,13 @@ def forget_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
+def queues(store: Path) -> dict[str, int]:
+    """What a mounted drive's process holds in memory, by its own account."""
+    with client.connect(store) as drive:
+        facts = drive.check_version().begin().request("queues")
+    return {queue["name"]: queue["held"] for queue in facts["queues"]}
+
+
 class Watch:
     """Samples of one process, one row a look, in a CSV file."""
 
@@ -44,7 +51,7 @@ class Watch:
 
     def look(self) -> None:
         """Raises what the process's end makes it raise: a soak ends then."""
-        found = {"rss": memory(self.pid).rss} | self._counts() | self._queues()
+        found = {"rss": memory(self.pid).rss} | self._counts() | queues(self.store)
         if not self.rss:
             self._rows.writerow(["seconds", *found])
         self.seconds.append(time.monotonic() - self.began)
@@ -61,11 +68,6 @@ class Watch:
             return {"threads": threads, "descriptors": len(os.listdir(folder / "fd"))}
         except PermissionError:
             return {"threads": threads}  # the process lets only root look
-
-    def _queues(self) -> dict[str, int]:
-        with client.connect(self.store) as drive:
-            facts = drive.check_version().begin().request("queues")
-        return {queue["name"]: queue["held"] for queue in facts["queues"]}
 
     def slope(self) -> float:
         """The line through the resident memory after the first quarter of the time, in MiB an hour."""

@@ -1,0 +1,101 @@
+"""Memory stays bounded whatever the drive holds: a process that serves twice as many files is no larger for it.
+
+Small by default; HYPERFS_ALL=1: a million files, an hour or so on a slow machine. HYPERFS_LOAD_FILES sets the number.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import trio
+
+from hyperfs.fuse.past import CROWD_NODES
+from hyperfs.volume.opening import open_volume
+from hyperfs.volume.options import Options
+from tests import tally
+from tests.cli.machine import Machine
+from tests.mount.daemon_main import DEVICE_KEYS
+from tests.mount.drive import Drive, until
+
+from .watching import MIB, memory, queues
+
+pytestmark = pytest.mark.mount
+
+ALL = bool(os.environ.get("HYPERFS_ALL"))
+FILES = int(os.environ.get("HYPERFS_LOAD_FILES", "1000000" if ALL else "4000"))
+A_FOLDER = 1000
+RSS_MOST = 250 * MIB
+A_FILE = 60
+"""Bytes of memory that a file more may cost: less than its name and number would take."""
+
+
+async def make_files(store: Path, first: int, end: int) -> None:
+    """Small files through the volume: a mount makes some hundreds to thousands a second."""
+    async with open_volume(store, DEVICE_KEYS, Options()).running() as volume:
+        for number in range(first, end):
+            if number % A_FOLDER == 0:
+                folder = volume.names.make(1, b"folder%d" % (number // A_FOLDER), 0o040755, 0, 0)
+            inode = volume.names.make(folder.ino, b"file%d" % number, 0o100644, 0, 0)
+            await volume.files.write(inode, 0, b"%d" % number)
+            volume.settled()
+            await volume.room_for_change()
+            if number % 100 == 0:
+                await trio.lowlevel.checkpoint()
+
+
+def pid_of(drive: Drive) -> int:
+    assert drive.process is not None
+    return drive.process.pid
+
+
+def found_below(folder: Path) -> int:
+    """How many files `find` finds, having looked at each; not from the kernel's cache."""
+    done = subprocess.run(["find", folder, "-type", "f", "-size", "-9"], stdout=subprocess.PIPE, check=True)
+    return done.stdout.count(b"\n")
+
+
+def forget_caches() -> None:
+    if os.getuid() == 0:
+        Path("/proc/sys/vm/drop_caches").write_text("2")
+
+
+@pytest.mark.timeout(FILES / 100 + 300)
+def test_twice_the_files_take_no_more_memory_to_find(drive: Drive) -> None:
+    peaks: list[int] = []
+    drive.mount().unmount()
+    for half in (1, 2):
+        trio.run(make_files, drive.store, FILES // 2 * (half - 1), FILES // 2 * half)
+        drive.mount()
+        forget_caches()
+        assert found_below(drive.point) == FILES // 2 * half
+        peaks.append(memory(pid_of(drive)).peak)
+        drive.unmount()
+    tally.add("files found by one find", FILES)
+    tally.add("MiB at most while half and all files were found", sum(peaks) // MIB)
+    assert peaks[1] < RSS_MOST, peaks
+    if FILES >= 400_000:  # fewer do not fill the caches
+        assert peaks[1] - peaks[0] < A_FILE * FILES // 2, peaks
+
+
+@pytest.mark.skipif(not ALL, reason="half a minute: HYPERFS_ALL=1")
+def test_what_the_kernel_knows_of_old_versions_is_let_go(machine: Machine) -> None:
+    """A search through many old versions: the kernel is asked to forget what nobody uses of it."""
+    files, versions = CROWD_NODES // 8, 10
+    machine.mount()
+    for file in range(files):
+        (machine.point / f"{file}").touch()
+    for number in range(versions):
+        (machine.point / ".versions" / f"kept{number}").mkdir()
+    seen = 0
+    for number in range(versions):
+        assert found_below(machine.point / ".versions" / f"kept{number}") == files
+        seen = max(seen, versions_known(machine))
+    assert seen > files
+    until("few inodes of versions are left", lambda: versions_known(machine) < CROWD_NODES)
+    assert found_below(machine.point / ".versions" / "kept1") == files
+    machine.unmount()
+
+
+def versions_known(machine: Machine) -> int:
+    return queues(machine.store)["inodes of versions"]
