@@ -266,3 +266,11 @@ def test_the_user_unit_is_one_that_systemd_understands(tmp_path: Path) -> None:
     done = run("systemd-analyze", "--user", "verify", unit, XDG_RUNTIME_DIR=str(tmp_path))
     # It answers 0 to lines that it ignores, and says so.
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_user_unit_lets_a_drive_go_that_others_have_unmounted() -> None:
+    """systemd runs ExecStop then too, and takes its failure for one of the service, which it starts again."""
+    lines = (ROOT / "systemd/hyperfs@.service").read_text().splitlines()
+    assert [line for line in lines if line.startswith("ExecStop=")] == [
+        "ExecStop=-/usr/bin/env hyperfs unmount --wait %f"
+    ]
