@@ -47,7 +47,8 @@ class FormatTooNew(HyperfsError):
         self.found = found
         self.known = known
         super().__init__(
-            f"{what} has format {found}; this hyperfs reads up to {known}: update hyperfs to open it"
+            f"{what} has format {found}; this hyperfs reads up to {known}: update hyperfs to open it "
+            "(if no later one has written it, it is damaged)"
         )
 
 

@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from hyperfs.crypto.seal import FORMAT
 from hyperfs.errors import Corrupt, NotResident
 from hyperfs.log import check, flat_tree, heads
 from hyperfs.log.check import Damage
@@ -123,17 +124,20 @@ class LogReader:
     def get(self, index: int) -> bytes:
         """The block as it lies on the disk: NotResident if it was punched, Corrupt if the file is too short.
 
-        It is not compared with its leaf hash: our blocks are sealed, which tells as much; see get_verified.
+        It is not compared with its leaf hash: our blocks are sealed, which tells as much; see get_verified. But one
+        that says that it is of another format is: its reader would take a damaged byte for a later hyperfs.
         """
         offset, size = self.block_range(index)
         data = self._blocks.pread(size, offset)
-        if len(data) == size and (size == 0 or data[0]):
+        if len(data) == size and (size == 0 or data[0] == FORMAT):
             return data
         if len(data) < size:
             raise self._corrupt(index, f"the file ends after {len(data)} of its {size} bytes")
         # A hole reads as zeros, and a block of another program's log may be all zeros: the tree knows which.
-        if data.count(0) == size and leaf_hash(data) != self.node(2 * index).hash:
-            raise NotResident([BlockRef(self.number, index)])
+        if leaf_hash(data) != self.node(2 * index).hash:
+            if data.count(0) == size:
+                raise NotResident([BlockRef(self.number, index)])
+            raise self._corrupt(index, "its bytes do not fit the signed tree")
         return data
 
     def get_verified(self, index: int) -> bytes:

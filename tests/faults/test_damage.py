@@ -232,6 +232,21 @@ def test_verify_of_an_open_drive_lists_small_files_that_are_damaged_meanwhile(dr
     assert listed == {"file control", "file keys", "file hyperfs", "file CACHEDIR.TAG"}
 
 
+@pytest.mark.parametrize("kind", ["content", "metadata"])
+def test_a_damaged_format_byte_is_damage_and_no_later_hyperfs(drive: Drive, kind: str) -> None:
+    volume = drive.open()
+    number = volume.content.number if kind == "content" else volume.parts.metadata_number
+    offset, _ = volume.parts.logs[number].block_range(0)
+    volume.parts.close()
+    path = drive.log_file(kind, "blocks")
+    spoil(path, offset)
+    volume = drive.open()
+    with pytest.raises(Corrupt, match="do not fit the signed tree"):
+        volume.parts.logs[number].get(0)
+    assert [damage.what for damage in verify(volume.parts).damage if "update hyperfs" in damage.what] == []
+    volume.parts.close()
+
+
 def test_a_block_of_zeros_that_nothing_let_go_is_damage(drive: Drive, sample: Sample) -> None:
     found = ask(drive, lambda volume: volume.content.log.block_range(3))
     assert isinstance(found, tuple)
