@@ -71,8 +71,9 @@ def build(entries: Sequence[PackEntry]) -> bytes:
     """The plaintext; payloads are copied once. ValueError for what a reader would refuse."""
     if not entries:
         raise ValueError("a pack has at least one entry")
-    if packed_size(entries) > MAX_DECODED_BYTES:
-        raise ValueError(f"a pack has at most {MAX_DECODED_BYTES} bytes")
+    decoded_bytes = sum(entry.decoded_length for entry in entries if entry.base is None)
+    if max(packed_size(entries), decoded_bytes) > MAX_DECODED_BYTES:
+        raise ValueError(f"a pack has at most {MAX_DECODED_BYTES} bytes, and its entries as many")
     parts: list[Bytes] = [_HEAD.pack(PACK_FORMAT, len(entries))]
     for entry in entries:
         problem = _problem(entry.codec, entry.decoded_length, len(entry.payload), entry.base is not None)
@@ -116,7 +117,7 @@ _Entry = tuple[bytes, int, int, int, bytes | None]
 def _parse_directory(plaintext: bytes, count: int) -> tuple[list[_Entry], int]:
     """The entries, and the offset behind the last of them."""
     entries: list[_Entry] = []
-    at = HEAD_BYTES
+    at, unpacked = HEAD_BYTES, 0
     for number in range(count):
         if at + ENTRY_BYTES > len(plaintext):
             raise Corrupt(f"a pack's directory ends in entry {number} of {count}")
@@ -128,9 +129,13 @@ def _parse_directory(plaintext: bytes, count: int) -> tuple[list[_Entry], int]:
             at += ID_BYTES
             if at > len(plaintext):
                 raise Corrupt(f"a pack's directory ends in entry {number} of {count}")
+        else:
+            unpacked += decoded_length
         problem = _problem(codec, decoded_length, stored_length, base is not None)
         if problem:
             raise Corrupt(f"entry {number} of a pack: {problem}")
+        if unpacked > MAX_DECODED_BYTES:
+            raise Corrupt(f"a pack's entries come to over {MAX_DECODED_BYTES} bytes")
         entries.append((chunk, codec, decoded_length, stored_length, base))
     return entries, at
 

@@ -29,6 +29,8 @@ FOLDER: Final = "journal"
 MOST_SEGMENTS: Final = 0xFFFF
 """More are used when need be, and not told of."""
 NO_TAG: Final = bytes(TAG_BYTES)
+_MOST_WASTED: Final = 64
+"""How many times a segment's bytes may be decrypted in vain: some tenths of a second."""
 
 
 class Cipher(Protocol):
@@ -84,26 +86,36 @@ def read_records(data: bytes, cipher: Cipher) -> Iterator[Record]:
 
     The search goes from magic to magic and not from length to length: a damaged length must not hide the
     records behind it, for they are the evidence that the damaged one was durable.
+
+    Raises Corrupt where what looks like records and is none lies one in the other many times over: no writer and no
+    damage leaves that, and to try them all would take minutes.
     """
-    position = data.find(MAGIC)
+    position, wasted = data.find(MAGIC), 0
     while position >= 0:
-        record = _record_at(data, position, cipher)
-        if record is None:
-            position = data.find(MAGIC, position + 1)
+        end = _end_of(data, position)
+        record = _record_at(data, position, end, cipher) if end <= len(data) else None
+        if record is not None:
+            yield record
+            position = data.find(MAGIC, end)
             continue
-        yield record
-        position = data.find(MAGIC, position + FRAME_BYTES + len(record.payload))
+        wasted += end - position if end <= len(data) else 0
+        if wasted > _MOST_WASTED * len(data):
+            raise Corrupt("a segment is full of what looks like records and is none", FOLDER)
+        position = data.find(MAGIC, position + 1)
 
 
-def _record_at(data: bytes, position: int, cipher: Cipher) -> Record | None:
+def _end_of(data: bytes, position: int) -> int:
+    """Where the record at `position` ends by its own word: past the data if it can't be there."""
     if position + FRAME_BYTES > len(data):
-        return None
+        return len(data) + 1
+    length: int = HEADER.unpack_from(data, position)[4]
+    return position + FRAME_BYTES + length
+
+
+def _record_at(data: bytes, position: int, end: int, cipher: Cipher) -> Record | None:
     aad = data[position : position + HEADER.size]
-    _, kind, _, segments, length, segment, sequence, durable, previous = HEADER.unpack(aad)
+    _, kind, _, segments, _, segment, sequence, durable, previous = HEADER.unpack(aad)
     start = position + HEADER.size
-    end = start + NONCE_BYTES + length + TAG_BYTES
-    if end > len(data):
-        return None
     nonce = data[start : start + NONCE_BYTES]
     try:
         payload = cipher.decrypt(segment, nonce, aad, data[start + NONCE_BYTES : end])
@@ -174,9 +186,10 @@ class Journal:
         """Opens the segments and returns every record that opens, by sequence number. See `damage` too."""
         records: list[Record] = []
         empty: list[Segment] = []
+        self.damage = None
         for name in self._names():
             file = self._disk.open(f"{FOLDER}/{name}", writable=writable)
-            found = list(read_records(file.pread(file.size(), 0), self._cipher))
+            found = self._found(file.pread(file.size(), 0), name)
             records += found
             # Until begin() everything found counts as live, so that recycle() frees it after the commit.
             segment = Segment(f"{FOLDER}/{name}", file, end=SEGMENT_BYTES)
@@ -186,7 +199,7 @@ class Journal:
         used = max((int(s.name.rpartition("/")[2]) + 1 for s in self._live), default=0)
         self._take_empty(empty, max(used, segments_in(records)))
         records.sort(key=lambda r: r.sequence)
-        self.damage = self.missing(records)
+        self.damage = self.damage or self.missing(records)
         return records
 
     def _take_empty(self, empty: list[Segment], known: int) -> None:
@@ -197,6 +210,14 @@ class Journal:
                 self._free.append(segment)
             else:
                 segment.file.close()
+
+    def _found(self, data: bytes, name: str) -> list[Record]:
+        found: list[Record] = []
+        try:
+            found.extend(read_records(data, self._cipher))
+        except Corrupt as error:
+            self.damage = f"the journal's segment {name} is damaged: {error.what}"
+        return found
 
     def records(self) -> list[Record]:
         """Every record on the disk now, read anew: for checks, from any thread."""

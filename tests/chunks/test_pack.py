@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperfs.chunks import pack
+from hyperfs.chunks import codec, pack
 from hyperfs.chunks.codec import RAW, ZSTD, ZSTD_WITH_BASE
 from hyperfs.chunks.pack import PackEntry
 from hyperfs.errors import Corrupt, FormatTooNew
+
+MOST = codec.MAX_DECODED_BYTES
 
 ids = st.binary(min_size=16, max_size=16)
 
@@ -16,7 +18,7 @@ ids = st.binary(min_size=16, max_size=16)
 def entries(draw: st.DrawFn) -> PackEntry:
     chunk, payload = draw(ids), draw(st.binary(min_size=1, max_size=200))
     number = draw(st.sampled_from([RAW, RAW, ZSTD, ZSTD_WITH_BASE]))
-    decoded = len(payload) if number == RAW else draw(st.integers(1, 16 << 20))
+    decoded = len(payload) if number == RAW else draw(st.integers(1, MOST if number == ZSTD_WITH_BASE else MOST // 20))
     return PackEntry(chunk, number, decoded, payload, draw(ids) if number == ZSTD_WITH_BASE else None)
 
 
@@ -109,3 +111,22 @@ def test_an_empty_pack_and_a_huge_one_are_not_built() -> None:
         pack.build([])
     with pytest.raises(ValueError, match="at most"):
         pack.build([PackEntry(b"a" * 16, RAW, 9 << 20, bytes(9 << 20))] * 2)
+
+
+def test_entries_that_would_take_hours_to_decode_are_refused_before_any_is_decoded() -> None:
+    small, big = bytes(9), codec.MAX_DECODED_BYTES
+    entries = [PackEntry(bytes([number]) * 16, codec.ZSTD, big // 2, small) for number in range(3)]
+    assert len(pack.parse(pack.build(entries[:2])).slots) == 2
+    with pytest.raises(ValueError, match="as many"):
+        pack.build(entries)
+    one = pack.build(entries[:1])[pack.HEAD_BYTES :]
+    directory, stored = one[: pack.ENTRY_BYTES], one[pack.ENTRY_BYTES :]
+    head = bytes((pack.PACK_FORMAT, 0, 0, 0)) + (1000).to_bytes(4, "little")
+    with pytest.raises(Corrupt, match="come to over"):
+        pack.parse(head + directory * 1000 + stored * 1000)
+
+
+def test_deltas_do_not_count_for_they_are_decoded_one_at_a_time() -> None:
+    base = bytes(16)
+    entries = [PackEntry(bytes([n]) * 16, codec.ZSTD_WITH_BASE, codec.MAX_DECODED_BYTES, b"d", base) for n in range(5)]
+    assert len(pack.parse(pack.build(entries)).slots) == 5

@@ -15,10 +15,13 @@ from hyperfs.store.journal import (
     FIRST_SEGMENTS,
     FOLDER,
     FRAME_BYTES,
+    HEADER,
+    MAGIC,
     SEGMENT_BYTES,
     Journal,
     Kind,
     Record,
+    read_records,
     select_replay,
 )
 
@@ -393,3 +396,20 @@ def test_a_change_given_up_half_way_is_not_joined_to_the_next(tmp_path: Path) ->
     synced(journal, b"next")
     journal.close()
     assert replay(disk) == [b"next"]
+
+
+def test_false_records_one_in_the_other_are_damage_and_not_minutes_of_work(tmp_path: Path) -> None:
+    disk = fresh(tmp_path)
+    room = SEGMENT_BYTES // FRAME_BYTES * FRAME_BYTES
+    forged = b"".join(
+        HEADER.pack(MAGIC, Kind.CHANGE, 0, 0, room - start - FRAME_BYTES, 1, 1, 0, bytes(16)).ljust(FRAME_BYTES, b"\0")
+        for start in range(0, room, FRAME_BYTES)
+    )
+    (tmp_path / "store" / FOLDER / "0001").write_bytes(forged.ljust(SEGMENT_BYTES, b"\0"))
+    with pytest.raises(Corrupt, match="looks like records"):
+        list(read_records(forged, JournalCipher(key_for_segment)))
+    journal = Journal(disk, JournalCipher(key_for_segment), NONCES)
+    assert journal.open() == []
+    assert journal.damage is not None
+    assert "segment 0001 is damaged" in journal.damage
+    journal.close()
