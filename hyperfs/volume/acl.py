@@ -65,9 +65,11 @@ def _class_tags(acl: Acl) -> tuple[int, int, int]:
 
 def mode_of(acl: Acl, mode: int) -> int:
     """The mode with the permissions that an access ACL gives it."""
-    tags = _class_tags(acl)
-    bits = sum(entry.permissions << _SHIFTS[entry.tag] for entry in acl if entry.tag in tags)
-    return mode & ~_ALL | bits
+    tags, mode = _class_tags(acl), mode & ~_ALL
+    for entry in acl:
+        if entry.tag in tags:
+            mode |= entry.permissions << _SHIFTS[entry.tag]
+    return mode
 
 
 def is_more_than_a_mode(acl: Acl) -> bool:

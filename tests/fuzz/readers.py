@@ -4,6 +4,7 @@ Each gives a value or raises what the decoder raises. Those that ask several que
 another, and give nothing.
 """
 
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC
@@ -40,7 +41,7 @@ from hyperfs.store.memory import MemoryIndex
 from hyperfs.trie import node
 from hyperfs.trie.node import Ref
 from hyperfs.values import BlockRef
-from hyperfs.volume import commit_record, entries, journal_items, keys, versions
+from hyperfs.volume import acl, commit_record, entries, journal_items, keys, versions
 from hyperfs.volume.catalog import Catalog
 from hyperfs.volume.check_findings import Findings
 from hyperfs.volume.check_names import check_names
@@ -103,6 +104,13 @@ def xattr(data: bytes) -> bytes | extents.Extent:
     found = entries.decode_xattr(value, hint)
     if isinstance(found, bytes) and hint:
         raise Corrupt("a hint of bytes that lie here")
+    return found
+
+
+def access_list(data: bytes) -> acl.Acl:
+    found = acl.decode(data)
+    for made in (found, acl.after_chmod(found, 0o640), acl.inherited(found, 0o640)):
+        assert acl.mode_of(made, stat.S_IFREG) & ~0o777 == stat.S_IFREG
     return found
 
 

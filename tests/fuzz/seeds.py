@@ -14,7 +14,7 @@ from hyperfs.log.manifest import default_v1
 from hyperfs.log.merkle import MerkleTree, Node, leaf_hash
 from hyperfs.log.proof import BlockRequest, HashRequest, Request, SeekRequest, TreeProof, UpgradeRequest, prove
 from hyperfs.trie import node
-from hyperfs.volume import keys
+from hyperfs.volume import acl, keys
 from hyperfs.volume.inode import Inode
 
 from .shapes import KEYS, SIGNER, chain_seed, encode_proof, join, journal_seed
@@ -76,6 +76,12 @@ def value(*names: str) -> list[bytes]:
 def xattrs() -> list[bytes]:
     values = vectors("inode")["values"]
     return [join(unhex(values[name].get("hint")), unhex(values[name]["hex"])) for name in ("xattr", "long xattr")]
+
+
+def access_lists() -> list[bytes]:
+    owner, user, group, mask, other = (1, 6, 0), (2, 4, 1000), (4, 5, 0), (16, 5, 0), (32, 0, 0)
+    lists = ((owner, group, other), (owner, user, group, mask, other), (owner, owner))
+    return [acl.encode(tuple(acl.Entry(*entry) for entry in entries)) for entries in lists]
 
 
 def extents() -> list[bytes]:

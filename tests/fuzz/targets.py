@@ -14,7 +14,7 @@ from hyperfs.log.control import Chain
 from hyperfs.policy import when
 from hyperfs.store import folder
 from hyperfs.trie import node
-from hyperfs.volume import commit_record, entries, journal_items
+from hyperfs.volume import acl, commit_record, entries, journal_items
 from hyperfs.volume.inode import Inode
 
 from . import readers, seeds, shapes
@@ -54,6 +54,7 @@ TARGETS: Final = (
     Target("inode", lambda data: Inode.decode(7, data), seeds.inodes, Inode.encode),
     Target("dentry", entries.decode_dentry, lambda: seeds.value("dentry"), lambda v: entries.encode_dentry(v)[0]),
     Target("xattr", readers.xattr, seeds.xattrs, lambda v: join(*entries.encode_xattr(v)[::-1])),
+    Target("ACL", readers.access_list, seeds.access_lists, acl.encode, errors=(errors.InvalidArgument,)),
     Target("extent", readers.extent, seeds.extents, lambda v: join(*entries.encode_extent(v)[::-1])),
     Target("place", entries.decode_place, lambda: seeds.value("place"), entries.encode_place),
     Target("gone", entries.decode_gone, lambda: seeds.value("gone", "gone by a folder"), entries.encode_gone),
