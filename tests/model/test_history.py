@@ -18,7 +18,7 @@ ANEW_EVERY = 20 * END_EVERY
 """After so many operations the next history begins, with another seed and other sizes."""
 
 
-@pytest.mark.timeout(0 if ALL else 300)
+@pytest.mark.timeout(300 if OPERATIONS < 5000 else 0)
 def test_what_is_read_is_what_was_written(drive: Drive) -> None:
     for number, begin in enumerate(range(0, OPERATIONS, ANEW_EVERY)):
         seed = SEED + number

@@ -26,7 +26,7 @@ def _usual_umask() -> Iterator[None]:
     os.umask(before)
 
 
-@pytest.mark.timeout(0 if ALL else 300)
+@pytest.mark.timeout(300 if EXAMPLES < 20 else 0)
 @pytest.mark.usefixtures("_usual_umask")
 def test_the_mount_is_what_ext4_is(drive: Drive, plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")

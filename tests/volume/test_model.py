@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import trio
@@ -19,6 +20,7 @@ from hyperfs.chunks.extents import Extent
 from hyperfs.errors import FileError
 from hyperfs.trie.walk import walk, walk_nodes
 from hyperfs.volume import entries, keys, overlay
+from hyperfs.volume.check import verify
 from hyperfs.volume.commit_record import Commit, Replaced, decode_overflow
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.namespace import EXCHANGE, NOREPLACE
@@ -71,6 +73,7 @@ class Machine(RuleBasedStateMachine):
         self.versions: dict[int, View] = {1: view_of_model(self.root)}
         self.durable: Allowed = allowed_now(self.root)
         self.handles: list[tuple[Inode, Node]] = []
+        self.named: dict[tuple[int, bytes], int] = {}  # the snapshots: by folder and name the version
 
     @initialize()
     def begin_with_files(self) -> None:
@@ -305,14 +308,23 @@ class Machine(RuleBasedStateMachine):
         found = self.entry_of(entry)
         if found is None:
             return
-        node = found[3]
-        value = None if size is None else some_bytes(seed, size)
-        self.volume.xattrs.set(self.live(node), name, value)
+        self._set_xattr(self.live(found[3]), found[3], name, None if size is None else some_bytes(seed, size))
+
+    def _set_xattr(self, inode: Inode, node: Node, name: bytes, value: bytes | None) -> None:
+        self.volume.xattrs.set(inode, name, value)
         if value is None:
             node.xattrs.pop(name, None)
         else:
             node.xattrs[name] = value
-        self.note(node)
+        if inode.nlink:
+            self.note(node)
+
+    @precondition(lambda self: self.handles)
+    @rule(handle=picks, name=st.sampled_from(XATTRS), size=st.sampled_from(XATTR_SIZES), seed=picks)
+    def set_xattr_handle(self, handle: int, name: bytes, size: int | None, seed: int) -> None:
+        """Of a file that may have no name any more."""
+        inode, node = self.handles[handle % len(self.handles)]
+        self._set_xattr(inode, node, name, None if size is None else some_bytes(seed, size))
 
     # Durability
 
@@ -364,15 +376,30 @@ class Machine(RuleBasedStateMachine):
     @rule(folder=picks, name=st.sampled_from([b"one", b"two"]))
     def snapshot(self, folder: int, name: bytes) -> None:
         _, node = self.folder_of(folder)
-        if self.volume.versions.snapshots(node.ino) and any(
-            s.name == name for s in self.volume.versions.snapshots(node.ino)
-        ):
+        if (node.ino, name) in self.named:
             self.run(self.volume.delete_snapshot, node.ino, name)
+            del self.named[node.ino, name]
             self.synced(None)
             return
         made = self.run(self.volume.make_snapshot, node.ino, name)
+        self.named[node.ino, name] = made.version
         self.committed()
         assert view_of_tree(self.volume, self.volume.versions.tree(made.version)) == self.durable.view
+
+    # Versions
+
+    @rule(version=picks)
+    def look_back(self, version: int) -> None:
+        """Whatever has happened since, a version is what it was."""
+        number = sorted(self.versions)[version % len(self.versions)]
+        assert view_of_tree(self.volume, self.volume.versions.tree(number)) == self.versions[number]
+
+    @rule()
+    def verify(self) -> None:
+        self.commit()
+        report = verify(self.volume.parts)
+        damage = [found for found in report.damage if found.where != "file keys"]  # which these stores have not
+        assert not damage, damage
 
     # Ends
 
@@ -515,6 +542,15 @@ class Machine(RuleBasedStateMachine):
     def open_files_read_as_the_model(self) -> None:
         for inode, node in self.handles:
             assert self.volume.files.read(inode, 0, inode.size + 1) == node.data
+            names = self.volume.xattrs.names(inode)
+            assert {name: self.volume.xattrs.get(inode, name) for name in names} == node.xattrs
+
+    @invariant()
+    def snapshots_are_the_model(self) -> None:
+        found = {(s.directory, s.name): s.version for s in self.volume.versions.snapshots()}
+        assert found == self.named
+        for (directory, name), version in found.items():
+            assert self.volume.versions.snapshot(directory, name) == (directory, name, version, ANY)
 
     @invariant()
     def totals_are_right(self) -> None:

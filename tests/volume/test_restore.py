@@ -261,3 +261,16 @@ async def test_others_write_while_a_restore_reads(store: Store) -> None:
         trees = [volume.versions.tree(v) for v in range(full, volume.versions.newest.version + 1)]
         views = [*(view_of_tree(volume, tree) for tree in trees), live(volume)]
         assert any(b"d/late" in view for view in views)
+
+
+async def test_an_open_file_that_is_replaced_keeps_its_attributes_for_who_has_it_open(store: Store) -> None:
+    async with store.opened() as volume:
+        version = await start(volume)
+        inode = await write_file(volume, b"open", b"1")
+        volume.opened(inode, True)
+        volume.xattrs.set(inode, b"user.a", b"2")
+        await restore(volume, b"", version)
+        assert inode.nlink == 0
+        assert volume.xattrs.names(inode) == [b"user.a"]
+        assert volume.xattrs.get(inode, b"user.a") == b"2"
+        volume.released(inode, True)
