@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "cat": "Print a file as it was.",
     "restore": "Put a file or folder back as it was.",
     "snapshot": "Keep the present version under a name.",
+    "prune": "Let old versions go and return their space.",
     "verify": "Check everything that a store holds.",
     "key": "Show, confirm and wrap keys.",
     "recover": "Open a store whose key file is gone.",

@@ -29,6 +29,8 @@ class Mounted(Protocol):
 
     def queues(self) -> list[Queue]: ...
 
+    async def forget_versions(self) -> None: ...
+
 
 @dataclass
 class Drive:

@@ -7,6 +7,7 @@ as `os.fsdecode` makes it, relative to the drive's root.
 import os
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import trio
@@ -17,8 +18,10 @@ from hyperfs.daemon import params as given
 from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.times import iso_time
 from hyperfs.daemon.wire import Message, Tell
-from hyperfs.errors import BadRequest
+from hyperfs.errors import BadRequest, Refused
 from hyperfs.volume import check
+from hyperfs.volume import prune as pruning
+from hyperfs.volume.clearing import Progress
 from hyperfs.volume.queues import queues
 from hyperfs.volume.status import note_confirmed, status
 
@@ -94,11 +97,17 @@ async def confirm(drive: Drive, params: Message, tell: Tell) -> Message:
     return {"drive": drive.volume.drive_id.hex()}
 
 
-async def verify(drive: Drive, params: Message, tell: Tell) -> Message:
-    """Reads everything; may take hours. What is written while it runs may be covered or not."""
-    if not drive.volume.read_only:
-        await drive.volume.commit()
+async def prune(drive: Drive, params: Message, tell: Tell) -> Message:
+    """Lets old versions go. `dry_run`: tells what would go."""
+    going = partial(pruning.prune, drive.volume, int(params["keep_last"]), bool(params.get("dry_run")))
+    done = await going(from_thread(tell))
+    if drive.mount is not None and done.versions and not params.get("dry_run"):
+        await drive.mount.forget_versions()
+    return done._asdict() | {"in_use": list(done.in_use)}
 
+
+def from_thread(tell: Tell) -> Progress:
+    """Progress as work in another thread tells it, no more often than anybody can read."""
     told = time.monotonic()
 
     def progress(what: str, done: int, of: int) -> None:
@@ -107,8 +116,19 @@ async def verify(drive: Drive, params: Message, tell: Tell) -> Message:
             told = time.monotonic()
             trio.from_thread.run(tell, what, done, of)
 
-    version = drive.volume.versions.newest.version
-    report = await trio.to_thread.run_sync(check.verify, drive.volume.parts, progress)
+    return progress
+
+
+async def verify(drive: Drive, params: Message, tell: Tell) -> Message:
+    """Reads everything; may take hours. What is written while it runs may be covered or not."""
+    volume = drive.volume
+    if not volume.read_only:
+        await volume.commit()
+    if volume.collecting.locked():
+        raise Refused("a prune, or another verify, is reading the whole drive: try again when it is done")
+    version = volume.versions.newest.version
+    async with volume.collecting:
+        report = await trio.to_thread.run_sync(check.verify, volume.parts, from_thread(tell))
     last_verify.remember(drive.volume.drive_id, version, len(report.damage))
     return {"checked": report.checked, "damage": [_damage(found) for found in report.damage]}
 
@@ -131,6 +151,7 @@ TABLE: Final[dict[str, Request]] = {
     "delete_snapshot": delete_snapshot,
     "confirm": confirm,
     "verify": verify,
+    "prune": prune,
     "versions": past_requests.versions,
     "log": past_requests.log,
     "diff": past_requests.diff,

@@ -23,7 +23,9 @@ class ContentOperations(pyfuse3.Operations):
             if writing or flags & os.O_TRUNC:
                 refuse_change()
             node = state.past.node(inode)
-            return FileInfo(fh=state.add(Handle(state.past.inode(node), past=node)))
+            handle = Handle(state.past.inode(node), past=node)
+            state.volume.reading[node.version] += 1
+            return FileInfo(fh=state.add(handle))
         opened = state.volume.overlay.inode(inode)
         handle = Handle(opened, writing, anew=bool(flags & os.O_TRUNC and opened.size))
         state.volume.opened(opened, writing)  # before anything is awaited: an unlink meanwhile leaves it its bytes
@@ -67,7 +69,9 @@ class ContentOperations(pyfuse3.Operations):
     @guarded
     async def release(self, fh: int) -> None:
         handle = self.state.remove(fh)
-        if handle.past is None:
+        if handle.past is not None:
+            self.state.volume.read_out(handle.past.version)
+        else:
             if handle.anew:
                 self.state.volume.journaling.placed(handle.inode)
             self.state.volume.released(handle.inode, handle.writing)

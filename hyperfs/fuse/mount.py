@@ -130,6 +130,11 @@ class Mount:
             Queue("inodes of versions", self.state.past.held, UNBOUNDED),
         ]
 
+    async def forget_versions(self) -> None:
+        """Has the kernel ask again for the entries of every `.versions` whose version is no more."""
+        for parent, name in self.state.past.lapsed():
+            await self.forget_entry(parent, name)
+
     def stop(self) -> None:
         """Has `serve` return though the kernel has not unmounted; from the trio thread."""
         pyfuse3.terminate()

@@ -133,6 +133,14 @@ class Past:
             raise StaleHandle(f"version {node.version} has no inode {node.ino}")
         return inode
 
+    def lapsed(self) -> list[tuple[int, bytes]]:
+        """(number of the `.versions`, entry) of what the kernel may know and is not kept any more."""
+        return [
+            (self.versions_of(node.directory).number, node.entry)
+            for node in list(self._nodes.values())
+            if node.entry and node.ino == node.directory and not self._versions.is_kept(node.version)
+        ]
+
     # Questions
 
     def versions_of(self, directory: int) -> PastNode:

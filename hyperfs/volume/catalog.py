@@ -18,8 +18,10 @@ from typing import Final, NamedTuple
 
 from hyperfs.chunks.extents import Place
 from hyperfs.errors import IndexDamaged
+from hyperfs.log.cleared import Cleared
 from hyperfs.store.index import KeyValue
 from hyperfs.volume.commit_record import Commit
+from hyperfs.volume.gone import GoneVersions
 
 _CHUNK: Final = struct.Struct("<IQIII")
 _VERSION: Final = struct.Struct("<IQqqQ")
@@ -67,8 +69,12 @@ class Catalog:
     a batch left out would be a version that nobody finds, since the next batch's mark says that all is there.
     """
 
-    def __init__(self, index: KeyValue) -> None:
+    def __init__(self, index: KeyValue, cleared: Cleared | None = None) -> None:
         self._index = index
+        self.cleared = cleared or Cleared({})
+        """The blocks that were let go: a chunk in one of them is not known. Replaced as a whole."""
+        self.only_live = False
+        """Whether `place` tells only of chunks of the newest version, since others may be about to go."""
         # Replaced as a whole by apply, never changed: a check in another thread takes one reference.
         self._waiting: dict[bytes, bytes | None] = {}
         self.trouble: str | None = None
@@ -83,11 +89,14 @@ class Catalog:
         if found is None:
             return None
         log, block, slot, length, live = _unpacked(_CHUNK, found)
+        if self.cleared.has(log, block):
+            return None
         return ChunkFacts(Place(log, block, slot), length, live)
 
     def place(self, chunk: bytes) -> Place | None:
+        """Where a chunk lies that may be referred to again."""
         facts = self.chunk(chunk)
-        return None if facts is None else facts.place
+        return None if facts is None or (self.only_live and not facts.live) else facts.place
 
     def version(self, version: int) -> VersionFacts | None:
         found = self._get(b"v" + _U64.pack(version))
@@ -97,6 +106,17 @@ class Catalog:
         """All versions from `first` on, in order."""
         for key, value in self._scan(b"v", b"v" + _U64.pack(first)):
             yield VersionFacts(*_unpacked(_U64, key[1:]), *_unpacked(_VERSION, value))
+
+    def forget_gone(self, gone: GoneVersions) -> None:
+        """Lets go of the versions that the marks say are no more. Quick where that was done before."""
+        changes: list[Change] = []
+        for found in gone.ranges:
+            for facts in self.versions(found.first):
+                if facts.version > found.gone.last:
+                    break
+                changes += forget_version(facts)
+        if changes:
+            self.apply(changes)
 
     def at_time(self, time_ns: int) -> int | None:
         """The last version whose time is at or before `time_ns`."""
@@ -181,6 +201,14 @@ def commit_changes(commit: Commit, log: int, index: int, fork: int) -> list[Chan
     ]
     if commit.display_second:
         changes.append((b"s" + _U64.pack(commit.display_second), number))
+    return changes
+
+
+def forget_version(facts: VersionFacts) -> list[Change]:
+    """What the index must not say any more of a version that was let go. Births stay: they are asked for by place."""
+    changes: list[Change] = [(b"v" + _U64.pack(facts.version), None), (b"t" + _U64.pack(_LAST - facts.time_ns), None)]
+    if facts.second:
+        changes.append((b"s" + _U64.pack(facts.second), None))
     return changes
 
 

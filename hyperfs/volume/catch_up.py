@@ -8,6 +8,7 @@ from typing import Final
 
 from hyperfs.chunks.extents import Place
 from hyperfs.errors import Corrupt, IndexDamaged
+from hyperfs.log.cleared import Cleared
 from hyperfs.log.log import Log
 from hyperfs.store.memory import MemoryIndex
 from hyperfs.store.rocksdb import RocksIndex
@@ -17,6 +18,7 @@ from hyperfs.volume import rescue
 from hyperfs.volume.catalog import Catalog, Change, ChunkFacts, Mark, chunk_change, commit_changes, content_change
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.entries import extent_in
+from hyperfs.volume.gone import GoneVersions, marked_in
 from hyperfs.volume.nodes import Nodes
 from hyperfs.volume.versions import read_commit
 
@@ -26,13 +28,19 @@ Progress = Callable[[str, int, int], None]
 
 
 def open_catalog(
-    where: Path, nodes: Nodes, logs: dict[int, Log], newest: Commit, progress: Progress, warnings: dict[str, str]
+    where: Path,
+    nodes: Nodes,
+    logs: dict[int, Log],
+    newest: Commit,
+    cleared: Cleared,
+    progress: Progress,
+    warnings: dict[str, str],
 ) -> Catalog:
     """The index in the folder `where`, caught up with the newest version; made anew when it is damaged."""
     try:
         index = RocksIndex(where)
         try:
-            catalog = Catalog(index)
+            catalog = Catalog(index, cleared)
             catch_up(catalog, nodes, logs, newest, progress)
             if catalog.trouble:
                 raise IndexDamaged(catalog.trouble)
@@ -43,7 +51,7 @@ def open_catalog(
     except IndexDamaged as damage:
         warnings["index"] = f"the index was damaged and has been rebuilt from the logs ({damage.what})"
     shutil.rmtree(where)
-    catalog = Catalog(RocksIndex(where))
+    catalog = Catalog(RocksIndex(where), cleared)
     catch_up(catalog, nodes, logs, newest, progress)
     if catalog.trouble:
         warnings["index"] = f"the index can't be written and is kept in memory ({catalog.trouble})"
@@ -51,10 +59,16 @@ def open_catalog(
 
 
 def memory_catalog(
-    nodes: Nodes, logs: dict[int, Log], newest: Commit, progress: Progress, warnings: dict[str, str], lenient: bool
+    nodes: Nodes,
+    logs: dict[int, Log],
+    newest: Commit,
+    cleared: Cleared,
+    progress: Progress,
+    warnings: dict[str, str],
+    lenient: bool,
 ) -> Catalog:
     """An index in memory, made of the logs. `lenient`, of what can be read of them; else Corrupt for damage."""
-    catalog = Catalog(MemoryIndex())
+    catalog = Catalog(MemoryIndex(), cleared)
     try:
         if "newest" not in warnings:
             catch_up(catalog, nodes, logs, newest, progress)
@@ -62,7 +76,7 @@ def memory_catalog(
     except rescue.DAMAGE as error:
         if not lenient:
             raise Corrupt(f"the index can't be made anew: {error}", "", rescue.ADVICE) from error
-    catalog = Catalog(MemoryIndex())
+    catalog = Catalog(MemoryIndex(), cleared)
     found = rescue.newest_readable(nodes, logs, [n for n in logs if n != newest.content.log], warnings)
     if found is not None:
         rescue.list_readable(catalog, nodes, logs, found, warnings)
@@ -77,19 +91,24 @@ def catch_up(
     progress: Progress,
 ) -> None:
     """Raises IndexDamaged when the index claims what the logs do not hold."""
+    gone = marked_in(nodes.load, newest.root)
     mark = catalog.mark()
     if mark is not None:
+        if gone.has(mark.version):
+            raise IndexDamaged("the index ends with a version that was let go since")
         _check_mark(catalog, nodes, logs, mark, newest)
     known = mark.version if mark is not None else 0
+    catalog.forget_gone(gone)
     if newest.version == known:
         return
     missing: list[tuple[Commit, int, int]] = []
     root: Ref | None = None
-    for commit, log, index in history(nodes, logs, newest):
+    for commit, log, index in history(nodes, logs, newest, gone):
         if commit.version <= known:
             root = commit.root
             break
-        missing.append((commit, log, index))
+        if not gone.has(commit.version):
+            missing.append((commit, log, index))
         progress("reading versions", newest.version - commit.version + 1, newest.version - known)
     missing.reverse()
     changes: list[Change] = []
@@ -125,13 +144,18 @@ def _check_mark(catalog: Catalog, nodes: Nodes, logs: dict[int, Log], mark: Mark
         raise IndexDamaged("the index is of another drive, or of another past of this one")
 
 
-def history(nodes: Nodes, logs: dict[int, Log], newest: Commit) -> Iterator[tuple[Commit, int, int]]:
-    """(commit, log, block index) of every version, newest first."""
+def history(
+    nodes: Nodes, logs: dict[int, Log], newest: Commit, gone: GoneVersions
+) -> Iterator[tuple[Commit, int, int]]:
+    """(commit, log, block index) of every version, newest first, down to the oldest that is kept.
+
+    Those in between that are gone are among them: their commits stay while an older version does.
+    """
     log, index = _place_of(logs, nodes, newest)
     commit = newest
     while True:
         yield commit, log, index
-        if not commit.parents or commit.parents[0].length == 0:
+        if not commit.parents or commit.parents[0].length == 0 or gone.has_all_through(commit.version - 1):
             return
         log, index = commit.parents[0].log, commit.parents[0].length - 1
         commit = read_commit(nodes, log, index)

@@ -29,6 +29,7 @@ from hyperfs.volume.check_logs import LogCheck, Progress, place_of
 from hyperfs.volume.check_names import check_names
 from hyperfs.volume.check_trees import TreeCheck
 from hyperfs.volume.commit_record import Commit
+from hyperfs.volume.gone import GoneVersions, marked_in
 from hyperfs.volume.journal_items import BlocksItem
 from hyperfs.volume.parts import Parts
 
@@ -62,7 +63,9 @@ def verify(parts: Parts, progress: Progress = no_progress) -> Report:
     _check_files(parts, findings)
     logs = LogCheck(parts, findings, progress)
     logs.run()
-    trees = TreeCheck(parts, logs, findings, progress)
+    gone = _gone(parts, newest)
+    logs.leave_out(gone)
+    trees = TreeCheck(parts, logs, gone, findings, progress)
     trees.run()
     live: Counter[bytes] | None = None
     if newest.version and not any(newest.version in damage.versions for damage in findings.report(trees.load, {})):
@@ -80,6 +83,14 @@ def verify(parts: Parts, progress: Progress = no_progress) -> Report:
         {"blocks": logs.blocks, "nodes": trees.nodes, "files": newest.files, "bytes": logs.bytes},
         findings.report(trees.load, trees.roots),
     )
+
+
+def _gone(parts: Parts, newest: Commit) -> GoneVersions:
+    """What the newest version says was let go: nothing, where that can't be read, which is found with its tree."""
+    try:
+        return marked_in(parts.nodes.load, newest.root)
+    except HyperfsError:
+        return GoneVersions({})
 
 
 def _check_files(parts: Parts, findings: Findings) -> None:

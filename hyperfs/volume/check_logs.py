@@ -8,12 +8,14 @@ from hyperfs.crypto.keys import LOG_METADATA
 from hyperfs.crypto.seal import KIND_COMMIT, KIND_DEAD, KIND_NODE, KIND_VOID
 from hyperfs.errors import Corrupt, HyperfsError, NotResident
 from hyperfs.log import flat_tree, heads
-from hyperfs.log.control_codec import Clear, ClearDeed, LogEntry
+from hyperfs.log.cleared import Cleared
+from hyperfs.log.control_codec import LogEntry
 from hyperfs.log.log import Log
 from hyperfs.volume import commit_record
 from hyperfs.volume.check_findings import Findings
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.device_logs import log_folder
+from hyperfs.volume.gone import GoneVersions
 from hyperfs.volume.parts import Parts
 
 Progress = Callable[[str, int, int], None]
@@ -41,6 +43,7 @@ class LogCheck:
         self.commits: list[tuple[int, int, Commit]] = []
         self.held: dict[tuple[bytes, int, int], int] = {}
         self.bad: set[str] = set()
+        self.cleared = Cleared.of(parts.chain.records)
         self.lengths: dict[int, int] = {}
 
     def run(self) -> None:
@@ -98,7 +101,7 @@ class LogCheck:
             else:
                 self._content(entry.number, index)
         except NotResident:
-            if not self._was_cleared(entry.number, index):
+            if not self.cleared.has(entry.number, index):
                 self._bad(entry.number, index, f"block {index} is all zeros, and nothing let it go")
         except HyperfsError as error:
             self._bad(entry.number, index, f"block {index}: {error}")
@@ -119,14 +122,9 @@ class LogCheck:
         for chunk in self._parts.chunkstore.check_block(number, index).chunks:
             self.held[chunk.chunk, number, index] = chunk.length
 
-    def _was_cleared(self, number: int, index: int) -> bool:
-        return any(
-            low <= index < high for clear in _deeds(self._parts) if clear.log == number for low, high in clear.ranges
-        )
-
-
-def _deeds(parts: Parts) -> list[Clear]:
-    return [record.body.clear for record in parts.chain.records if isinstance(record.body, ClearDeed)]
+    def leave_out(self, gone: GoneVersions) -> None:
+        """Versions that were let go: their commits may stay for a while, what they reached may not."""
+        self.commits = [found for found in self.commits if not gone.has(found[2].version)]
 
 
 def _slots(parts: Parts, name: str) -> list[bytes]:

@@ -15,6 +15,7 @@ from hyperfs.volume.check_findings import EVERYTHING, Findings, Range, inode_ran
 from hyperfs.volume.check_logs import LogCheck, Progress, place_of
 from hyperfs.volume.commit_record import Commit, LogHead
 from hyperfs.volume.entries import decode_dentry, decode_xattr, extent_in
+from hyperfs.volume.gone import GoneVersions
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.nodes import decode_node
 from hyperfs.volume.parts import Parts
@@ -26,8 +27,11 @@ _SNAPSHOT_VALUE_BYTES: Final = 16
 class TreeCheck:
     """Walks every version's tree, oldest first. `roots`: by version, of those whose commit can be read."""
 
-    def __init__(self, parts: Parts, logs: LogCheck, findings: Findings, progress: Progress) -> None:
+    def __init__(
+        self, parts: Parts, logs: LogCheck, gone: GoneVersions, findings: Findings, progress: Progress
+    ) -> None:
         self._parts = parts
+        self._gone = gone
         self._logs = logs
         self._findings = findings
         self._progress = progress
@@ -99,6 +103,8 @@ class TreeCheck:
 
     def _gap(self, first: int, end: int, place: str | None) -> None:
         for version in range(end - 1, first - 1, -1):
+            if self._gone.has(version):
+                continue
             where = place if version == end - 1 and place else f"version {version}"
             finding = self._findings.add(f"version {version} has no commit that can be read", where)
             finding.versions.append(version)
@@ -196,7 +202,8 @@ class TreeCheck:
             try:
                 length = len(self._parts.chunkstore.read_chunk(extent))
             except NotResident:
-                return None  # let go by a clear deed: everything else that is not here is in `bad`
+                self._findings.add("a version that is kept needs this block, and it was cleared", place)
+                return place
             except HyperfsError as error:
                 where = f"chunk {extent.chunk.hex()} ({place})"
                 self._findings.add(f"chunk: {error}", where)

@@ -115,6 +115,10 @@ class Committer:
             await self._commit(None, always)
             return self.newest
 
+    def lend_reserve(self) -> bool:
+        """Gives the reserve's space to work that makes room; False if it was given before."""
+        return self._reserve.release()
+
     def restore_reserve(self) -> None:
         """After a commit: if it took the reserve and there is room again, it is put back."""
         self._reserve.restore()
@@ -151,6 +155,16 @@ class Committer:
             return False
         await self._finish(await self._with_reserve(lambda: self._freeze(note)))
         return True
+
+    async def commit_noting(self, note: Callable[[int], None]) -> Commit:
+        """As commit with `always`, and `note` makes the last change of the version, whose number it is called with.
+
+        While it runs no bytes are on their way: every reference to a block that is in the new version or will be made
+        from what was known until then is made.
+        """
+        async with self._lock:
+            await self._commit(note, always=True)
+            return self.newest
 
     async def commit_before(self, change: Callable[[], None]) -> Commit:
         """Makes a version of the state right before `change`, and none of its effects are in it.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from hyperfs.chunks import codec
-from hyperfs.crypto.seal import KIND_COMMIT, KIND_NODE, Sealer
+from hyperfs.crypto.seal import KIND_COMMIT, KIND_NODE, BlockHeader, Sealer
 from hyperfs.errors import Corrupt
 from hyperfs.log.log import Log
 from hyperfs.trie.node import Leaf, Node, Ref, decode
@@ -79,3 +79,7 @@ class Nodes:
         if header.kind != kind:
             raise Corrupt("block is of another kind", f"log {log_number} block {index}: {header.kind}")
         return codec.decode(header.codec, payload, header.decoded_length)
+
+    def kind(self, log_number: int, index: int) -> int:
+        """What a block says in clear that it is. Not authenticated: to be believed only where a lie harms nobody."""
+        return BlockHeader.parse(self._logs[log_number].get(index)).kind

@@ -19,13 +19,14 @@ from hyperfs.chunks.extents import Place
 from hyperfs.crypto.journal_cipher import JournalCipher
 from hyperfs.crypto.keys import LOG_CONTENT, LOG_METADATA, DeviceKeys, EpochKeys
 from hyperfs.crypto.seal import Sealer
+from hyperfs.log.cleared import Cleared
 from hyperfs.log.control import Chain
 from hyperfs.log.log import Log
 from hyperfs.store import folder
 from hyperfs.store.files import Disk
 from hyperfs.store.folder import StoreLock
 from hyperfs.store.journal import Journal
-from hyperfs.volume import replay
+from hyperfs.volume import clearing, replay
 from hyperfs.volume.catalog import Catalog
 from hyperfs.volume.catch_up import memory_catalog, open_catalog
 from hyperfs.volume.commit import Committer
@@ -61,8 +62,18 @@ def open_volume(path: Path, device_keys: DeviceKeys, options: Options | None = N
         chain = Chain.parse(disk.read_all(folder.CONTROL), info.drive_id)
         parts = _assemble(path, disk, chain, device_keys, options, undo)
         parts.lock = lock
+        if not options.read_only:
+            _finish_clears(parts, options)
         undo.pop_all()
         return Volume(parts)
+
+
+def _finish_clears(parts: Parts, options: Options) -> None:
+    """What was announced and interrupted. On a disk that won't, the next opening tries again."""
+    try:
+        clearing.do_announced(parts, options.progress)
+    except OSError as error:
+        parts.warnings["clearing"] = f"space that was let go could not be given back yet ({error})"
 
 
 @dataclass
@@ -104,11 +115,11 @@ def _ground(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options,
     )
 
 
-def _open_catalog(path: Path, ground: _Ground, options: Options) -> Catalog:
+def _open_catalog(path: Path, ground: _Ground, cleared: Cleared, options: Options) -> Catalog:
     nodes, logs, newest, warnings = ground.nodes, ground.logs, ground.newest, ground.warnings
     if options.memory_index or options.read_only:
-        return memory_catalog(nodes, logs, newest, options.progress, warnings, lenient=options.read_only)
-    return open_catalog(path / folder.INDEX, nodes, logs, newest, options.progress, warnings)
+        return memory_catalog(nodes, logs, newest, cleared, options.progress, warnings, lenient=options.read_only)
+    return open_catalog(path / folder.INDEX, nodes, logs, newest, cleared, options.progress, warnings)
 
 
 def _replayable(ground: _Ground, journal: Journal, options: Options) -> list[Item]:
@@ -154,7 +165,7 @@ def _assemble(
     path: Path, disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, undo: ExitStack
 ) -> Parts:
     ground = _ground(disk, chain, device_keys, options, undo)
-    catalog = _open_catalog(path, ground, options)
+    catalog = _open_catalog(path, ground, Cleared.of(chain.records), options)
     undo.callback(catalog.close)
     journal = Journal(disk, JournalCipher(ground.epoch.journal_key), lambda: os.urandom(12))
     undo.callback(journal.close)
@@ -209,6 +220,7 @@ def _assemble(
         committer=committer,
         versions=Versions(catalog, ground.nodes, live, lambda: committer.newest, chunkstore.read_chunk),
         node_id_key=ground.epoch.node_id_key(),
+        signer=device_keys.signing(),
         replayed=bool(items) or journal.last_sequence > journal.durable,
         warnings=ground.warnings,
     )

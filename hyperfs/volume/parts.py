@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from hyperfs.chunks.chunkstore import ChunkStore
 from hyperfs.crypto.seal import Sealer
 from hyperfs.log.control import Chain
+from hyperfs.log.heads import Signer
 from hyperfs.log.log import Log
 from hyperfs.store.files import Disk
 from hyperfs.store.folder import StoreLock
@@ -45,6 +46,7 @@ class Parts:
     committer: Committer
     versions: Versions
     node_id_key: bytes
+    signer: Signer  # the device's own, for the control chain
     replayed: bool  # the journal held something that no commit does
     warnings: dict[str, str] = field(default_factory=dict)
 

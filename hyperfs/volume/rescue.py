@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from hyperfs.chunks.extents import Extent
-from hyperfs.errors import Corrupt, FormatTooNew
+from hyperfs.errors import Corrupt, FormatTooNew, NotResident
 from hyperfs.log.log import Log
 from hyperfs.trie.node import Leaf, Load, Ref
 from hyperfs.volume.catalog import Catalog, Change, ChunkFacts, chunk_change, commit_changes, content_change
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.entries import extent_in
+from hyperfs.volume.gone import GoneVersions, marked_in
 from hyperfs.volume.nodes import Nodes
 from hyperfs.volume.versions import read_commit
 
@@ -45,8 +46,8 @@ def _commit_at_or_before(nodes: Nodes, log: int, index: int) -> Found | None:
     while index >= 0:
         try:
             return read_commit(nodes, log, index), log, index
-        except DAMAGE:
-            index -= 1  # damaged, or a node: what is looked for lies further back
+        except (*DAMAGE, NotResident):
+            index -= 1  # damaged, let go, or a node: what is looked for lies further back
     return None
 
 
@@ -55,14 +56,15 @@ def list_readable(
 ) -> None:
     """Fills an empty index in memory with what can be read: as catch_up, past damage."""
     changes: list[Change] = []
-    commits = list(_history(nodes, newest))[::-1]
+    gone = _gone(nodes, newest[0])
+    commits = [found for found in _history(nodes, newest) if not gone.has(found[0].version)][::-1]
     length = 0
     for commit, log, index in commits:
         changes += commit_changes(commit, log, index, logs[log].fork)
         if commit.content.length > length:
             changes.append(content_change(commit))
         length = commit.content.length
-    missing = newest[0].version - len(commits)
+    missing = newest[0].version - len(commits) - gone.count()
     lost: list[str] = []
     live: Counter[bytes] = Counter()
     extents: dict[bytes, Extent] = {}
@@ -77,6 +79,14 @@ def list_readable(
     if missing or lost:
         what = [f"{missing} older versions"] * bool(missing) + [f"{len(lost)} parts of the newest one"] * bool(lost)
         warnings["damage"] = f"the drive is damaged: {' and '.join(what)} can't be read; `hyperfs verify` lists them"
+
+
+def _gone(nodes: Nodes, newest: Commit) -> GoneVersions:
+    """What is known to have been let go: nothing, where that can't be read."""
+    try:
+        return marked_in(nodes.load, newest.root)
+    except DAMAGE:
+        return GoneVersions({})
 
 
 def _history(nodes: Nodes, newest: Found) -> Iterator[Found]:

@@ -63,6 +63,11 @@ async def restore(volume: Volume, path: bytes, version: int, to: bytes | None = 
     done in memory, and made a version as soon as the disk allows.
     """
     volume.check_writable()
+    with volume.reads(version):
+        return await _restore(volume, path, version, to)
+
+
+async def _restore(volume: Volume, path: bytes, version: int, to: bytes | None) -> Restored:
     past = volume.versions.tree(version)
     source = locate(volume.overlay.live, past, path)
     target = parts_of(path if to is None else to)

@@ -1,7 +1,7 @@
 """Versions: what a WHEN means here, which entries a directory's `.versions` has, and the trees behind them."""
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import tzinfo
 from typing import Final, NamedTuple, TypeVar
 
@@ -9,9 +9,10 @@ from hyperfs.errors import Corrupt, NoSuchVersion
 from hyperfs.policy.when import At, Name, Number, check_snapshot_name, display_name, parse_when
 from hyperfs.trie.node import Ref
 from hyperfs.values import ROOT_INO
-from hyperfs.volume import commit_record, keys
+from hyperfs.volume import commit_record, gone, keys
 from hyperfs.volume.catalog import Catalog, VersionFacts
 from hyperfs.volume.commit_record import Commit
+from hyperfs.volume.gone import GoneVersions
 from hyperfs.volume.nodes import Nodes
 from hyperfs.volume.tree import LiveTree, ReadExtent, Tree
 
@@ -64,11 +65,26 @@ class Versions:
         if commit is None:
             facts = self._catalog.version(version) if 0 < version < newest.version else None
             if facts is None:
-                raise NoSuchVersion(f"there is no version {version}: they go from 1 to {newest.version}")
+                raise NoSuchVersion(self._why_not(version))
             commit = read_commit(self._nodes, facts.log, facts.index)
             if len(commit.replaced.nodes) + len(commit.replaced.chunks) <= SHORT_LIST:
                 _keep(self._commits, version, commit)
         return commit
+
+    def is_kept(self, version: int) -> bool:
+        return self._catalog.version(version) is not None
+
+    def _why_not(self, version: int) -> str:
+        marked = GoneVersions(self._live.facts(gone.PREFIX)).of(version)
+        if marked is None:
+            return f"there is no version {version}: they go from 1 to {self._newest().version}"
+        since = display_name(marked.when_ns // 10**9)
+        return f"version {version} is not kept: it was let go at {since}, with versions up to {marked.last}"
+
+    def forget(self, versions: Iterable[int]) -> None:
+        """These were let go."""
+        for version in versions:
+            self._commits.pop(version, None)
 
     def tree(self, version: int) -> Tree:
         """The drive as it was in that version; as version 0, before the first, it is empty."""
@@ -112,8 +128,8 @@ class Versions:
             found = self._catalog.at_time(time_ns)
         if found is None:
             first = next(self._catalog.versions(1), None)
-            since = f": the first version is of {display_name(first.time_ns // 10**9)}" if first else ""
-            raise NoSuchVersion(f"{text!r} lies before the beginning of this drive{since}")
+            since = f", which is of {display_name(first.time_ns // 10**9)}" if first else ""
+            raise NoSuchVersion(f"{text!r} lies before the oldest version that this drive keeps{since}")
         return found
 
     def name_of(self, facts: VersionFacts) -> str:

@@ -5,8 +5,9 @@ when a version is due, what a handle keeps alive, what a snapshot waits for. One
 """
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -77,6 +78,10 @@ class Volume:
         self.committer: Committer = parts.committer
         self.write_back: WriteBack | None = None  # has the kernel send what it holds; set by a mount
         self.warnings: dict[str, str] = dict(parts.warnings)
+        self.collecting = trio.Lock()
+        """Held by whoever reads the whole drive, to find what is needed or what is damaged."""
+        self.reading: Counter[int] = Counter()
+        """Old versions that somebody is in the middle of reading, which therefore stay."""
         self._due = Due()
         self._making = False  # a version that was due is being made
         self._writers = 0  # open handles for writing
@@ -249,6 +254,21 @@ class Volume:
         if replaced is not None:
             self.unlinked(replaced)
         self.settled()
+
+    @contextmanager
+    def reads(self, version: int) -> Iterator[None]:
+        """Keeps an old version inside the block: no prune lets go of it."""
+        self.reading[version] += 1
+        try:
+            yield
+        finally:
+            self.read_out(version)
+
+    def read_out(self, version: int) -> None:
+        """One reader of an old version less."""
+        self.reading[version] -= 1
+        if self.reading[version] <= 0:
+            del self.reading[version]
 
     async def fsync(self, inode: Inode | None) -> None:
         """Returns when the inode's bytes and every name are durable. None: only names and attributes."""

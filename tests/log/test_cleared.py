@@ -1,5 +1,7 @@
 """Which blocks were let go, by the control chain."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +22,7 @@ def test_it_has_exactly_the_blocks_of_its_ranges(first: list[tuple[int, int]], s
         assert start - 1 not in blocks
         assert end not in blocks
     ranges = cleared.ranges(7)
-    assert all(end < start for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False))
+    assert all(end < start for (_, end), (start, _) in pairwise(ranges))
 
 
 def test_nothing_was_let_go_of_a_drive_without_intents() -> None:

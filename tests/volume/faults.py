@@ -51,6 +51,10 @@ class Faults:
                 faults.meet("truncate", self.path)
                 super().truncate(size)
 
+            def punch(self, offset: int, length: int) -> None:
+                faults.meet("punch", self.path)
+                super().punch(offset, length)
+
         class FaultyDisk(Disk):
             file_type = File
 

@@ -1,0 +1,87 @@
+"""Clearing: blocks of this device's logs are announced in the control chain, then punched, then recorded as done.
+
+    1. the intent is in the chain, on the disk                   (announce)
+    2. the blocks' bytes are punched, and that is on the disk    (do_announced)
+    3. the deed is in the chain, on the disk                     (do_announced)
+
+Killed anywhere, the next opening for writing goes on at 2. Nothing may refer to a block that an intent names.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from hyperfs.log.cleared import Cleared, Range
+from hyperfs.log.control_codec import Body, Clear, ClearDeed, ClearIntent
+from hyperfs.log.log import PAGE_BYTES, Log
+from hyperfs.store import folder
+from hyperfs.volume.parts import Parts
+
+Progress = Callable[[str, int, int], None]
+
+
+def own_clears(parts: Parts) -> dict[int, Clear]:
+    """The announced clears of this device's own logs that are not done, by the sequence of their intent."""
+    return {
+        sequence: clear
+        for sequence, clear in parts.chain.intents.items()
+        if parts.chain.logs[clear.log].device == parts.device
+    }
+
+
+def clear_of(log: Log, number: int, blocks: Iterable[int]) -> Clear | None:
+    """The clear of these blocks, ascending, at the log's signed head; None for none."""
+    ranges = tuple(_runs(blocks))
+    head = log.head()
+    return Clear(number, head.fork, head.length, head.tree_hash, ranges) if ranges else None
+
+
+def announce(parts: Parts, clears: Sequence[Clear]) -> None:
+    """Step 1. Blocks that are named must be needed by nothing, on disk or in memory. Raises OSError."""
+    _extend(parts, [ClearIntent(clear) for clear in clears])
+
+
+def do_announced(parts: Parts, progress: Progress) -> None:
+    """Steps 2 and 3 for all that is announced and not done. Raises OSError: the next call goes on."""
+    cleared = Cleared.of(parts.chain.records)
+    for sequence, clear in own_clears(parts).items():
+        log = parts.logs[clear.log]
+        for done, (start, end) in enumerate(clear.ranges):
+            log.punch(start, end, cleared.around(clear.log, start))
+            progress("giving back space", done + 1, len(clear.ranges))
+        log.sync_punched()
+        head = log.head()
+        _extend(parts, [ClearDeed(sequence, Clear(clear.log, head.fork, head.length, head.tree_hash, ()))])
+
+
+def freed_bytes(log: Log, number: int, before: Cleared, after: Cleared) -> int:
+    """How much of the disk it gives back that more is cleared: whole pages only, joined with those before."""
+    old = before.ranges(number)
+    return sum(
+        _page_bytes(log, run) - sum(_page_bytes(log, part) for part in old if run[0] <= part[0] and part[1] <= run[1])
+        for run in set(after.ranges(number)) - set(old)
+    )
+
+
+def _extend(parts: Parts, bodies: Sequence[Body]) -> None:
+    chain = parts.chain
+    for body in bodies:
+        chain = chain.append(chain.make(body, parts.signer, parts.device))
+    parts.disk.replace(folder.CONTROL, chain.encode())
+    parts.chain = chain
+
+
+def _runs(blocks: Iterable[int]) -> Iterable[Range]:
+    start = end = -1
+    for block in blocks:
+        if block == end:
+            end += 1
+            continue
+        if start >= 0:
+            yield start, end
+        start, end = block, block + 1
+    if start >= 0:
+        yield start, end
+
+
+def _page_bytes(log: Log, run: Range) -> int:
+    first, end = log.byte_range(*run)
+    return max(0, end // PAGE_BYTES - -(-first // PAGE_BYTES)) * PAGE_BYTES

@@ -1,0 +1,104 @@
+"""Marking: every block that some roots reach. The truth about what is needed, whatever the index believes.
+
+Costs in proportion to the metadata that the roots reach, each node once however many roots share it; memory, one
+bit a block. Runs in a worker thread: it reads blocks and its own marks, and nothing that the trio thread changes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
+
+from hyperfs.chunks.extents import Extent
+from hyperfs.crypto.seal import KIND_NODE
+from hyperfs.trie.node import Leaf, Ref, decode
+from hyperfs.volume import keys
+from hyperfs.volume.entries import decode_place, extent_in, kind_of_key
+from hyperfs.volume.nodes import Nodes
+
+Progress = Callable[[str, int, int], None]
+
+_EXTENT_KINDS: Final = (keys.EXTENT, keys.XATTR)
+_TELL_EVERY: Final = 1000
+_ALL: Final = 0xFF
+
+
+class Marks:
+    """One bit for each block of each log."""
+
+    def __init__(self) -> None:
+        self._lengths: dict[int, int] = {}
+        self._bits: dict[int, bytearray] = {}
+
+    def reach(self, lengths: Mapping[int, int]) -> None:
+        """From now on blocks below these lengths, by log number, can be marked; what is past them never is."""
+        self._lengths.update(lengths)
+        for log, length in lengths.items():
+            bits = self._bits.setdefault(log, bytearray())
+            bits.extend(bytes(max(0, (length + 7) // 8 - len(bits))))
+
+    def add(self, log: int, block: int) -> bool:
+        """Whether it was not marked before."""
+        if block >= self._lengths.get(log, 0):
+            return False
+        bits, byte, bit = self._bits[log], block >> 3, 1 << (block & 7)
+        if bits[byte] & bit:
+            return False
+        bits[byte] |= bit
+        return True
+
+    def unmarked(self, log: int, end: int) -> Iterator[int]:
+        """The blocks below `end` that were not marked, ascending."""
+        end = min(end, self._lengths.get(log, 0))
+        for byte, value in enumerate(self._bits.get(log, b"")):
+            if value == _ALL:
+                continue
+            for block in range(byte * 8, min(byte * 8 + 8, end)):
+                if not value >> (block & 7) & 1:
+                    yield block
+
+
+def mark_trees(nodes: Nodes, roots: Iterable[Ref | None], marks: Marks, progress: Progress) -> None:
+    """Marks every node that the roots reach, and every block of content that a node names.
+
+    A base of deltas has a `place` key from the day that a delta names it, so bases are marked with what needs
+    them. Raises Corrupt or NotResident where a node can't be read: then nothing is known to be free.
+    """
+    stack = [root for root in roots if root is not None]
+    done = 0
+    while stack:
+        ref = stack.pop()
+        if not marks.add(ref.log, ref.index):
+            continue  # with all below it
+        node = decode(nodes.plaintext(ref.log, ref.index, KIND_NODE))  # past the cache: this reads all, once
+        if isinstance(node, Leaf):
+            for key, value, hint in zip(node.keys, node.values, node.hints, strict=True):
+                _mark_entry(key, value, hint, marks)
+        else:
+            stack += [child for child in node.children if isinstance(child, Ref)]
+            if node.ends is not None:
+                _mark_entry(node.prefix, *node.ends, marks)
+        done += 1
+        if done % _TELL_EVERY == 0:
+            progress("looking for what is kept", done, 0)
+
+
+def mark_extents(extents: Iterable[Extent], marks: Marks) -> None:
+    """Blocks that something in memory names, and perhaps no version."""
+    for extent in extents:
+        marks.add(extent.log, extent.block)
+
+
+def mark_commit(log: int, index: int, dead_blocks: int, marks: Marks) -> None:
+    """A version's commit block and the blocks right before it that go on with its lists."""
+    for block in range(index - dead_blocks, index + 1):
+        marks.add(log, block)
+
+
+def _mark_entry(key: bytes, value: bytes, hint: bytes, marks: Marks) -> None:
+    kind = kind_of_key(key)
+    if kind in _EXTENT_KINDS:
+        extent = extent_in(key, (value, hint))
+        if extent is not None:
+            marks.add(extent.log, extent.block)
+    elif kind == keys.PLACE:
+        place = decode_place(value, key.hex())
+        marks.add(place.log, place.block)
