@@ -7,7 +7,6 @@ as `os.fsdecode` makes it, relative to the drive's root.
 import os
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any, Final
 
 import trio
@@ -99,9 +98,9 @@ async def confirm(drive: Drive, params: Message, tell: Tell) -> Message:
 
 async def prune(drive: Drive, params: Message, tell: Tell) -> Message:
     """Lets old versions go. `dry_run`: tells what would go."""
-    going = partial(pruning.prune, drive.volume, int(params["keep_last"]), bool(params.get("dry_run")))
-    done = await going(from_thread(tell))
-    if drive.mount is not None and done.versions and not params.get("dry_run"):
+    keep_last, dry_run = given.number(params, "keep_last"), bool(params.get("dry_run"))
+    done = await pruning.prune(drive.volume, keep_last, dry_run, from_thread(tell))
+    if drive.mount is not None and done.versions and not dry_run:
         await drive.mount.forget_versions()
     return done._asdict() | {"in_use": list(done.in_use)}
 

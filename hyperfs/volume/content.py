@@ -182,6 +182,10 @@ class Content:
         """How many chunks are remembered that the index may not know."""
         return len(self._fresh) + len(self._aging)
 
+    def forget_fresh(self) -> None:
+        """From now on only the index tells of chunks that are here: some of these may be in no version, and go."""
+        self._fresh, self._aging = {}, {}
+
     def freeze(self) -> None:
         """A commit takes what names the chunks appended so far; no byte is on its way."""
         self._aging.update(self._fresh)

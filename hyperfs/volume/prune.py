@@ -146,7 +146,7 @@ async def _let_go(volume: Volume, plan: _Plan, marks: Marks, progress: Progress)
         content = volume.content
         limits.blocks = {parts.metadata_number: parts.metadata_log.length, content.number: content.log.length}
         limits.extents = _open_extents(volume)
-        content.fresh.clear()  # some of them may be in no version, and would go
+        content.forget_fresh()
 
     made = await volume.committer.commit_noting(note)
     parts.catalog.forget_gone(GoneVersions(volume.overlay.live.facts(gone.PREFIX)))
