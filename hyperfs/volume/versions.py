@@ -85,6 +85,7 @@ class Versions:
         """These were let go."""
         for version in versions:
             self._commits.pop(version, None)
+            self._roots.pop(version, None)
 
     def tree(self, version: int) -> Tree:
         """The drive as it was in that version; as version 0, before the first, it is empty."""
