@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
+from tests import tally
 from tests.cli.machine import NOBODY
 
 from .session import ALL, Session, until
@@ -162,6 +163,7 @@ def test_a_trashed_folder_of_many_files_is_listed_and_put_back(session: Session,
     session.run("gio", "trash", "--restore", place)
     assert len(session.names_in(inner)) == MANY_FILES
     assert session.read_file(inner / "7") == b"7"
+    tally.add("files put into a drive's trash and back", MANY_FILES)
     assert session.ask("os.getxattr(a[0], 'user.colour')", inner) == "red"
     assert session.names_in(trash_of(session) / "info").count(b"inner.trashinfo") == 0
 
