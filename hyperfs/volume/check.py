@@ -20,8 +20,8 @@ from hyperfs.errors import Corrupt, FormatTooNew, HyperfsError, KeyMissing
 from hyperfs.log.control import Chain
 from hyperfs.log.merkle import leaf_hash
 from hyperfs.store import folder
-from hyperfs.store.journal import FOLDER as JOURNAL
-from hyperfs.store.journal import select_replay
+from hyperfs.store.journal_records import FOLDER as JOURNAL
+from hyperfs.store.journal_records import select_replay
 from hyperfs.volume import journal_items
 from hyperfs.volume.catalog import VersionFacts
 from hyperfs.volume.check_findings import Damage, Findings

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from hyperfs.errors import Corrupt
 from hyperfs.log.log import Log
-from hyperfs.store.journal import Journal, Record, select_replay
+from hyperfs.store.journal import Journal
+from hyperfs.store.journal_records import Record, select_replay
 from hyperfs.volume import rescue
 from hyperfs.volume.files import Files
 from hyperfs.volume.inode import Inode

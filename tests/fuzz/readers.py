@@ -36,7 +36,7 @@ from hyperfs.log.verify_proof import verify_proof
 from hyperfs.policy import when
 from hyperfs.store import rocksdb_records
 from hyperfs.store.files import Disk
-from hyperfs.store.journal import read_records, select_replay
+from hyperfs.store.journal_records import read_records, select_replay
 from hyperfs.store.memory import MemoryIndex
 from hyperfs.trie import node
 from hyperfs.trie.node import Ref

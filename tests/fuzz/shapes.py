@@ -19,7 +19,7 @@ from hyperfs.log.control import Chain
 from hyperfs.log.control_codec import Record, Roster, sign_record
 from hyperfs.log.merkle import Node
 from hyperfs.log.proof import BlockProof, HashProof, SeekProof, TreeProof, UpgradeProof
-from hyperfs.store.journal import HEADER, MAGIC
+from hyperfs.store.journal_records import HEADER, MAGIC
 
 KEYS: Final = EpochKeys(1, bytes(range(32)), bytes(range(32, 64)))
 LOG_KEY: Final = bytes(range(64, 96))

@@ -11,19 +11,8 @@ from hypothesis import strategies as st
 from hyperfs.crypto.journal_cipher import JournalCipher
 from hyperfs.errors import Corrupt
 from hyperfs.store.files import Disk
-from hyperfs.store.journal import (
-    FIRST_SEGMENTS,
-    FOLDER,
-    FRAME_BYTES,
-    HEADER,
-    MAGIC,
-    SEGMENT_BYTES,
-    Journal,
-    Kind,
-    Record,
-    read_records,
-    select_replay,
-)
+from hyperfs.store.journal import FIRST_SEGMENTS, SEGMENT_BYTES, Journal
+from hyperfs.store.journal_records import FOLDER, FRAME_BYTES, HEADER, MAGIC, Kind, Record, read_records, select_replay
 
 
 def key_for_segment(segment: int) -> bytes:

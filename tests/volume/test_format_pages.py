@@ -14,7 +14,8 @@ from hyperfs.crypto.journal_cipher import JournalCipher
 from hyperfs.crypto.keys import EpochKeys
 from hyperfs.errors import Corrupt, FormatTooNew
 from hyperfs.store.files import Disk
-from hyperfs.store.journal import Journal, Kind, read_records
+from hyperfs.store.journal import Journal
+from hyperfs.store.journal_records import Kind, read_records
 from hyperfs.trie.node import Ref
 from hyperfs.volume import commit_record, entries, journal_items, keys
 from hyperfs.volume.commit_record import Commit, DeadChunk, DeadNode, LogHead, RealmRoot, Replaced

@@ -3,7 +3,7 @@
 import trio
 import trio.testing
 
-from hyperfs.store.journal import Kind
+from hyperfs.store.journal_records import Kind
 from hyperfs.volume.device_logs import log_folder
 from hyperfs.volume.flushing import BATCH_BYTES
 
