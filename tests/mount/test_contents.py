@@ -202,6 +202,27 @@ def test_times_are_kept_to_the_nanosecond(place: Path) -> None:
     assert os.lstat(place / "link").st_mtime_ns == 4
 
 
+def test_times_never_go_back_whoever_sets_them(place: Path) -> None:
+    """The drive's process sets the times of what is made, linked and renamed, the kernel those of what is written."""
+    for number in range(20):
+        path = place / f"f{number}"
+        path.touch()
+        seen = [path.stat()]
+        for change in (
+            lambda path=path: os.utime(path),
+            lambda path=path: os.link(path, f"{path}.hard"),
+            lambda path=path: path.write_bytes(b"x"),
+            lambda path=path: path.chmod(0o600),
+            lambda path=path: os.utime(path),
+            lambda path=path: os.setxattr(path, "user.k", b"v"),
+            lambda path=path: os.truncate(path, 0),
+        ):
+            change()
+            seen.append(path.stat())
+        assert [facts.st_ctime_ns for facts in seen] == sorted(facts.st_ctime_ns for facts in seen)
+        assert [facts.st_mtime_ns for facts in seen] == sorted(facts.st_mtime_ns for facts in seen)
+
+
 def test_times_change_as_posix_says(place: Path) -> None:
     folder = place / "d"
     folder.mkdir()
