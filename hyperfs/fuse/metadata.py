@@ -42,7 +42,7 @@ class MetadataOperations(pyfuse3.Operations):
         if fields.update_size:
             if fh is None:
                 await volume.before_change(changed)
-            await volume.files.resize(changed, attr.st_size)
+            await volume.files.resize(changed, attr.st_size, keep_times=True)
         if fields.update_mode:
             volume.permissions.chmod(changed, attr.st_mode)
         if fields.update_uid:
@@ -53,7 +53,10 @@ class MetadataOperations(pyfuse3.Operations):
             changed.atime_ns = attr.st_atime_ns
         if fields.update_mtime:
             changed.mtime_ns = attr.st_mtime_ns
-        changed.ctime_ns = attr.st_ctime_ns if fields.update_ctime else volume.overlay.now_ns()
+        if fields.update_ctime:
+            changed.ctime_ns = attr.st_ctime_ns
+        elif not changed.is_file:  # a file's times are the kernel's: where it tells none, it has changed none
+            changed.ctime_ns = volume.overlay.now_ns()
         volume.overlay.touch(changed)
         if changed.writers:
             volume.written()

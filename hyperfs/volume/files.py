@@ -79,8 +79,8 @@ class Files:
         if inode.dirty is not None:
             inode.dirty.unjournaled = []
 
-    async def resize(self, inode: Inode, size: int) -> None:
-        """Truncates or extends with a hole."""
+    async def resize(self, inode: Inode, size: int, keep_times: bool = False) -> None:
+        """Truncates or extends with a hole. `keep_times` as for `write`."""
         if size < 0:
             raise InvalidArgument("a negative size")
         if size > MAX_FILE_BYTES:
@@ -91,7 +91,8 @@ class Files:
             await self.flushing.wait_flushed(inode)
             self._cut(inode, size)
         self._overlay.resize(inode, size)
-        inode.mtime_ns = inode.ctime_ns = self._overlay.now_ns()
+        if not keep_times:
+            inode.mtime_ns = inode.ctime_ns = self._overlay.now_ns()
         self._overlay.touch(inode)
 
     def _cut(self, inode: Inode, size: int) -> None:

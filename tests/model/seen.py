@@ -16,6 +16,8 @@ after 2446               ext4 has no room for them
 ctime of an attribute    ext4 leaves it when the value is what it was, others do not: each value is another here
 setgid without group's   a write by another user takes it away on ext4; the kernel does not ask FUSE to
 execution
+truncate to the size     ext4 sets the times, the kernel leaves those of a FUSE file: the size is another here
+that a file has
 XATTR_CREATE | REPLACE   pyfuse3 keeps the flags to itself, and the first counts; together they make no sense
 SEEK_DATA, SEEK_HOLE,    the interface has no room for them (docs/posix.md): not among the calls
 fallocate, O_TMPFILE

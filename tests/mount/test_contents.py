@@ -283,6 +283,16 @@ def facts_of(root: Path) -> dict[str, tuple[int, ...]]:
     return found
 
 
+def test_times_stay_as_they_were_seen_when_the_size_is_set_to_what_it_is(drive: Drive) -> None:
+    path = drive.point / "f"
+    path.write_bytes(b"1" * 5000)
+    drive.remount()
+    os.truncate(path, 5000)
+    seen = path.stat()
+    drive.remount()
+    assert (path.stat().st_mtime_ns, path.stat().st_ctime_ns) == (seen.st_mtime_ns, seen.st_ctime_ns)
+
+
 # Extended attributes
 
 
