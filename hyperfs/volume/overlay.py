@@ -132,6 +132,13 @@ class Overlay:
             del self.orphans[ino]
             self.table.pop(ino, None)
 
+    def detach_orphans(self) -> None:
+        """From now on no orphan needs a node, or an attribute's chunk, of a version that may be let go."""
+        for inode in self.orphans.values():
+            self._orphan_extents(inode)
+            if inode.orphan_tree is not None and inode.orphan_tree.root is not None:
+                inode.orphan_tree = inode.orphan_tree.only_attributes(inode.ino)
+
     def set_dentry(self, parent: int, name: bytes, dentry: Dentry | None) -> None:
         self.live.active.set_dentry(parent, name, dentry)
         self.unjournaled.dentries.add((parent, name))

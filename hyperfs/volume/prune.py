@@ -174,6 +174,7 @@ def _note_gone(volume: Volume, going: Iterable[VersionFacts]) -> None:
 def _open_extents(volume: Volume) -> list[Extent]:
     """Those of unlinked files that are open: no version from now on has them."""
     overlay = volume.overlay
+    overlay.detach_orphans()
     return [extent for inode in overlay.orphans.values() for extent in overlay.extents(inode, 0, MAX_FILE_BYTES)]
 
 

@@ -125,6 +125,12 @@ class LiveTree(Tree):
                 kept.xattrs[ino] = layer.xattrs[ino]
         return past
 
+    def only_attributes(self, ino: int) -> "LiveTree":
+        """A tree that needs no node, and answers for this inode's attributes as now."""
+        alone = LiveTree(self.load, None, self._read_extent)
+        alone.active.xattrs[ino] = dict(self.xattrs(ino))
+        return alone
+
     def _layers(self) -> tuple[Layer, ...]:
         return (self.active,) if self.frozen is None else (self.active, self.frozen)
 

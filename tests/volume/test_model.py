@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from hyperfs.chunks.extents import Extent
-from hyperfs.errors import FileError
+from hyperfs.errors import FileError, NoSuchVersion
 from hyperfs.trie.walk import walk, walk_nodes
 from hyperfs.volume import entries, keys, overlay
 from hyperfs.volume.check import verify
@@ -25,6 +25,7 @@ from hyperfs.volume.commit_record import Commit, Replaced, decode_overflow
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.namespace import EXCHANGE, NOREPLACE
 from hyperfs.volume.nodes import Nodes
+from hyperfs.volume.prune import prune
 from hyperfs.volume.restore import restore
 from hyperfs.volume.volume import Volume
 
@@ -401,6 +402,36 @@ class Machine(RuleBasedStateMachine):
         damage = [found for found in report.damage if found.where != "file keys"]  # which these stores have not
         assert not damage, damage
 
+    @rule(seconds=st.integers(1, 3))
+    def time_passes(self, seconds: int) -> None:
+        """So that there is more than one version that `.versions` lists."""
+        self.store.clock.forward(seconds)
+
+    @rule(keep_last=st.integers(1, 4), dry_run=st.booleans())
+    def prune(self, keep_last: int, dry_run: bool) -> None:
+        """What stays is as it was, what goes is gone; the live tree and open files notice nothing."""
+        versions = self.volume.versions
+        before = {facts.version for facts in versions.all()}
+        listed = sum(bool(facts.second) for facts in versions.all())
+        last = versions.newest.version
+        done = self.run(prune, self.volume, keep_last, dry_run, lambda what, done, of: None)
+        now = {facts.version for facts in versions.all()}
+        if dry_run:
+            assert now == before
+            return
+        self.committed()
+        self.versions.update(dict.fromkeys(range(last + 1, versions.newest.version), self.durable.view))
+        assert len(before - now) == done.versions
+        assert versions.newest.version in now
+        assert set(self.named.values()) & before <= now
+        assert sum(bool(facts.second) for facts in versions.all()) >= min(keep_last, listed)
+        self.volume.parts.nodes._young.clear()  # or what is in memory would hide what is not on the disk any more
+        self.volume.parts.nodes._old.clear()
+        for number in before - now:
+            self.versions.pop(number, None)
+            with pytest.raises(NoSuchVersion):
+                versions.tree(number)
+
     # Ends
 
     def opened_again(self) -> None:
@@ -571,7 +602,7 @@ class Machine(RuleBasedStateMachine):
         versions = volume.versions
         reached: set[tuple[int, int]] = set()
         chunks: dict[bytes, int] = {}
-        length = 0
+        length = previous = 0
         for facts in versions.all():
             commit = versions.commit(facts.version)
             tree = versions.tree(facts.version)
@@ -580,12 +611,13 @@ class Machine(RuleBasedStateMachine):
                 assert found == self.versions[facts.version], facts.version
             now = {(ref.log, ref.index) for ref in walk_nodes(volume.parts.nodes.load, commit.root)}
             chunks_now = check_garbage(volume, facts.version)
-            replaced = all_replaced(volume.parts.nodes, commit, facts.log, facts.index)
-            assert sorted((d.log, d.index) for d in replaced.nodes) == sorted(reached - now)
-            assert {d.chunk for d in replaced.chunks} == chunks.keys() - chunks_now.keys()
-            again = {c for c in chunks_now.keys() - chunks.keys() if chunks_now[c] < length}
-            assert again <= set(replaced.resurrected), "chunks that came back and are not said to have"
-            reached, chunks, length = now, chunks_now, commit.content.length
+            if facts.version == previous + 1:  # else those between have been let go
+                replaced = all_replaced(volume.parts.nodes, commit, facts.log, facts.index)
+                assert sorted((d.log, d.index) for d in replaced.nodes) == sorted(reached - now)
+                assert {d.chunk for d in replaced.chunks} == chunks.keys() - chunks_now.keys()
+                again = {c for c in chunks_now.keys() - chunks.keys() if chunks_now[c] < length}
+                assert again <= set(replaced.resurrected), "chunks that came back and are not said to have"
+            reached, chunks, length, previous = now, chunks_now, commit.content.length, facts.version
         known = {c: volume.parts.catalog.chunk(c) for c in chunks}
         assert all(facts is not None and facts.live > 0 for facts in known.values())
 

@@ -176,6 +176,24 @@ async def test_a_file_without_a_name_that_is_open_keeps_its_bytes(store: Store) 
         assert volume.files.read(new, 0, new.size) == noise(7, 300 * KIB)
 
 
+async def test_a_file_without_a_name_that_is_open_keeps_its_attributes(store: Store) -> None:
+    async with store.opened() as volume:
+        inode = await write_file(volume, b"f", b"1")
+        volume.xattrs.set(inode, b"user.short", b"s")
+        volume.xattrs.set(inode, b"user.long", noise(1, 5000))
+        await volume.commit()
+        volume.opened(inode, False)
+        unlink(volume, b"f")
+        await make_past(store, volume)
+        await let_go(volume, 1)
+        volume.parts.nodes._young.clear()
+        assert volume.xattrs.names(inode) == [b"user.long", b"user.short"]
+        assert volume.xattrs.get(inode, b"user.short") == b"s"
+        assert volume.xattrs.get(inode, b"user.long") == noise(1, 5000)
+        volume.xattrs.set(inode, b"user.short", None)
+        assert volume.xattrs.names(inode) == [b"user.long"]
+
+
 async def test_a_dry_run_changes_nothing_and_says_what_then_happens(store: Store) -> None:
     async with store.opened() as volume:
         await make_past(store, volume)
