@@ -20,6 +20,8 @@ _OVERFLOW: Final = struct.Struct("<III")
 _DEAD_NODE: Final = struct.Struct("<IQQ")
 _DEAD_CHUNK: Final = struct.Struct("<16sIQQ")
 _CHUNK: Final = struct.Struct("<16s")
+_LAST_SECOND: Final = 253_402_300_799
+"""Of the year 9999: a later one has no name in `.versions`."""
 
 
 class LogHead(NamedTuple):
@@ -206,6 +208,8 @@ def decode(data: bytes) -> Commit:
         raise Corrupt("commit block has bytes behind its end")
     _, _, device, dead_blocks, version, *rest = (int(value) for value in fixed)
     time_ns, wall_ns, clock, display, listed, sequence, next_ino, files, directories, file_bytes = rest
+    if time_ns < 0 or not (0 <= display <= _LAST_SECOND and 0 <= listed <= _LAST_SECOND):
+        raise Corrupt("commit block has a time that no commit has", f"{time_ns} ns, seconds {display} and {listed}")
     commit = Commit(
         version=version,
         device=device,

@@ -7,12 +7,10 @@ another, and give nothing.
 import stat
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from hyperfs import errors
 from hyperfs.chunks import blocks, codec, extents, pack
@@ -22,10 +20,10 @@ from hyperfs.chunks.extents import Place
 from hyperfs.chunks.pack import Pack, PackEntry
 from hyperfs.chunks.resolver import ContentCache, Resolver
 from hyperfs.crypto import keys as crypto_keys
-from hyperfs.crypto import recovery, wrap
+from hyperfs.crypto import wrap
 from hyperfs.crypto.keys import BoxKeyPair, DeviceKeys, EpochKeys, RootSeed
 from hyperfs.crypto.seal import CIPHER_AES_256_GCM, BlockHeader, Sealer
-from hyperfs.daemon import mounts, wire
+from hyperfs.daemon.times import iso_time
 from hyperfs.errors import Corrupt, FormatTooNew
 from hyperfs.log import control_codec, flat_tree, heads, manifest
 from hyperfs.log.compact import Reader
@@ -34,18 +32,18 @@ from hyperfs.log.log import BLOCKS_FILE, HEADS_FILE, TREE_FILE, Log
 from hyperfs.log.merkle import MerkleTree, Node, leaf_hash, tree_hash
 from hyperfs.log.verify_proof import verify_proof
 from hyperfs.policy import when
-from hyperfs.store import rocksdb_records
 from hyperfs.store.files import Disk
 from hyperfs.store.journal_records import read_records, select_replay
 from hyperfs.store.memory import MemoryIndex
 from hyperfs.trie import node
-from hyperfs.trie.node import Ref
+from hyperfs.trie.node import Load, Ref
 from hyperfs.values import BlockRef
 from hyperfs.volume import acl, commit_record, entries, journal_items, keys, versions
-from hyperfs.volume.catalog import Catalog
+from hyperfs.volume.catalog import commit_changes, content_change
 from hyperfs.volume.check_findings import Findings
 from hyperfs.volume.check_names import check_names
 from hyperfs.volume.commit_record import RealmRoot
+from hyperfs.volume.gone import marked_in
 from hyperfs.volume.nodes import decode_node
 from hyperfs.volume.tree import Tree
 
@@ -79,6 +77,7 @@ def tree(data: bytes) -> None:
     questions: list[Callable[[], object]] = [
         lambda: check_names(load, replace(commit, realms=realms), Findings()),
         lambda: tree.place(bytes(16)),
+        partial(_marks, load, ref),
         lambda: [versions.decode_snapshot(*fact) for fact in tree.facts(keys.prefix(0, keys.SNAPSHOT)).items()],
     ]
     for ino in (1, 2):
@@ -95,6 +94,13 @@ def tree(data: bytes) -> None:
             continue
 
 
+def _marks(load: Load, root: Ref) -> None:
+    found = marked_in(load, root)
+    assert found.has_all_through(7) <= found.has(7)
+    assert found.count() >= 0
+    found.with_more([(1, 8)], 0, 0, 1)
+
+
 def _all_names(tree: Tree, ino: int) -> list[tuple[bytes, entries.Dentry]]:
     return list(tree.dentries(ino))
 
@@ -104,6 +110,15 @@ def xattr(data: bytes) -> bytes | extents.Extent:
     found = entries.decode_xattr(value, hint)
     if isinstance(found, bytes) and hint:
         raise Corrupt("a hint of bytes that lie here")
+    return found
+
+
+def commit(data: bytes) -> commit_record.Commit:
+    """With what is made of it: the index's entries and the version's names."""
+    found = commit_record.decode(data)
+    MemoryIndex().write([*commit_changes(found, 1, 0, 0), content_change(found)])
+    when.display_name(found.display_second)
+    iso_time(found.time_ns)
     return found
 
 
@@ -206,7 +221,7 @@ def _folder() -> Path:
     return Path(mkdtemp(prefix="hyperfs-fuzz-", dir=shared if shared.is_dir() else None))
 
 
-_FOLDER: Final = _folder()
+FOLDER: Final = _folder()
 MOST_QUESTIONS: Final = 20
 
 
@@ -227,8 +242,8 @@ def log_folder(data: bytes) -> None:
     signed = shapes.SIGNER.sign(manifest.signable(plain.key(), digest, length, fork))
     head = heads.new_file(heads.Head(fork, length, byte_length, digest, signed))
     for name, contents in ((HEADS_FILE, head), (TREE_FILE, nodes), (BLOCKS_FILE, stored)):
-        (_FOLDER / name).write_bytes(contents)
-    log = Log.open(Disk(_FOLDER), ".", plain, number=2, writable=False)
+        (FOLDER / name).write_bytes(contents)
+    log = Log.open(Disk(FOLDER), ".", plain, number=2, writable=False)
     try:
         for index in {0, 1, log.length // 2, log.length - 1} & set(range(min(log.length, 1 << 62))):
             _ask(log, index)
@@ -301,75 +316,3 @@ def box(data: bytes) -> EpochKeys:
 def boxes() -> list[bytes]:
     copy = crypto_keys.seal_to(_BOX.public_key, shapes.KEYS.payload(), bytes(31) + b"\1")
     return [join(bytes(32), copy), join(shapes.SIGNER.public_key, shapes.SIGNER.sign(b"message"))]
-
-
-# The rest
-
-
-def index(data: bytes) -> None:
-    fields = Fields(data)
-    index = MemoryIndex()
-    log = bytes(4)
-    names = (b"m", b"c" + bytes(16), b"v" + bytes(8), b"t" + bytes(8), b"s" + bytes(7) + b"\1", b"i" + log, b"j" + log)
-    for name in names:
-        value = fields.piece(fields.number())
-        tail = bytes(8) if name[:1] in b"ij" else b""
-        index.write([(name + tail, value)])
-    index.write([(b"v" + fields.rest()[:12], bytes(36))])
-    catalog = Catalog(index)
-    for question in (
-        catalog.mark,
-        lambda: catalog.chunk(bytes(16)),
-        lambda: catalog.version(0),
-        lambda: list(catalog.versions()),
-        lambda: catalog.at_time((1 << 64) - 1),
-        lambda: catalog.at_second(1),
-        lambda: catalog.born_with_node(0, 0),
-        lambda: catalog.born_with_block(0, 0),
-    ):
-        try:
-            question()
-        except errors.IndexDamaged:
-            continue
-
-
-def rocksdb(data: bytes) -> str | None:
-    (_FOLDER / "000001.log").write_bytes(data)
-    return rocksdb_records.damaged_record(_FOLDER)
-
-
-_ZONES: Final = (UTC, ZoneInfo("Europe/Berlin"), ZoneInfo("Pacific/Apia"))
-_CLOCKS: Final = (1_795_000_000_000_000_000, 0, (1 << 63) - 1, -1)
-
-
-def when_words(data: bytes) -> when.When:
-    choice, text = data[:1], data[1:].decode("utf-8", "surrogateescape")
-    number = choice[0] if choice else 0
-    found = when.parse_when(text, _CLOCKS[number // 3 % 4], _ZONES[number % 3])
-    return found
-
-
-def snapshot_name(data: bytes) -> None:
-    when.check_snapshot_name(data)
-
-
-def listed_name(data: bytes) -> int:
-    return when.display_second(data.decode("utf-8", "surrogateescape"))
-
-
-def mount_table(data: bytes) -> list[mounts.MountPoint]:
-    (_FOLDER / "mountinfo").write_bytes(data)
-    return mounts.mount_points(_FOLDER / "mountinfo")
-
-
-def message(data: bytes) -> wire.Message:
-    found = wire.decode(data)
-    try:
-        wire.reported(found)
-    except errors.BadRequest:
-        return found
-    return found
-
-
-def recovery_key(data: bytes) -> RootSeed:
-    return recovery.from_text(data.decode("utf-8", "surrogateescape"))

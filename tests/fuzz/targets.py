@@ -17,7 +17,7 @@ from hyperfs.trie import node
 from hyperfs.volume import acl, commit_record, entries, journal_items
 from hyperfs.volume.inode import Inode
 
-from . import readers, seeds, shapes
+from . import outside, readers, seeds, shapes
 from .shapes import join, summed
 
 Errors = tuple[type[errors.HyperfsError], ...]
@@ -59,7 +59,7 @@ TARGETS: Final = (
     Target("place", entries.decode_place, lambda: seeds.value("place"), entries.encode_place),
     Target("gone", entries.decode_gone, lambda: seeds.value("gone", "gone by a folder"), entries.encode_gone),
     Target("snapshot", readers.snapshot, seeds.snapshots),
-    Target("commit", commit_record.decode, seeds.commits, commit_record.encode),
+    Target("commit", readers.commit, seeds.commits, commit_record.encode),
     Target("overflow", commit_record.decode_overflow, seeds.overflows, commit_record.encode_overflow),
     Target("pack", pack.parse, seeds.packs, readers.build_pack),
     Target("payload", readers.payload, seeds.payloads, most_bytes=one_block),
@@ -85,7 +85,7 @@ TARGETS: Final = (
     Target("sealed keys", readers.box, readers.boxes),
     Target(
         "recovery key",
-        readers.recovery_key,
+        outside.recovery_key,
         seeds.recovery_texts,
         lambda v: recovery.to_text(v).encode(),
         is_canonical=False,
@@ -97,19 +97,19 @@ TARGETS: Final = (
         lambda: [folder.encode_format(bytes(32))],
         lambda v: folder.encode_format(v.drive_id),
     ),
-    Target("index", readers.index, seeds.indexes),
-    Target("RocksDB's records", readers.rocksdb, seeds.rocksdb_logs, most_bytes=lambda size: 192 * KIB + size),
-    Target("WHEN", readers.when_words, seeds.whens, errors=(errors.BadWhen,)),
-    Target("snapshot's name", readers.snapshot_name, seeds.whens, errors=(errors.InvalidArgument, errors.NameTooLong)),
+    Target("index", outside.index, seeds.indexes),
+    Target("RocksDB's records", outside.rocksdb, seeds.rocksdb_logs, most_bytes=lambda size: 192 * KIB + size),
+    Target("WHEN", outside.when_words, seeds.whens, errors=(errors.BadWhen,)),
+    Target("snapshot's name", outside.snapshot_name, seeds.whens, errors=(errors.InvalidArgument, errors.NameTooLong)),
     Target(
         "listed name",
-        readers.listed_name,
+        outside.listed_name,
         lambda: [b"2026-11-21T10-00-00Z", b"0001-01-01T00-00-00Z"],
         lambda v: when.display_name(v).encode(),
         errors=(errors.BadWhen,),
     ),
-    Target("table of mounts", readers.mount_table, seeds.mount_tables, errors=()),
-    Target("message", readers.message, seeds.messages, wire.encode, is_canonical=False, errors=(errors.BadRequest,)),
+    Target("table of mounts", outside.mount_table, seeds.mount_tables, errors=()),
+    Target("message", outside.message, seeds.messages, wire.encode, is_canonical=False, errors=(errors.BadRequest,)),
     Target("last verify", last_verify.decode, seeds.verdicts, errors=()),
 )
 

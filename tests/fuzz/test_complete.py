@@ -13,7 +13,8 @@ from .targets import TARGETS
 from .trial import give
 
 ROOT = Path(hyperfs.__file__).parent
-NAMES = ("decode", "parse", "unpack", "unwrap", "from_", "read_records", "_decode", "_parse", "_unpack")
+NAMES = ("decode", "parse", "unpack", "unwrap", "read_records", "_decode", "_parse", "_unpack")
+FROM = ("from_bytes", "from_text", "from_payload")
 CALLS = {"unpack", "unpack_from", "iter_unpack", "loads", "fromhex", "b64decode", "frame_content_size", "decompress"}
 NOT_READ_FROM_OTHERS = {
     "daemon/process.py Spec.decode": "a pipe from the process that wrote it",
@@ -33,7 +34,7 @@ def _functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.Funct
 
 
 def _reads(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    if function.name.startswith(NAMES):
+    if function.name.startswith((*NAMES, *FROM)):
         return True
     calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
     return any(isinstance(call, ast.Attribute) and call.attr in CALLS for call in calls)

@@ -16,10 +16,10 @@ from .mutations import MOST_STEPS, Step, changed, steps_of
 from .targets import TARGETS, Target
 from .trial import give_measured, watched
 
-LONG = bool(os.environ.get("HYPERFS_ALL"))
-EXAMPLES = int(os.environ.get("HYPERFS_FUZZ_EXAMPLES", "2000" if LONG else "40"))
+LONG = os.environ.get("HYPERFS_ALL") == "1"
+EXAMPLES = int(os.environ.get("HYPERFS_FUZZ_EXAMPLES", "1000" if LONG else "25"))
 """Of Hypothesis, a target and kind of input."""
-MUTATIONS = int(os.environ.get("HYPERFS_FUZZ_MUTATIONS", "50000" if LONG else "400"))
+MUTATIONS = int(os.environ.get("HYPERFS_FUZZ_MUTATIONS", "30000" if LONG else "300"))
 """Of the quicker source of changed encodings, a target."""
 SEED = int(os.environ.get("HYPERFS_FUZZ_SEED", "1"))
 COUNTED = "inputs given to decoders"

@@ -1,5 +1,7 @@
 """Commits and their overflow come back as they went, and other bytes are refused."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,7 @@ u16 = st.integers(0, 2**16 - 1)
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)
 i64 = st.integers(-(2**63), 2**63 - 1)
+seconds = st.integers(0, 253_402_300_799)
 ids = st.binary(min_size=16, max_size=16)
 heads = st.builds(LogHead, u32, u32, u64, u64, st.binary(min_size=32, max_size=32))
 refs = st.builds(Ref, ids, u32, u64, u64, u64)
@@ -37,11 +40,11 @@ commits = st.builds(
     Commit,
     version=u64,
     device=u16,
-    time_ns=i64,
+    time_ns=st.integers(0, 2**63 - 1),
     wall_ns=i64,
     clock=u64,
-    display_second=i64,
-    listed_second=i64,
+    display_second=seconds,
+    listed_second=seconds,
     journal_sequence=u64,
     next_ino=u64,
     files=u64,
@@ -117,3 +120,12 @@ def test_parts_of_what_was_replaced_join_to_the_whole(whole: Replaced, most: int
     assert [n for p in parts for n in p.nodes] == whole.nodes
     assert [c for p in parts for c in p.chunks] == whole.chunks
     assert [c for p in parts for c in p.resurrected] == whole.resurrected
+
+
+@pytest.mark.parametrize("times", [(-1, 0, 0), (0, -1, 0), (0, 253_402_300_800, 0), (0, 0, -1), (0, 0, 2**62)])
+def test_times_that_no_version_could_be_found_by_are_refused(times: tuple[int, int, int]) -> None:
+    good = Commit(1, 1, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, LogHead(2, 0, 0, 0, bytes(32)), (), (RealmRoot(0, 1, None),))
+    assert decode(encode(good)) == good
+    time_ns, display, listed = times
+    with pytest.raises(Corrupt, match="a time that no commit has"):
+        decode(encode(replace(good, time_ns=time_ns, display_second=display, listed_second=listed)))
