@@ -4,6 +4,8 @@ Each gives a value or raises what the decoder raises. Those that ask several que
 another, and give nothing.
 """
 
+import atexit
+import shutil
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -218,7 +220,9 @@ def head_slot(data: bytes) -> tuple[int, heads.Head]:
 def _folder() -> Path:
     """In memory where there is such a disk: some of what is tried here are files."""
     shared = Path("/dev/shm")
-    return Path(mkdtemp(prefix="hyperfs-fuzz-", dir=shared if shared.is_dir() else None))
+    made = Path(mkdtemp(prefix="hyperfs-fuzz-", dir=shared if shared.is_dir() else None))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
 
 
 FOLDER: Final = _folder()
