@@ -44,6 +44,7 @@ class Life:
             self.versions[facts.version] = Version(view, root_of(volume, facts.version))
         self.snapshots: Snapshots = {}
         self.told = told
+        self.written: Node | None = None
         self.kept()
 
     async def live(self, changes: int) -> None:
@@ -71,7 +72,7 @@ class Life:
         await self.make()
         for _ in range(changes):
             await self.rng.choice(ways)()
-            if self.rng.random() < 0.6:
+            if self.rng.random() < 0.8:
                 await self.rng.choice(syncs)()
 
     # Promises
@@ -144,6 +145,7 @@ class Life:
         old = node.data.ljust(offset, b"\0")
         node.change(old[:offset] + data + old[offset + len(data) :])
         await self.volume.files.write(self.live_inode(node), offset, data)
+        self.written = node
         self.note(node)
         self.told.append(f"write {node.ino & 0xFFFF} {offset}+{len(data)}")
 
@@ -236,8 +238,9 @@ class Life:
     # Syncs
 
     async def fsync(self) -> None:
-        node = self.a_file()
-        if node is None:
+        """Most often of the file that was written last, as programs do."""
+        node = self.written if self.written is not None and self.rng.random() < 0.7 else self.a_file()
+        if node is None or not self.entries(lambda other: other is node):
             return
         node.made_durable()
         self.may(self.promise())

@@ -82,10 +82,12 @@ class Recording:
     steps: list[Step] = field(default_factory=list)
     names: dict[str, int] = field(default_factory=dict)
     """The file's number of each name, now."""
-    _made: int = 0
     _ended: dict[int | str, list[int]] = field(default_factory=dict)
     """By a file's number or a folder's name: steps that have ended and that no sync has covered."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._next = max(self.names.values(), default=-1) + 1  # a file's number is never used twice
 
     def begins(self, step: Step) -> int:
         with self._lock:
@@ -114,9 +116,9 @@ class Recording:
         with self._lock:
             if name in self.names:
                 return self.names[name]
-            self._made += 1
-            self.names[name] = self._made
-            return self._made
+            self.names[name] = self._next
+            self._next += 1
+            return self.names[name]
 
     def moved(self, old: str, new: str) -> int:
         with self._lock:

@@ -29,7 +29,7 @@ LIVES = int(os.environ.get("HYPERFS_CRASH_LIVES", "24" if LONG else "2"))
 CHANGES = int(os.environ.get("HYPERFS_CRASH_CHANGES", "25" if LONG else "10"))
 SAMPLES = int(os.environ.get("HYPERFS_CRASH_SAMPLES", "3" if LONG else "1"))
 SEED = int(os.environ.get("HYPERFS_SEED", "1"))
-SHORT_SEGMENT_BYTES = 40_000
+SHORT_SEGMENT_BYTES = 4_000
 MOST_SHOWN = 3
 
 pytestmark = pytest.mark.timeout(7200 if LONG else 300)
