@@ -141,12 +141,17 @@ def _snapshot_names(volume: Volume, path: bytes) -> dict[int, bytes]:
     """The snapshots that can be named where the path is, by version."""
     live = volume.overlay.live
     parts = parts_of(path)
-    while (ino := find(live, b"/".join(parts))) is None:
+    # The nearest folder that the path is in today. Not the file's `parent`: it may have names elsewhere.
+    while (directory := _directory(live, b"/".join(parts))) is None:
         parts.pop()
-    inode = live.inode(ino)
-    directory = ino if inode is None or inode.is_directory else inode.parent
     visible = volume.versions.visible_snapshots(directory).values()
     return {snapshot.version: snapshot.name for snapshot in sorted(visible, key=lambda s: s.made_ns, reverse=True)}
+
+
+def _directory(tree: Tree, path: bytes) -> int | None:
+    ino = find(tree, path)
+    inode = None if ino is None else tree.inode(ino)
+    return ino if inode is not None and inode.is_directory else None
 
 
 # Files

@@ -109,6 +109,7 @@ class Namespace:
         if inode.nlink >= LINK_MAX:
             raise TooManyLinks(f"the file has {inode.nlink} links")
         inode.nlink += 1
+        inode.parent = parent  # many programs make a file in one place, link it to another and remove the first name
         inode.ctime_ns = self._overlay.now_ns()
         self._enter(directory, name, inode)
 

@@ -139,6 +139,31 @@ async def test_another_name_of_a_file(store: Store) -> None:
         assert told(volume, b"twin") == [(second, 1, "linked from f"), (first, 1, "created")]
 
 
+async def test_each_name_of_a_file_shows_the_snapshots_that_can_be_named_there(store: Store) -> None:
+    async with store.opened() as volume:
+        folders = {name: make_folder(volume, name) for name in (b"a", b"b")}
+        file = await write_file(volume, b"a/f", b"1")
+        volume.names.link(file, folders[b"b"].ino, b"f")
+        for name, folder in folders.items():
+            store.clock.forward(60)
+            await write_file(volume, b"a/f", b"of " + name)
+            await volume.make_snapshot(folder.ino, b"snapshot of " + name)
+        assert [v.name for v in versions_of(volume, b"a/f")][:2] == [None, b"snapshot of a"]
+        assert [v.name for v in versions_of(volume, b"b/f")][:2] == [b"snapshot of b", None]
+
+
+async def test_a_file_that_is_linked_to_its_place_and_loses_its_first_name_knows_where_it_is(store: Store) -> None:
+    async with store.opened() as volume:
+        for name in (b"tmp", b"new"):
+            make_folder(volume, name)
+        file = await write_file(volume, b"tmp/mail", b"1")
+        volume.names.link(file, inode_of(volume, b"new").ino, b"mail")
+        unlink(volume, b"tmp/mail")
+        await version(volume, store.clock)
+        assert file.parent == inode_of(volume, b"new").ino
+        assert [v.change for v in versions_of(volume, b"new/mail")] == ["created"]
+
+
 async def test_a_path_that_never_was(store: Store) -> None:
     async with store.opened() as volume:
         with pytest.raises(NotFound):
