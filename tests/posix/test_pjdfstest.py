@@ -24,7 +24,7 @@ __all__ = ["_can_mount"]
 
 VARIABLE = "PJDFSTEST"
 TOOLS = ("autoreconf", "automake", "make", "gcc", "prove", "openssl")
-JOBS = 4
+JOBS = 8
 """Most of its time the suite sleeps, waiting for the next second."""
 RUN_SECONDS = 1500
 
