@@ -139,10 +139,14 @@ def apply(image: Image, steps: list[tuple[FileStep, Kept]]) -> Image:
 
 
 def put(data: bytearray, offset: int, piece: bytes) -> None:
-    piece = piece if offset + len(piece) <= len(data) else piece.rstrip(b"\0") or b""
-    if offset + len(piece) > len(data):
-        data.extend(bytes(offset + len(piece) - len(data)))
-    data[offset : offset + len(piece)] = piece
+    """Zeros at the end are left away: journals and disks are full of them."""
+    if offset + len(piece) <= len(data):
+        data[offset : offset + len(piece)] = piece
+        return
+    del data[offset:]
+    if piece := piece.rstrip(b"\0"):
+        data.extend(bytes(offset - len(data)))
+        data.extend(piece)
 
 
 # Plans

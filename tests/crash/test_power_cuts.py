@@ -22,7 +22,7 @@ from .judging import Judge, read_state
 from .life import Life
 from .promises import AnyPromise, note
 from .recording import Mark, Recording
-from .states import Choice, Disk, State, at_random
+from .states import Choice, Disk, State, at_random, everything
 
 LONG = os.environ.get("HYPERFS_ALL") == "1"
 LIVES = int(os.environ.get("HYPERFS_CRASH_LIVES", "24" if LONG else "2"))
@@ -62,9 +62,18 @@ def record(
         trio.run(work, volume, recorded)
     finally:
         kill(volume)
+    assert after(recorded) == read_state(folder), "the recording is not what was done"
     tally.add("lives recorded for power cuts", 1)
     tally.add("steps of the disk recorded", len(recorded.recording.steps))
     return recorded
+
+
+def after(recorded: Recorded) -> State:
+    """What the recording says is in the folder at its end."""
+    disk = Disk(recorded.base, recorded.recording, recorded.names)
+    for number in range(len(recorded.recording.steps)):
+        disk.advance(number)
+    return disk.left(everything())
 
 
 def points(recorded: Recorded) -> Iterator[tuple[int, Disk, list[AnyPromise]]]:
