@@ -9,7 +9,21 @@ from hypothesis.stateful import rule
 from . import calls
 from .beside import Beside
 from .calls import ROOT, UTIME_NOW, UTIME_OMIT, Answer, User, some_bytes
-from .vocabulary import ATTRIBUTES, KINDS, RENAMES, instants, modes, numbers, owners, paths, sizes, users
+from .vocabulary import (
+    ACCESS_LIST,
+    ATTRIBUTES,
+    DEFAULT_LIST,
+    KINDS,
+    RENAMES,
+    access_lists,
+    instants,
+    modes,
+    numbers,
+    owners,
+    paths,
+    sizes,
+    users,
+)
 
 
 class NameRules(Beside):
@@ -91,6 +105,21 @@ class NameRules(Beside):
         if self.beside.do(ROOT, lambda: os.getxattr(path, name, follow_symlinks=follow)) == value:
             value += b"!"
         self.both(user, lambda: os.setxattr(path, name, value, how, follow_symlinks=follow))
+
+    @rule(user=users, path=paths, name=st.sampled_from([ACCESS_LIST, DEFAULT_LIST]), value=access_lists)
+    def set_access_list(self, user: User, path: bytes, name: bytes, value: bytes) -> None:
+        if self.beside.do(ROOT, os.getxattr, path, name) == value:
+            return
+        self.timed = False
+        self.both(user, os.setxattr, path, name, value)
+        self.timed = True
+        self.both(user, os.getxattr, path, name)
+
+    @rule(user=users, path=paths, name=st.sampled_from([ACCESS_LIST, DEFAULT_LIST]))
+    def remove_access_list(self, user: User, path: bytes, name: bytes) -> None:
+        self.timed = False
+        self.both(user, os.removexattr, path, name)
+        self.timed = True
 
     @rule(user=users, path=paths, name=st.sampled_from(ATTRIBUTES), follow=st.booleans())
     def get_attribute(self, user: User, path: bytes, name: bytes, follow: bool) -> None:

@@ -16,6 +16,7 @@ after 2446               ext4 has no room for them
 ctime of an attribute    ext4 leaves it when the value is what it was, others do not: each value is another here
 setgid without group's   a write by another user takes it away on ext4; the kernel does not ask FUSE to
 execution
+times after an ACL       ext4 leaves them where the mode says as much as the ACL
 truncate to the size     ext4 sets the times, the kernel leaves those of a FUSE file: the size is another here
 that a file has
 XATTR_CREATE | REPLACE   pyfuse3 keeps the flags to itself, and the first counts; together they make no sense
@@ -72,8 +73,8 @@ class Moment:
     end_ns: int = 0
 
 
-def different(mounted: Moment, plain: Moment, before: tuple[Glance, Glance]) -> Iterator[str]:
-    """Sentences about what differs now between the two, each having been `before`."""
+def different(mounted: Moment, plain: Moment, before: tuple[Glance, Glance], timed: bool) -> Iterator[str]:
+    """Sentences about what differs now between the two, each having been `before`; of times only if `timed`."""
     one, other = mounted.seen.facts, plain.seen.facts
     if one.keys() != other.keys():
         yield f"names: only mounted {sorted(one.keys() - other.keys())}, only plain {sorted(other.keys() - one.keys())}"
@@ -82,6 +83,8 @@ def different(mounted: Moment, plain: Moment, before: tuple[Glance, Glance]) -> 
     for path in sorted(one):
         if shown(one[path]) != shown(other[path]):
             yield f"{path!r}: mounted {shown(one[path])}, plain {shown(other[path])}"
+        if not timed:
+            continue
         changes = [
             changed(old[0].get(one[path].st_ino), one[path]),
             changed(old[1].get(other[path].st_ino), other[path]),

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import struct
 
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ ATTRIBUTES = [b"user.a", b"user.b", b"user." + b"c" * 250, b"user." + b"d" * 251
 FLAGS = [
     os.O_CREAT, os.O_EXCL, os.O_TRUNC, os.O_APPEND, os.O_NOFOLLOW, os.O_DIRECTORY, os.O_SYNC, os.O_DSYNC, os.O_NOATIME
 ]  # fmt: skip
+ACCESS_LIST, DEFAULT_LIST = b"system.posix_acl_access", b"system.posix_acl_default"
 RENAMES = [0, 0, 0, 1, 2, 3, 8]
 
 numbers = st.integers(0, 50)
@@ -37,3 +39,25 @@ flags = st.builds(
     st.one_of(st.just([os.O_CREAT]), st.lists(st.sampled_from(FLAGS), max_size=4)),
 )
 seldom = st.integers(0, 9).map(lambda number: number == 9)
+
+
+def access_list(owner: int, group: int, other: int, user: int | None, members: int | None, mask: int) -> bytes:
+    """An ACL as the kernel takes it; with a user or a group named in it, it has a mask."""
+    nobody = 2**32 - 1
+    entries = [(1, owner, nobody)]
+    if user is not None:
+        entries.append((2, user, ANN.uid))
+    entries.append((4, group, nobody))
+    if members is not None:
+        entries.append((8, members, BEN.groups[0]))
+    if user is not None or members is not None:
+        entries.append((16, mask, nobody))
+    entries.append((32, other, nobody))
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+permissions = st.integers(0, 7)
+executable = st.sampled_from([1, 3, 5, 7])  # the group: for setgid without it see the exceptions in `seen`
+access_lists = st.builds(
+    access_list, permissions, executable, permissions, st.none() | permissions, st.none() | permissions, executable
+)
