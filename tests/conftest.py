@@ -24,17 +24,25 @@ def _counts_are_left() -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was tried and how much, then what was not run."""
     if lines := tally.collect(Path(os.environ[tally.FOLDER_VARIABLE])):
         terminalreporter.section("what was tried")
         for line in lines:
             terminalreporter.line(line)
-    not_run = [
-        report.longrepr[2].removeprefix("Skipped: ")
-        for report in terminalreporter.stats.get("skipped", [])
-        if isinstance(report.longrepr, tuple) and "NOT RUN" in report.longrepr[2]
-    ]
-    for reason in sorted(set(not_run)):
+    for reason in _not_run(terminalreporter):
         terminalreporter.line(reason)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A run of everything that left something out has not passed."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("HYPERFS_ALL") == "1" and reporter is not None and _not_run(reporter) and not session.exitstatus:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _not_run(reporter: pytest.TerminalReporter) -> list[str]:
+    reasons = [r.longrepr[2] for r in reporter.stats.get("skipped", []) if isinstance(r.longrepr, tuple)]
+    return sorted({reason.removeprefix("Skipped: ") for reason in reasons if "NOT RUN" in reason})
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
