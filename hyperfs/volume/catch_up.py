@@ -192,5 +192,5 @@ def _chunk_changes(catalog: Catalog, nodes: Nodes, old: Ref | None, new: Ref | N
         place, length = facts[chunk]
         yield chunk_change(
             chunk,
-            ChunkFacts(known.place if known else place, length, max(0, before_count + difference)),
+            ChunkFacts(known.place if known and before_count else place, length, max(0, before_count + difference)),
         )

@@ -256,7 +256,7 @@ class Committer:
             lambda data: (self._number, batch.add(KIND_NODE, data)),
             lambda ref, node: written.append((ref, node)),
         )
-        replaced, chunk_changes = deaths(folded, self._catalog, self.newest.content)
+        replaced, chunk_changes = deaths(folded, self._catalog, self.newest, self._content.stored)
         commit = self._describe(frozen, root)
         commit = self._add_dead(batch, commit, replaced)
         index = batch.add(KIND_COMMIT, commit_record.encode(commit))

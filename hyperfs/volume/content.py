@@ -6,7 +6,7 @@ appends: whoever holds it may prepare and write.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import trio
@@ -181,6 +181,11 @@ class Content:
     def fresh(self) -> int:
         """How many chunks are remembered that the index may not know."""
         return len(self._fresh) + len(self._aging)
+
+    @property
+    def stored(self) -> Mapping[bytes, Place]:
+        """Chunks that were appended before the newest freeze and that no version has listed, nor anybody used since."""
+        return self._aging
 
     def forget_fresh(self) -> None:
         """From now on only the index tells of chunks that are here: some of these may be in no version, and go."""

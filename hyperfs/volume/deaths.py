@@ -4,14 +4,21 @@ A node or chunk is reachable exactly from the versions in [born, died); collecti
 between two kept versions, so these lists are its whole input.
 """
 
+from collections.abc import Mapping
+
 from hyperfs.chunks.extents import Place
 from hyperfs.volume.catalog import Catalog, Change, ChunkFacts, chunk_change
-from hyperfs.volume.commit_record import DeadChunk, DeadNode, LogHead, Replaced
+from hyperfs.volume.commit_record import Commit, DeadChunk, DeadNode, LogHead, Replaced
 from hyperfs.volume.fold import Folded
 
 
-def deaths(folded: Folded, catalog: Catalog, parent_content: LogHead) -> tuple[Replaced, list[Change]]:
-    """The commit's lists, and what the index must know of the chunks whose use has changed."""
+def deaths(
+    folded: Folded, catalog: Catalog, parent: Commit, stored: Mapping[bytes, Place]
+) -> tuple[Replaced, list[Change]]:
+    """The commit's lists, and what the index must know of the chunks whose use has changed.
+
+    `stored` are the chunks that were appended since the parent: those that nothing names were born dead.
+    """
     replaced, changes = Replaced(), []
     for ref in folded.gone:
         born = catalog.born_with_node(ref.log, ref.index)
@@ -24,9 +31,13 @@ def deaths(folded: Folded, catalog: Catalog, parent_content: LogHead) -> tuple[R
         if before and not live:
             born = catalog.born_with_block(place.log, place.block)
             replaced.chunks.append(DeadChunk(chunk, place.log, place.block, born or 0))
-        elif live and not before and (known is not None or _was_there(place, parent_content)):
+        elif live and not before and (known is not None or _was_there(place, parent.content)):
             replaced.resurrected.append(chunk)
-        changes.append(chunk_change(chunk, ChunkFacts(known.place if known else place, length, live)))
+        # One that nobody had used may have been stored anew, and the older place may be about to go.
+        changes.append(chunk_change(chunk, ChunkFacts(known.place if known and before else place, length, live)))
+    for chunk, place in stored.items():
+        if not folded.chunks.difference[chunk] and catalog.chunk(chunk) is None:
+            replaced.chunks.append(DeadChunk(chunk, place.log, place.block, parent.version + 1))
     return replaced, changes
 
 

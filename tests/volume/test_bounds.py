@@ -1,5 +1,6 @@
 """What an open volume holds in memory has a bound that does not grow with the drive or with its history."""
 
+import os
 import random
 import tracemalloc
 
@@ -160,3 +161,15 @@ async def test_an_unlinked_open_file_does_not_hold_the_changes_of_others(store: 
         assert not cell.frozen.inodes
         drive.overlay.live.frozen = None
         drive.released(inode, writing=False)
+
+
+async def test_bytes_that_no_version_ever_held_are_listed_as_dead_by_the_next_one(store: Store) -> None:
+    async with store.opened() as volume:
+        inode = await write_file(volume, b"a", os.urandom(100_000))
+        await volume.files.flushing.flush_all()
+        await volume.files.resize(inode, 0)
+        await volume.files.write(inode, 0, b"small")
+        made = await volume.commit()
+        (dead,) = made.replaced.chunks
+        assert (dead.log, dead.born) == (volume.content.number, made.version)
+        assert volume.content.fresh == 0

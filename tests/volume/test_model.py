@@ -614,7 +614,10 @@ class Machine(RuleBasedStateMachine):
             if facts.version == previous + 1:  # else those between have been let go
                 replaced = all_replaced(volume.parts.nodes, commit, facts.log, facts.index)
                 assert sorted((d.log, d.index) for d in replaced.nodes) == sorted(reached - now)
-                assert {d.chunk for d in replaced.chunks} == chunks.keys() - chunks_now.keys()
+                unused = {d for d in replaced.chunks if d.born == facts.version}
+                named = chunks.keys() | chunks_now.keys()
+                assert not {d.chunk for d in unused} & named, "chunks that something names"
+                assert {d.chunk for d in replaced.chunks if d not in unused} == chunks.keys() - chunks_now.keys()
                 again = {c for c in chunks_now.keys() - chunks.keys() if chunks_now[c] < length}
                 assert again <= set(replaced.resurrected), "chunks that came back and are not said to have"
             reached, chunks, length, previous = now, chunks_now, commit.content.length, facts.version
