@@ -165,7 +165,7 @@ async def test_an_unlinked_open_file_does_not_hold_the_changes_of_others(store: 
 
 async def test_bytes_that_no_version_ever_held_are_listed_as_dead_by_the_next_one(store: Store) -> None:
     async with store.opened() as volume:
-        inode = await write_file(volume, b"a", os.urandom(100_000))
+        inode = await write_file(volume, b"a", os.urandom(50_000))
         await volume.files.flushing.flush_all()
         await volume.files.resize(inode, 0)
         await volume.files.write(inode, 0, b"small")
