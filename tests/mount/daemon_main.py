@@ -1,11 +1,15 @@
 """Mounts a drive in this process until it is unmounted: `daemon_main.py STORE POINT [allow-other] [show-versions]`.
 
 Makes the drive where there is none, with keys that every test knows. Says `ready` when the mount answers. The
-tests kill this process at any moment; `hyperfs mount` puts a supervisor around the same calls.
+tests kill this process at any moment; `hyperfs mount` puts a supervisor around the same calls. The variable
+HYPERFS_TEST_CLOCK names a file with the nanoseconds by which the drive's wall clock goes wrong, read at each look.
 """
 
 import logging
+import os
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import trio
@@ -20,6 +24,11 @@ DEVICE_KEYS = DeviceKeys(*(bytes([number]) * 32 for number in (1, 2, 3, 4)))
 RESERVE_BYTES = 1 << 20
 
 
+def wall_clock() -> Callable[[], int]:
+    path = os.environ.get("HYPERFS_TEST_CLOCK")
+    return (lambda: time.time_ns() + int(Path(path).read_text())) if path else time.time_ns
+
+
 def main(store: Path, point: Path, flags: list[str]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     if not store.exists():
@@ -27,7 +36,7 @@ def main(store: Path, point: Path, flags: list[str]) -> None:
         owner = store.parent.stat()
         drive = NewDrive(RootSeed(bytes([5]) * 32), DEVICE_KEYS, epoch, "test", "here", owner.st_uid, owner.st_gid)
         create_store(store, drive, b"no key file is read here", Options(reserve_bytes=RESERVE_BYTES))
-    volume = open_volume(store, DEVICE_KEYS, Options(read_only="read-only" in flags))
+    volume = open_volume(store, DEVICE_KEYS, Options(read_only="read-only" in flags, wall_ns=wall_clock()))
     mount = Mount(
         volume,
         point,
