@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -158,23 +159,64 @@ def test_pgbench_and_recovery_after_everything_was_killed(drive_and_cluster: tup
     assert re.search(r"Bad checksums: +0\b", checked), checked
 
 
+@pytest.mark.timeout(1800)
+def test_a_cluster_copied_out_of_a_version_recovers(drive_and_cluster: tuple[Drive, Cluster]) -> None:
+    """A version is one instant of a running PostgreSQL, as a power cut would have left it."""
+    if not LONG:
+        pytest.skip("a second cluster takes long: HYPERFS_ALL=1")
+    drive, cluster = drive_and_cluster
+    cluster.start()
+    cluster.run("pgbench", "-i", "-q", "-s", SCALE, "-U", USER, "postgres", seconds=1800)
+    bench = start_bench(cluster)
+    try:
+        counts: list[int] = []
+        for number in range(4):
+            until(
+                "transactions",
+                lambda: int(cluster.sql("select count(*) from pgbench_history")) > max(counts, default=0),
+                120,
+            )
+            counts.append(int(cluster.sql("select count(*) from pgbench_history")))
+            drive.snapshot(f"kept{number}")
+    finally:
+        bench.kill()
+        bench.communicate(timeout=60)
+    cluster.stop()
+    for number, count in enumerate(counts):
+        old = Cluster(cluster.folder, cluster.folder / f"old{number}")
+        run("cp", "-a", drive.versions() / f"kept{number}" / "data", old.data, seconds=600)
+        (old.data / "postmaster.pid").unlink()
+        old.start()
+        try:
+            assert int(old.sql("select count(*) from pgbench_history")) >= count
+            balances(old)
+        finally:
+            old.stop()
+        shutil.rmtree(old.data)
+        tally.add("clusters copied out of a version that recovered", 1)
+
+
 def balances(cluster: Cluster) -> None:
     """pgbench's sums are equal, and every page of tables and indexes can be read and is as amcheck wants it."""
     assert len(set(cluster.sql(BALANCES).split("|"))) == 1
     cluster.run("pg_amcheck", "--install-missing", "--heapallindexed", "-U", USER, "-d", "postgres")
 
 
-def bench_until_killed(drive: Drive, cluster: Cluster, rng: random.Random, *, postgres_first: bool) -> int:
-    """pgbench and a ledger run; all is killed at a moment by chance. How many entries had been acknowledged."""
+def start_bench(cluster: Cluster) -> subprocess.Popen[bytes]:
     where: list[str | Path] = ["-h", cluster.folder, "-U", USER]
-    bench = subprocess.Popen(
+    return subprocess.Popen(
         [*cluster.as_user, cluster.bin / "pgbench", "-n", "-c", "4", "-T", "600", *where, "postgres"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
     )
+
+
+def bench_until_killed(drive: Drive, cluster: Cluster, rng: random.Random, *, postgres_first: bool) -> int:
+    """pgbench and a ledger run; all is killed at a moment by chance. How many entries had been acknowledged."""
+    bench = start_bench(cluster)
     ledger = subprocess.Popen(
-        [*cluster.as_user, cluster.bin / "psql", "-XAtq", *where, "-d", "postgres"],
+        [*cluster.as_user, cluster.bin / "psql", "-XAtq", "-h", cluster.folder, "-U", USER, "-d", "postgres"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -21,7 +21,7 @@ FILES = [
     *("test_posixpath", "test_py_compile", "test_shelve", "test_stat", "test_unicode_file"),
     *("test_unicode_file_functions", "test_zipimport", "test_import", "test_linecache", "test_pkgutil", "test_runpy"),
     *("test_logging", "test_file_eintr", "test_ioctl", "test_netrc", "test_configparser", "test_cmd_line_script"),
-    *("test_bufio", "test_pickle", "test_marshal", "test_plistlib", "test_hashlib"),
+    *("test_bufio", "test_pickle", "test_marshal", "test_plistlib", "test_hashlib", "test_venv", "test_zipfile64"),
 ]
 TESTS = os.environ.get("HYPERFS_PYTHON_TESTS", " ".join(FILES if LONG else QUICK)).split()
 GROUPS = [TESTS[start::4] for start in range(4)] if LONG else [TESTS]
@@ -37,7 +37,7 @@ def has_tests() -> bool:
 def outcomes(folder: Path, tests: list[str], report: Path) -> dict[str, str]:
     """Each test's name, and `passed`, `skipped` or `failed`."""
     folder.mkdir()
-    resources = ["-u", "largefile"] if LONG else []
+    resources = ["-u", "largefile,extralargefile"] if LONG else []
     command: list[str | Path] = [
         sys.executable,
         "-m",
