@@ -12,7 +12,9 @@ import pytest
 from tests.mount.drive import LONG
 
 LIBRARY = Path(os.__file__).parent
-SLICES = ["asyncio", "email", "json", "unittest", "ctypes", "importlib", "logging", "urllib", "xml", "concurrent"]
+SLICES = ["asyncio", "email", "json", "unittest", "importlib"]
+if LONG:
+    SLICES += ["ctypes", "logging", "urllib", "xml", "concurrent"]
 
 
 def need(program: str) -> str:

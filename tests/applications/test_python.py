@@ -37,19 +37,9 @@ def has_tests() -> bool:
 def outcomes(folder: Path, tests: list[str], report: Path) -> dict[str, str]:
     """Each test's name, and `passed`, `skipped` or `failed`."""
     folder.mkdir()
-    resources = ["-u", "largefile,extralargefile"] if LONG else []
-    command: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "test",
-        "-j1",
-        *resources,
-        "--timeout",
-        "1200",
-        "--tempdir",
-        folder,
-        *tests,
-    ]
+    # A process for each file takes longer to start than the few of the quick run take.
+    options = ["-j1", "-u", "largefile,extralargefile", "--timeout", "1200"] if LONG else []
+    command: list[str | Path] = [sys.executable, "-m", "test", *options, "--tempdir", folder, *tests]
     done = subprocess.run(
         [*command, "--junit-xml", report],
         cwd=folder,
