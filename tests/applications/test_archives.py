@@ -44,6 +44,8 @@ def give_acls(folder: Path, drive: Drive) -> list[str]:
     probe = drive.point / "acl-probe"
     probe.mkdir()
     setting: list[str | Path] = ["setfacl", "-m", "u:1234:rwx", probe]
+    if LONG:
+        need("setfacl")
     kept = shutil.which("setfacl") and subprocess.run(setting, check=False, stderr=subprocess.DEVNULL).returncode == 0
     probe.rmdir()
     if not kept:
@@ -82,8 +84,10 @@ def test_rsync_takes_everything_there_and_back(drive: Drive, tmp_path: Path, see
 def test_tar_takes_everything_there_and_back(drive: Drive, tmp_path: Path, detection: str) -> None:
     source = tmp_path / "source"
     strange_tree(source, 7)
+    acls = give_acls(source, drive)
     expected = {name: facts for name, facts in state_of(source).items() if name != "links/socket"}  # tar leaves it out
     options = ["--format=posix", "--xattrs", "--xattrs-include=*", "--sparse", f"--hole-detection={detection}"]
+    options += ["--acls"] if acls else []
     run("tar", *options, "-cf", drive.point / "a.tar", "-C", source, ".")
     there, back = drive.point / "there", tmp_path / "back"
     for archive, folder in ((drive.point / "a.tar", there), (tmp_path / "b.tar", back)):

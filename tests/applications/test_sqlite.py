@@ -137,7 +137,7 @@ def test_every_acknowledged_row_outlives_a_kill_of_the_drive(drive: Drive, mode:
         writers = start_writers(path, 1_000_000, mode)
         said_first, _, _ = select.select([writer.stdout for writer in writers if writer.stdout], [], [], 60)
         assert said_first, "no writer has committed anything"
-        time.sleep(rng.uniform(0.1, 1.0))  # the moment of the kill: not to be awaited
+        time.sleep(rng.uniform(0.1, 3.0 if LONG else 1.0))  # the moment of the kill: not to be awaited
         drive.kill()
         said = [len(writer.communicate(timeout=120)[0].splitlines()) for writer in writers]
         drive.mount()
