@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,6 +141,30 @@ def test_restore_of_a_tree_stores_nothing_again_and_can_be_undone(shared: Machin
     assert shared.facts("status", shared.point)["logs"][1]["byte_length"] - content < 25_000
     shared.run("restore", tree, "--at", str(newer))
     assert os.listdir(tree) == ["newer"]
+
+
+def test_restore_brings_back_modes_and_acls_of_the_top_folder_too(machine: Machine, fuse: None) -> None:
+    """Though the kernel has just looked at what is there."""
+    access, default = "system.posix_acl_access", "system.posix_acl_default"
+    owner, user, group, mask = "01000700ffffffff", "0200050007000000", "04000500ffffffff", "10000700ffffffff"
+    masked = bytes.fromhex(f"02000000 {owner} {user} {group} {mask} 20000100ffffffff")
+    plain = bytes.fromhex(f"02000000 {owner} {group} 20000500ffffffff")
+    machine.mount()
+    root = machine.point
+    (root / "d" / "sub").mkdir(parents=True)
+    os.setxattr(root, default, masked)
+    os.setxattr(root, access, masked)
+    os.setxattr(root / "d", access, masked)
+    number = version_now(machine)
+    os.setxattr(root, access, plain)
+    os.removexattr(root, default)
+    shutil.rmtree(root / "d")
+    (root / "d").mkdir()
+    assert (stat.S_IMODE(root.stat().st_mode), os.listxattr(root), os.listxattr(root / "d")) == (0o755, [], [])
+    machine.run("restore", root, "--at", str(number))
+    assert (stat.S_IMODE(root.stat().st_mode), root.stat().st_nlink) == (0o771, 3)
+    assert (stat.S_IMODE((root / "d").stat().st_mode), (root / "d").stat().st_nlink) == (0o771, 3)
+    assert os.getxattr(root, access) == os.getxattr(root / "d", access) == os.getxattr(root, default) == masked
 
 
 def test_restore_to_another_place_leaves_the_present_alone(shared: Machine, folder: Path) -> None:
