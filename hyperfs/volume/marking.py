@@ -45,6 +45,9 @@ class Marks:
         bits[byte] |= bit
         return True
 
+    def has(self, log: int, block: int) -> bool:
+        return block < self._lengths.get(log, 0) and bool(self._bits[log][block >> 3] >> (block & 7) & 1)
+
     def unmarked(self, log: int, end: int) -> Iterator[int]:
         """The blocks below `end` that were not marked, ascending."""
         end = min(end, self._lengths.get(log, 0))

@@ -1,9 +1,10 @@
-"""Makes a sample drive: an archive of a small store, and a manifest of every version's tree.
+"""Makes the sample drives: archives of small stores, and for each a manifest of every version's tree.
 
     python -m tests.formats.make_sample FOLDER
 
-writes FOLDER/sample.tar.xz and FOLDER/sample.json. The store is what a kill leaves behind: its newest changes
-were fsynced and are in no version. For the present, unfrozen format only; see docs/formats/README.md.
+writes FOLDER/sample.tar.xz and FOLDER/sample.json, and the same of `pruned`, of which old versions were let go. The
+stores are what a kill leaves behind: their newest changes were fsynced and are in no version. Those of a frozen format
+are never made anew: this is for a further format, or a further sample; see docs/formats/README.md.
 """
 
 import hashlib
@@ -26,6 +27,7 @@ from hyperfs.volume.creating import create_store, new_secrets
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.opening import open_volume
 from hyperfs.volume.options import Options
+from hyperfs.volume.prune import prune
 from hyperfs.volume.restore import restore
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.volume import Volume
@@ -33,6 +35,10 @@ from hyperfs.volume.volume import Volume
 START_NS: Final = 1_795_000_000_000_000_000
 SECOND_NS: Final = 1_000_000_000
 RESERVE_BYTES: Final = 4096
+DEFAULT_ACL: Final = bytes.fromhex(
+    "02000000"  # as the kernel gives it: version 2; then each entry's tag, permissions, id
+    "01000700ffffffff" "02000600e9030000" "04000500ffffffff" "10000700ffffffff" "20000500ffffffff"
+)
 Entry = dict[str, Any]
 Read = Callable[[Inode], bytes]
 
@@ -218,6 +224,7 @@ async def first_things(author: Author) -> None:
     for name in (b"\xff\xfe not UTF-8", b"new\nline", b"n" * 255, "café ☕".encode()):
         await author.write(b"drop/" + name, name)
     author.xattr(b"docs/tiny", b"user.note", b"short")
+    author.xattr(b"docs/deep", b"system.posix_acl_default", DEFAULT_ACL)
     author.xattr(b"docs/deep", b"user.long", noise("attribute", 2500))
     author.xattr(b"noise.bin", b"user.gone", b"soon")
 
@@ -264,7 +271,21 @@ async def in_the_journal(author: Author) -> None:
     await author.write(b"docs/lost", b"never synced")
 
 
-async def live(path: Path, device_keys: Any, clock: Clock) -> bytes:
+def quiet(what: str, done: int, of: int) -> None:
+    """Nobody watches."""
+
+
+async def letting_go(author: Author) -> None:
+    """Old versions go, but for a snapshot in the middle; bytes that went are written again."""
+    for number in range(4):
+        await author.write(b"noise.bin", noise(f"edit {number}", 9000), at=number * 9000)
+        await author.volume.commit()
+    await prune(author.volume, 2, False, quiet)
+    await author.write(b"back", noise("second", 5000))
+    await author.volume.commit()
+
+
+async def live(path: Path, device_keys: Any, clock: Clock, pruned: bool) -> bytes:
     """Lives, and gives the archive of what a kill then would leave."""
     archive = b""
     async with open_volume(path, device_keys, options(clock)).running() as volume:
@@ -280,6 +301,8 @@ async def live(path: Path, device_keys: Any, clock: Clock) -> bytes:
         await volume.delete_snapshot(ROOT_INO, b"forgotten")
         await restore(volume, b"many", 3, b"many of old")
         await volume.commit()
+        if pruned:
+            await letting_go(author)
         await in_the_journal(author)
         archive = pack(path)
     return archive
@@ -312,15 +335,21 @@ def unpack(archive: Path, into: Path) -> Path:
 
 
 def main(into: Path) -> None:
+    into.mkdir(parents=True, exist_ok=True)
+    make(into, "sample", pruned=False)
+    make(into, "pruned", pruned=True)
+
+
+def make(into: Path, name: str, pruned: bool) -> None:
+    """One sample."""
     clock = Clock()
     drive = new_secrets("sample", "here")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "store"
         create_store(path, drive, wrap.wrap(wrap.KIND_DEVICE, drive.device_keys.to_bytes()), options(clock))
-        archive = trio.run(live, path, drive.device_keys, clock)
-        into.mkdir(parents=True, exist_ok=True)
-        (into / "sample.tar.xz").write_bytes(archive)
-        copy = unpack(into / "sample.tar.xz", Path(folder) / "copy")
+        archive = into / f"{name}.tar.xz"
+        archive.write_bytes(trio.run(live, path, drive.device_keys, clock, pruned))
+        copy = unpack(archive, Path(folder) / "copy")
         volume = open_volume(copy, drive.device_keys, Options(read_only=True))
         manifest = {
             "format": FORMAT_VERSION,
@@ -328,7 +357,7 @@ def main(into: Path) -> None:
             **describe(volume),
         }
         volume.parts.close()
-    (into / "sample.json").write_text(json.dumps(manifest, indent=0, sort_keys=True) + "\n")
+    (into / f"{name}.json").write_text(json.dumps(manifest, indent=0, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
