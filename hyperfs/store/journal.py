@@ -81,7 +81,7 @@ class Journal:
             file = self._disk.open(f"{FOLDER}/{name}", writable=writable)
             found = self._found(file.pread(file.size(), 0), name)
             records += found
-            # Until begin() everything found counts as live, so that recycle() frees it after the commit.
+            # Everything found counts as live until begin() says what a commit holds of it.
             segment = Segment(f"{FOLDER}/{name}", file, end=SEGMENT_BYTES)
             segment.last = max((r.sequence for r in found), default=0)
             self._next_segment = max([self._next_segment, *(r.segment + 1 for r in found)])
@@ -135,6 +135,7 @@ class Journal:
         self._next_sequence = max([folded, *(r.sequence for r in records)]) + 1
         self._tag = records[-1].tag if records else NO_TAG
         self.durable = folded
+        self.recycle(folded)
 
     @property
     def last_sequence(self) -> int:

@@ -130,11 +130,11 @@ class Committer:
                 await self._commit(None)
 
     async def commit_while(self, waits: Callable[[], bool]) -> None:
-        """Returns when `waits` says no: commits for as long as it says yes. Raises OSError when that does not help."""
+        """Returns when `waits` says no, or nothing is left to commit. Raises OSError when the disk fails."""
         while waits():
             async with self._lock:
-                if waits():
-                    await self._commit(None)
+                if waits() and not await self._commit(None):
+                    return
 
     async def commit_or(self, note: Callable[[int], None]) -> Commit:
         """As commit, with a last change that wants to know the version's number.

@@ -31,10 +31,10 @@ def test_what_is_read_is_what_was_written(drive: Drive) -> None:
             raise
         finally:
             history.close_all()
-        tally.add("operations of file histories", history.done, seed)
-        tally.add("bytes compared in file histories", history.compared_bytes)
-        tally.add("remounts in file histories", history.remounts)
-        tally.add("kills in file histories", history.kills)
+            tally.add("operations of file histories", history.done, seed)
+            tally.add("bytes compared in file histories", history.compared_bytes)
+            tally.add("remounts in file histories", history.remounts)
+            tally.add("kills in file histories", history.kills)
 
 
 def run(history: History, operations: int) -> None:

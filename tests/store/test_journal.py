@@ -168,6 +168,18 @@ def filled(disk: Disk, segments: int) -> int:
     return last
 
 
+def test_segments_that_a_commit_holds_do_not_wait_for_another_after_opening(tmp_path: Path) -> None:
+    disk = fresh(tmp_path)
+    last = filled(disk, 5)
+    journal, payloads = opened(disk, last + 1)  # and the note that says so
+    assert payloads == []
+    assert journal.live_bytes == 0
+    journal.close()
+    journal, _ = opened(disk, last - 4)
+    assert 0 < journal.live_bytes <= 3 * SEGMENT_BYTES
+    journal.close()
+
+
 @pytest.mark.parametrize("segments", [3, 4])
 def test_a_lost_segment_is_noticed_the_newest_one_too(tmp_path: Path, segments: int) -> None:
     disk = fresh(tmp_path)

@@ -1,5 +1,6 @@
 """fsync: what it promised is there after a kill, and nothing older comes back over it."""
 
+import pytest
 import trio
 import trio.testing
 
@@ -252,3 +253,14 @@ async def test_a_gap_in_a_torn_tail_is_no_damage_later(store: Store) -> None:
     volume = store.open()
     assert read_file(volume, b"f") == b"1"
     kill(volume)
+
+
+async def test_an_fsync_after_opening_ends_though_the_journal_was_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No version waits, so none can make the journal shorter."""
+    async with store.opened() as volume:
+        await write_file(volume, b"f", b"1")
+        await volume.fsync(None)
+    monkeypatch.setattr("hyperfs.volume.volume.JOURNAL_MOST_BYTES", -1)
+    async with store.opened() as volume:
+        with trio.fail_after(30):
+            await volume.fsync(inode_of(volume, b"f"))
