@@ -255,7 +255,7 @@ async def test_a_gap_in_a_torn_tail_is_no_damage_later(store: Store) -> None:
     kill(volume)
 
 
-async def test_an_fsync_after_opening_ends_though_the_journal_was_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_fsync_after_opening_ends_with_a_long_journal(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """No version waits, so none can make the journal shorter."""
     async with store.opened() as volume:
         await write_file(volume, b"f", b"1")
