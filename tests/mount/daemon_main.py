@@ -8,7 +8,6 @@ HYPERFS_TEST_CLOCK names a file with the nanoseconds by which the drive's wall c
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from hyperfs.crypto.keys import DeviceKeys, EpochKeys, RootSeed
 from hyperfs.fuse.mount import Mount, MountOptions
 from hyperfs.volume.creating import NewDrive, create_store
 from hyperfs.volume.opening import open_volume
-from hyperfs.volume.options import Options
+from hyperfs.volume.options import Options, kernel_time_ns
 
 DEVICE_KEYS = DeviceKeys(*(bytes([number]) * 32 for number in (1, 2, 3, 4)))
 RESERVE_BYTES = 1 << 20
@@ -26,7 +25,7 @@ RESERVE_BYTES = 1 << 20
 
 def wall_clock() -> Callable[[], int]:
     path = os.environ.get("HYPERFS_TEST_CLOCK")
-    return (lambda: time.time_ns() + int(Path(path).read_text())) if path else time.time_ns
+    return (lambda: kernel_time_ns() + int(Path(path).read_text())) if path else kernel_time_ns
 
 
 def main(store: Path, point: Path, flags: list[str]) -> None:
