@@ -13,12 +13,15 @@ from hyperfs.chunks.cache import BlockCache
 from hyperfs.chunks.extents import Place
 from hyperfs.chunks.pack import Pack
 from hyperfs.crypto.seal import KIND_CHUNK, KIND_PACK, BlockHeader, Sealer
-from hyperfs.errors import Corrupt, NotResident
+from hyperfs.errors import Corrupt, FormatTooNew, NotResident
 from hyperfs.log.log import Log
 from hyperfs.values import BlockRef
 
 MAX_DELTAS: Final = 4
 """The longest chain: a chunk is read through at most this many bases."""
+
+NOWHERE_LOG: Final = 0
+"""The log of a place that says: the chunk is lost. There is no log of that number."""
 
 ContentCache = BlockCache[BlockRef | Place, DecodedBlock]
 """Blocks by (log, index); decoded deltas of packs by their place."""
@@ -60,19 +63,19 @@ class Resolver:
 
         Raises NotResident with the block that has to come, Corrupt, KeyMissing, FormatTooNew.
         """
-        cleared: NotResident | None = None
+        failure: NotResident | Corrupt | FormatTooNew | None = None
         span: Span | None = None
         try:
             span = self._at(chunk, hint, above)
-        except NotResident as absent:
-            cleared = absent
+        except (NotResident, Corrupt, FormatTooNew) as error:
+            failure = error
         if span is not None:
             return span
         moved = self._place(chunk)
-        if moved is not None and moved != hint:
+        if moved is not None and moved != hint and moved.log != NOWHERE_LOG:
             span = self._at(chunk, moved, above)
-        elif cleared is not None:
-            raise cleared
+        elif failure is not None:
+            raise failure
         if span is None:
             raise Corrupt(f"chunk {chunk.hex()} is not there", where(BlockRef(hint.log, hint.block)))
         return span

@@ -11,6 +11,7 @@ from hyperfs.daemon import requests
 from hyperfs.daemon.client import Progress
 from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.wire import Message
+from hyperfs.errors import HyperfsError
 from hyperfs.volume.volume import Volume
 
 
@@ -33,10 +34,25 @@ class Local:
             if progress is not None:
                 progress(what, done, of)
 
-        async def ask() -> Message:
-            return await requests.answer(self._drive, name, params or {}, tell)
+        scope = trio.CancelScope()
+        over = threading.Event()
 
-        return trio.from_thread.run(ask, trio_token=self._token)
+        async def ask() -> Message:
+            try:
+                with scope:
+                    return await requests.answer(self._drive, name, params or {}, tell)
+            finally:
+                over.set()
+            raise HyperfsError(f"{name} was interrupted")
+
+        assert self._token is not None
+        try:
+            return trio.from_thread.run(ask, trio_token=self._token)
+        except KeyboardInterrupt:
+            # What works for the request in a thread uses the volume: it must have stopped before that is closed.
+            self._token.run_sync_soon(scope.cancel)
+            over.wait()
+            raise
 
     def _run(self) -> None:
         try:

@@ -1,6 +1,7 @@
 """hyperfs mount"""
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -74,10 +75,16 @@ def _serve(plan: mounting.Plan, as_json: bool) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
 
-    def say(message: Message) -> None:
-        if "ready" in message:
-            _tell(plan.directory, plan.store, as_json, f"Mounted at {plan.directory}")
-            sys.stdout.flush()
+    with ExitStack() as until_ready:
+        tell = until_ready.enter_context(progress())
 
-    assert plan.spec is not None
-    serve(plan.spec, say)
+        def say(message: Message) -> None:
+            if "progress" in message:
+                tell(*message["progress"])
+            if "ready" in message:
+                until_ready.close()
+                _tell(plan.directory, plan.store, as_json, f"Mounted at {plan.directory}")
+                sys.stdout.flush()
+
+        assert plan.spec is not None
+        serve(plan.spec, say)

@@ -1,4 +1,4 @@
-"""When a drive was last verified on this machine, and how that went. Not in the store, which verifying leaves alone."""
+"""When a store was last verified on this machine, and how that went. Not in the store, which verifying leaves alone."""
 
 import json
 import time
@@ -11,23 +11,22 @@ from hyperfs.daemon.times import iso_time
 from hyperfs.store.files import Disk
 
 
-def _place(drive_id: bytes) -> tuple[Path, str]:
-    return Path(platformdirs.user_state_dir("hyperfs")) / "verified", f"{drive_id.hex()}.json"
+def folder() -> Path:
+    """Where this machine keeps what it knows of verifying."""
+    return Path(platformdirs.user_state_dir("hyperfs")) / "verified"
 
 
-def remember(drive_id: bytes, version: int, damage: int) -> None:
+def remember(store_name: str, version: int, damage: int) -> None:
     """`damage`: how many things were found. Raises OSError."""
-    folder, name = _place(drive_id)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder().mkdir(mode=0o700, parents=True, exist_ok=True)
     facts = {"time": iso_time(time.time_ns()), "version": version, "damage": damage}
-    Disk(folder).replace(name, json.dumps(facts).encode())
+    Disk(folder()).replace(f"{store_name}.json", json.dumps(facts).encode())
 
 
-def recall(drive_id: bytes) -> dict[str, Any] | None:
+def recall(store_name: str) -> dict[str, Any] | None:
     """`time`, `version`, `damage`; None when it never was, or nobody can read when."""
-    folder, name = _place(drive_id)
     try:
-        return decode((folder / name).read_bytes())
+        return decode((folder() / f"{store_name}.json").read_bytes())
     except OSError:
         return None
 

@@ -5,27 +5,22 @@ as `os.fsdecode` makes it, relative to the drive's root.
 """
 
 import os
-import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import trio
 
 from hyperfs import __version__
-from hyperfs.daemon import last_verify, past_requests
+from hyperfs.daemon import last_verify, past_requests, verifying
 from hyperfs.daemon import params as given
 from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.times import iso_time
 from hyperfs.daemon.wire import Message, Tell
-from hyperfs.errors import BadRequest, Refused
-from hyperfs.volume import check
+from hyperfs.errors import BadRequest
 from hyperfs.volume import prune as pruning
-from hyperfs.volume.clearing import Progress
 from hyperfs.volume.queues import queues
 from hyperfs.volume.status import note_confirmed, status
 
-TELL_SECONDS: Final = 0.1
-"""Progress is told no more often: each time costs a change of threads."""
 STILL_THERE_SECONDS: Final = 5.0
 
 Request = Callable[[Drive, Message, Tell], Awaitable[Message]]
@@ -41,7 +36,7 @@ async def answer(drive: Drive, name: str, params: Message, tell: Tell) -> Messag
 
 async def tell_status(drive: Drive, params: Message, tell: Tell) -> Message:
     facts = status(drive.volume)
-    last = last_verify.recall(drive.volume.drive_id)
+    last = last_verify.recall(verifying.store_name(drive.volume.drive_id, drive.store))
     if last is not None and last["damage"]:
         facts["warnings"].append(f"the last verify, of {last['time'][:16]}, found {last['damage']} damages")
     return facts | {
@@ -99,46 +94,10 @@ async def confirm(drive: Drive, params: Message, tell: Tell) -> Message:
 async def prune(drive: Drive, params: Message, tell: Tell) -> Message:
     """Lets old versions go. `dry_run`: tells what would go."""
     keep_last, dry_run = given.number(params, "keep_last"), bool(params.get("dry_run"))
-    done = await pruning.prune(drive.volume, keep_last, dry_run, from_thread(tell))
+    done = await pruning.prune(drive.volume, keep_last, dry_run, verifying.from_thread(tell))
     if drive.mount is not None and done.versions and not dry_run:
         await drive.mount.forget_versions()
     return done._asdict() | {"in_use": list(done.in_use)}
-
-
-def from_thread(tell: Tell) -> Progress:
-    """Progress as work in another thread tells it, no more often than anybody can read."""
-    told = time.monotonic()
-
-    def progress(what: str, done: int, of: int) -> None:
-        nonlocal told
-        if time.monotonic() - told > TELL_SECONDS:
-            told = time.monotonic()
-            trio.from_thread.run(tell, what, done, of)
-
-    return progress
-
-
-async def verify(drive: Drive, params: Message, tell: Tell) -> Message:
-    """Reads everything; may take hours. What is written while it runs may be covered or not."""
-    volume = drive.volume
-    if not volume.read_only:
-        await volume.commit()
-    if volume.collecting.locked():
-        raise Refused("a prune, or another verify, is reading the whole drive: try again when it is done")
-    version = volume.versions.newest.version
-    async with volume.collecting:
-        report = await trio.to_thread.run_sync(check.verify, volume.parts, from_thread(tell))
-    last_verify.remember(drive.volume.drive_id, version, len(report.damage))
-    return {"checked": report.checked, "damage": [_damage(found) for found in report.damage]}
-
-
-def _damage(found: check.Damage) -> dict[str, Any]:
-    return {
-        "what": found.what,
-        "where": found.where,
-        "paths": [os.fsdecode(path) for path in found.paths],
-        "versions": list(found.versions),
-    }
 
 
 TABLE: Final[dict[str, Request]] = {
@@ -149,7 +108,7 @@ TABLE: Final[dict[str, Request]] = {
     "snapshot": snapshot,
     "delete_snapshot": delete_snapshot,
     "confirm": confirm,
-    "verify": verify,
+    "verify": verifying.verify,
     "prune": prune,
     "versions": past_requests.versions,
     "log": past_requests.log,

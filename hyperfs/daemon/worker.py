@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -31,6 +32,8 @@ from hyperfs.volume.volume import Volume
 
 log = logging.getLogger("hyperfs.daemon")
 
+TELL_SECONDS = 0.1
+"""How often an opening that takes long tells how far it is."""
 LAST_WORDS_SECONDS = 2.0
 """How long those that wait for the end may take to read of it."""
 GIVE_BACK_SECONDS = 30.0
@@ -73,8 +76,13 @@ def serve(spec: Spec, say: Say) -> None:
 
 
 def _progress(say: Say) -> Callable[[str, int, int], None]:
+    told = 0.0
+
     def progress(what: str, done: int, of: int) -> None:
-        say({"progress": [what, done, of]})
+        nonlocal told
+        if time.monotonic() - told > TELL_SECONDS:
+            told = time.monotonic()
+            say({"progress": [what, done, of]})
 
     return progress
 

@@ -31,14 +31,22 @@ class _Leaf(NamedTuple):
 
 
 def verify_log(
-    tree: TreeFile, blocks: DiskFile, roots: Sequence[Node], damaged_slot: int | None, start: int
+    tree: TreeFile,
+    blocks: DiskFile,
+    roots: Sequence[Node],
+    damaged_slot: int | None,
+    start: int,
+    end: int | None = None,
 ) -> Iterator[Damage]:
-    """Damage from block `start` on, in order. Reads in runs of about 1 MiB; memory does not grow."""
+    """Damage of blocks [start, end), in order, and of the nodes above them. Without `end`, to the log's.
+
+    Reads in runs of about 1 MiB; memory does not grow.
+    """
     if damaged_slot is not None:
         yield Damage("head", damaged_slot, "a head slot can't be read; its twin holds the same")
     batch: list[_Leaf] = []
     pending = 0
-    for found in _leaves(tree, roots, start):
+    for found in _leaves(tree, roots, start, end):
         if isinstance(found, Damage):
             yield found
             continue
@@ -50,7 +58,7 @@ def verify_log(
     yield from _check_blocks(blocks, batch)
 
 
-def _leaves(tree: TreeFile, roots: Sequence[Node], start: int) -> Iterator[_Leaf | Damage]:
+def _leaves(tree: TreeFile, roots: Sequence[Node], start: int, end: int | None) -> Iterator[_Leaf | Damage]:
     """Every verified leaf in order with its offset, and damage of the nodes on the way."""
     stack: list[tuple[Node, int]] = []
     offset = sum(root.size for root in roots)
@@ -62,6 +70,8 @@ def _leaves(tree: TreeFile, roots: Sequence[Node], start: int) -> Iterator[_Leaf
     while stack:
         node, offset = stack.pop()
         if flat_tree.right_span(node.index) < 2 * start:
+            continue
+        if end is not None and flat_tree.left_span(node.index) >= 2 * end:
             continue
         if not node.index & 1:
             yield _Leaf(node.index >> 1, offset, node)

@@ -160,12 +160,12 @@ class LogReader:
         """Whether the log's owner signed this: for verify_proof."""
         return heads.check_signature(self.manifest, tree_hash, length, fork, signature)
 
-    def verify(self, start: int = 0) -> Iterator[Damage]:
-        """Everything damaged from block `start` on, found by reading it all. Punched blocks are no damage.
+    def verify(self, start: int = 0, end: int | None = None) -> Iterator[Damage]:
+        """Everything damaged in blocks [start, end), found by reading it all. Punched blocks are no damage.
 
         Looks at signed blocks only, since others may be on their way to the disk: any thread may call it.
         """
-        return check.verify_log(self._nodes, self._blocks, self._signed_roots(), self._heads.damaged_slot, start)
+        return check.verify_log(self._nodes, self._blocks, self._signed_roots(), self._heads.damaged_slot, start, end)
 
     def _signed_roots(self) -> Sequence[Node]:
         tree, head = self._tree, self.head()

@@ -72,6 +72,24 @@ class Journal:
             _zeroed(disk, f"{FOLDER}/{number:04d}").close()
         disk.sync_folder(FOLDER)
 
+    @staticmethod
+    def make_whole(disk: Disk) -> None:
+        """Segments that are missing or cut short are there again, with zeros where records were. For a repair."""
+        disk.makedirs(FOLDER)
+        names = disk.listdir(FOLDER)
+        for number in range(max(FIRST_SEGMENTS, len(names))):
+            name = f"{FOLDER}/{number:04d}"
+            if not disk.exists(name):
+                _zeroed(disk, name).close()
+                continue
+            file = disk.open(name)
+            size = file.size()
+            if size < SEGMENT_BYTES:
+                file.pwrite(bytes(SEGMENT_BYTES - size), size)
+                file.fdatasync()
+            file.close()
+        disk.sync_folder(FOLDER)
+
     def open(self, writable: bool = True) -> list[Record]:
         """Opens the segments and returns every record that opens, by sequence number. See `damage` too."""
         records: list[Record] = []

@@ -99,10 +99,11 @@ def _record_at(data: bytes, position: int, end: int, cipher: Cipher) -> Record |
     return Record(segments, segment, sequence, kind, durable, previous, data[end - TAG_BYTES : end], payload)
 
 
-def select_replay(records: list[Record], folded: int) -> list[bytes]:
+def select_replay(records: list[Record], folded: int, lenient: bool = False) -> list[bytes]:
     """The payloads to replay on a commit that holds everything through `folded`, oldest first.
 
-    Raises Corrupt when a record that was durable is missing: a state older than the last fsync is wrong data.
+    `lenient` gives those before the first one that is missing, for a repair. Else raises Corrupt when a record that
+    was durable is missing: a state older than the last fsync is wrong data.
     """
     by_sequence = {r.sequence: r for r in records if r.sequence > folded}
     durable = max((r.durable for r in records), default=0)
@@ -122,7 +123,7 @@ def select_replay(records: list[Record], folded: int) -> list[bytes]:
             change = []  # a change that was given up half-way
         previous = record
         sequence += 1
-    if sequence <= durable:
+    if sequence <= durable and not lenient:
         raise Corrupt(
             f"journal record {sequence} is damaged or missing, and records through {durable} were synced",
             FOLDER,

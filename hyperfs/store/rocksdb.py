@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from rocksdict import (
+    AccessType,
     BlockBasedOptions,
     Cache,
     DbClosedError,
@@ -54,17 +55,20 @@ class RocksIndex:
     folder, make a new index and fill it from the logs. ENOSPC and EIO go up as OSError.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, read_only: bool = False) -> None:
+        """`read_only`: one that must be there, of which nothing changes; every write raises OSError (EROFS)."""
         self._folder = folder
+        self._read_only = read_only
         # Numbers of batches must reach RocksDB in order: held from taking a number to the end of the write.
         self._writing = threading.Lock()
         self._scans: weakref.WeakSet[Generator[tuple[bytes, bytes], None, None]] = weakref.WeakSet()
         self._read_options = _read_options()
-        folder.mkdir(mode=0o700, exist_ok=True)
+        if not read_only:
+            folder.mkdir(mode=0o700, exist_ok=True)
         if (where := damaged_record(folder)) is not None:
             raise IndexDamaged("a record of the index is damaged", f"{folder}: {where}", _ADVICE)
         try:
-            self._db = Rdict(str(folder), _options())
+            self._db = Rdict(str(folder), _options(), access_type=_access(read_only))
         except BaseException as error:  # a panic of the library's is no Exception
             raise self._translated(error) from error
         try:
@@ -81,6 +85,8 @@ class RocksIndex:
         return value
 
     def write(self, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
+        if self._read_only:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self._folder))
         batch = WriteBatch(raw_mode=True)
         for key, value in changes:
             check_change(key, value)
@@ -148,7 +154,7 @@ class RocksIndex:
             raise self._translated(error) from error
         if len(markers) == 1 and born is not None and len(markers[0]) == len(_MARKER) + _NUMBER.size:
             return int(_NUMBER.unpack(markers[0][len(_MARKER) :])[0])
-        if markers or born is not None or next(self._walk(b"", b""), None) is not None:
+        if self._read_only or markers or born is not None or next(self._walk(b"", b""), None) is not None:
             raise IndexDamaged("the index has lost some of its batches", str(self._folder), _ADVICE)
         batch = WriteBatch(raw_mode=True)
         batch.put(_BORN, b"")
@@ -172,6 +178,10 @@ class RocksIndex:
 
 
 _ADVICE: Final = "nothing is lost: delete the folder and it is rebuilt from the logs"
+
+
+def _access(read_only: bool) -> AccessType:
+    return AccessType.read_only(error_if_log_file_exist=False) if read_only else AccessType.read_write()
 
 
 def _close(db: Rdict) -> None:

@@ -12,8 +12,10 @@ lost, damaged, or behind the newest commit. Keys (big-endian, so that a scan goe
     m                      -> log u32, fork u32, length u64, newest version u64
 """
 
+import heapq
 import struct
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from hyperfs.chunks.extents import Place
@@ -32,6 +34,12 @@ _MARK_KEY: Final = b"m"
 _LAST: Final = (1 << 64) - 1
 
 Change = tuple[bytes, bytes | None]
+NO_MARK: Final[Change] = (_MARK_KEY, None)
+"""Makes the index one that has to be begun anew."""
+
+
+NOWHERE: Final = Place(0, 0, 0)
+"""Where a chunk lies whose block is damaged: whoever stores it again appends it anew. There is no log 0."""
 
 
 class Mark(NamedTuple):
@@ -84,6 +92,10 @@ class Catalog:
         found = self._get(_MARK_KEY)
         return None if found is None else Mark(*_unpacked(_MARK, found))
 
+    def is_empty(self) -> bool:
+        """Whether it knows nothing at all: new, and not one whose filling was killed."""
+        return next(self._scan(b"", b""), None) is None
+
     def chunk(self, chunk: bytes) -> ChunkFacts | None:
         found = self._get(b"c" + chunk)
         if found is None:
@@ -93,10 +105,17 @@ class Catalog:
             return None
         return ChunkFacts(Place(log, block, slot), length, live)
 
+    def chunks(self) -> Iterator[tuple[bytes, ChunkFacts]]:
+        for key, value in self._scan(b"c", b"c"):
+            log, block, slot, length, live = _unpacked(_CHUNK, value)
+            yield key[1:], ChunkFacts(Place(log, block, slot), length, live)
+
     def place(self, chunk: bytes) -> Place | None:
-        """Where a chunk lies that may be referred to again."""
+        """Where a chunk lies that may be referred to again; None where that is not known, or nowhere."""
         facts = self.chunk(chunk)
-        return None if facts is None or (self.only_live and not facts.live) else facts.place
+        if facts is None or facts.place == NOWHERE or (self.only_live and not facts.live):
+            return None
+        return facts.place
 
     def version(self, version: int) -> VersionFacts | None:
         found = self._get(b"v" + _U64.pack(version))
@@ -154,10 +173,9 @@ class Catalog:
         found = self._index.scan(prefix, start)
         if not waiting:
             return found
-        pairs: dict[bytes, bytes | None] = dict(found)
         low = max(prefix, start)
-        pairs.update((key, value) for key, value in waiting.items() if key >= low and key.startswith(prefix))
-        return ((key, value) for key, value in sorted(pairs.items()) if value is not None)
+        newer = sorted((key, value) for key, value in waiting.items() if key >= low and key.startswith(prefix))
+        return _merged(found, newer) if newer else found
 
     def apply(self, changes: Iterable[Change]) -> None:
         """One batch, all or nothing, with what waits. Never fails: what they are about is in the logs already."""
@@ -185,19 +203,35 @@ def _unpacked(layout: struct.Struct, found: bytes) -> tuple[int, ...]:
     return layout.unpack(found)
 
 
+def _merged(
+    found: Iterator[tuple[bytes, bytes]], newer: list[tuple[bytes, bytes | None]]
+) -> Iterator[tuple[bytes, bytes]]:
+    """Both in order of keys; of a key that is in both the newer value, and nothing where that is None."""
+    last = None
+    # Of two with one key the newer comes first, since merge keeps the order of what it merges.
+    for key, value in heapq.merge(newer, found, key=itemgetter(0)):
+        if key != last and value is not None:
+            yield key, value
+        last = key
+
+
 def chunk_change(chunk: bytes, facts: ChunkFacts) -> Change:
     return b"c" + chunk, _CHUNK.pack(*facts.place, facts.length, facts.live)
 
 
 def commit_changes(commit: Commit, log: int, index: int, fork: int) -> list[Change]:
-    """What the index must know of a commit, which is block `index` of metadata log `log`."""
+    """What the index must know of the newest commit, which is block `index` of metadata log `log`."""
+    return [*version_changes(commit, log, index), (_MARK_KEY, _MARK.pack(log, fork, index + 1, commit.version))]
+
+
+def version_changes(commit: Commit, log: int, index: int) -> list[Change]:
+    """What the index must know of any commit."""
     number = _U64.pack(commit.version)
     facts = _VERSION.pack(log, index, commit.time_ns, commit.display_second, commit.content.length)
     changes: list[Change] = [
         (b"v" + number, facts),
         (b"t" + _U64.pack(_LAST - commit.time_ns), number),
         (b"i" + _LOGGED.pack(log, index), number),
-        (_MARK_KEY, _MARK.pack(log, fork, index + 1, commit.version)),
     ]
     if commit.display_second:
         changes.append((b"s" + _U64.pack(commit.display_second), number))
@@ -210,6 +244,10 @@ def forget_version(facts: VersionFacts) -> list[Change]:
     if facts.second:
         changes.append((b"s" + _U64.pack(facts.second), None))
     return changes
+
+
+def chunk_gone(chunk: bytes) -> Change:
+    return b"c" + chunk, None
 
 
 def content_change(commit: Commit) -> Change:

@@ -10,11 +10,10 @@
 It never stops at the first damage. What no file names any more is checked too: an old version may need it.
 """
 
-from collections import Counter
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from hyperfs.chunks.extents import Place
 from hyperfs.crypto import wrap
 from hyperfs.errors import Corrupt, FormatTooNew, HyperfsError, KeyMissing
 from hyperfs.log.control import Chain
@@ -22,16 +21,18 @@ from hyperfs.log.merkle import leaf_hash
 from hyperfs.store import folder
 from hyperfs.store.journal_records import FOLDER as JOURNAL
 from hyperfs.store.journal_records import select_replay
+from hyperfs.store.memory import MemoryIndex
 from hyperfs.volume import journal_items
-from hyperfs.volume.catalog import VersionFacts
-from hyperfs.volume.check_findings import Damage, Findings
+from hyperfs.volume.check_commits import CommitCheck
+from hyperfs.volume.check_findings import Damage, Findings, Losses
+from hyperfs.volume.check_index import check_index
 from hyperfs.volume.check_logs import LogCheck, Progress, place_of
 from hyperfs.volume.check_names import check_names
+from hyperfs.volume.check_state import CheckState, Session, StateDamaged
 from hyperfs.volume.check_trees import TreeCheck
-from hyperfs.volume.commit_record import Commit
-from hyperfs.volume.gone import GoneVersions, marked_in
 from hyperfs.volume.journal_items import BlocksItem
 from hyperfs.volume.parts import Parts
+from hyperfs.volume.repair_journal import LOST
 
 __all__ = ["Damage", "Report", "verify"]
 
@@ -41,56 +42,68 @@ _ATTEMPTS: Final = 3
 
 @dataclass
 class Report:
-    """`checked`: how many blocks, nodes, files (of the newest version) and bytes (of blocks) were looked at."""
+    """`checked`: how many blocks, nodes, files (of the newest version) and bytes (of blocks) were looked at.
+
+    `sessions`: when; more than one where an interrupted run was gone on with. `losses`: for a repair.
+    """
 
     checked: dict[str, int] = field(default_factory=dict)
     damage: list[Damage] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)
+    losses: Losses = field(default_factory=Losses)
 
 
 def no_progress(what: str, done: int, of: int) -> None:
     """Nobody watches."""
 
 
-def verify(parts: Parts, progress: Progress = no_progress) -> Report:
+def verify(parts: Parts, progress: Progress = no_progress, state: CheckState | None = None) -> Report:
     """Checks a drive that is open, read-only or live. To be run in a worker thread; may take hours.
 
     Of a live drive it covers what is committed and fsynced when it begins, and what comes while it runs may be
-    covered or not: commit before. `progress` is called in this thread, and what it raises ends the run.
-    Raises OSError when the disk can't be read at all.
+    covered or not: commit before. `progress` is called in this thread, and what it raises ends the run; with the same
+    `state` another one then goes on. Raises OSError when the disk can't be read at all.
     """
+    own = state or CheckState(MemoryIndex())
+    try:
+        return _verify(parts, progress, own)
+    except BaseException:
+        # Whatever interrupts it: what has been done need not be done again.
+        with suppress(OSError, StateDamaged):
+            own.flush()
+        raise
+
+
+def _verify(parts: Parts, progress: Progress, own: CheckState) -> Report:
     newest = parts.committer.newest
     findings = Findings()
     _check_files(parts, findings)
-    logs = LogCheck(parts, findings, progress)
+    logs = LogCheck(parts, own, findings, progress)
     logs.run()
-    gone = _gone(parts, newest)
-    logs.leave_out(gone)
-    trees = TreeCheck(parts, logs, gone, findings, progress)
-    trees.run()
-    live: Counter[bytes] | None = None
-    if newest.version and not any(newest.version in damage.versions for damage in findings.report(trees.load, {})):
-        progress("checking names", 0, 1)
+    trees = TreeCheck(parts, own, logs, findings, newest.root, progress)
+    commits = CommitCheck(parts, own, logs, trees, findings, progress)
+    commits.run()
+    named = newest.version > 0 and not findings.touch(newest.version)
+    if named:
         try:
-            live = check_names(trees.load, newest, findings)
+            check_names(trees.load, newest, findings, own, progress)
+        except StateDamaged:
+            raise
         except HyperfsError as error:
             findings.add(f"the newest version's tree can't be read: {error}", f"version {newest.version}")
     _check_journal(parts, findings)
-    _check_index(parts, newest, logs, live, findings)
+    _check_left_over(parts, findings)
+    check_index(parts, newest, logs, trees, own, named, findings)
     for what, warning in parts.warnings.items():
         if what not in ("commit", "index", "damage", "newest", "journal", "totals"):  # their causes are listed by now
             findings.add(warning, f"noticed when the drive was opened: {what}")
+    own.flush()
     return Report(
         {"blocks": logs.blocks, "nodes": trees.nodes, "files": newest.files, "bytes": logs.bytes},
-        findings.report(trees.load, trees.roots),
+        findings.report(trees.load, commits.root_of),
+        own.sessions(),
+        replace(trees.losses, blocks=logs.bad),
     )
-
-
-def _gone(parts: Parts, newest: Commit) -> GoneVersions:
-    """What the newest version says was let go: nothing, where that can't be read, which is found with its tree."""
-    try:
-        return marked_in(parts.nodes.load, newest.root)
-    except HyperfsError:
-        return GoneVersions({})
 
 
 def _check_files(parts: Parts, findings: Findings) -> None:
@@ -117,6 +130,15 @@ def _check_files(parts: Parts, findings: Findings) -> None:
         tag = b""
     if not tag.startswith(folder.CACHEDIR_TEXT.splitlines(keepends=True)[0]):
         findings.add("backup programs will not pass this folder by: the tag is damaged", f"file {folder.CACHEDIR_TAG}")
+
+
+def _check_left_over(parts: Parts, findings: Findings) -> None:
+    """What a repair kept: told until somebody takes it away."""
+    for name in parts.disk.listdir(LOST) if parts.disk.exists(LOST) else []:
+        findings.add(
+            "changes that were fsynced are lost; what a repair found of them is kept here: delete it when you are done",
+            f"{LOST}/{name}",
+        )
 
 
 def _check_journal(parts: Parts, findings: Findings) -> None:
@@ -154,44 +176,3 @@ def _check_named_blocks(parts: Parts, item: BlocksItem, findings: Findings) -> N
             whole = False
         if not whole:
             findings.add("the journal names this block, and its bytes are not on the disk", place_of(item.log, index))
-
-
-def _check_index(parts: Parts, newest: Commit, logs: LogCheck, live: Counter[bytes] | None, findings: Findings) -> None:
-    """Every version and chunk of the newest tree is in the index as the logs have it. Only while nothing commits."""
-    advice = "it is derived: delete the folder while the drive is not mounted and it is rebuilt"
-    try:
-        wrong = _index_problem(parts, newest, logs, live)
-    except HyperfsError as error:
-        wrong = str(error)
-    if wrong and parts.committer.newest.version == newest.version:
-        findings.add(f"the index does not agree with the logs: {wrong}; {advice}", folder.INDEX)
-
-
-def _index_problem(parts: Parts, newest: Commit, logs: LogCheck, live: Counter[bytes] | None) -> str | None:
-    catalog = parts.catalog
-    expected = {}
-    for log, index, commit in logs.commits:
-        if commit.version <= newest.version:
-            expected[commit.version] = VersionFacts(
-                commit.version, log, index, commit.time_ns, commit.display_second, commit.content.length
-            )
-    for facts in catalog.versions():
-        if facts.version <= newest.version and expected.pop(facts.version, facts) != facts:
-            return f"version {facts.version} is not as it says"
-        if facts.second and catalog.at_second(facts.second) != facts.version:
-            return f"version {facts.version} can't be found by its second"
-        if catalog.at_time(facts.time_ns) != facts.version:
-            return f"version {facts.version} can't be found by its time"
-    if expected:
-        return f"version {min(expected)} is missing"
-    for chunk, count in (live or {}).items():
-        found = catalog.chunk(chunk)
-        if found is None or found.live != count:
-            return f"chunk {chunk.hex()} has {count} extents, it says {found.live if found else 'nothing'}"
-        if not _is_held(logs, chunk, found.place):
-            return f"chunk {chunk.hex()} is not where it says"
-    return None
-
-
-def _is_held(logs: LogCheck, chunk: bytes, place: Place) -> bool:
-    return (chunk, place.log, place.block) in logs.held or place_of(place.log, place.block) in logs.bad

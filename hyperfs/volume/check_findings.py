@@ -1,9 +1,11 @@
 """What verify found: damages by place, and which versions and paths they touch."""
 
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from hyperfs.chunks.extents import Extent
 from hyperfs.trie.node import Load, Ref
 from hyperfs.volume import keys
 from hyperfs.volume.entries import decode_dentry
@@ -11,9 +13,14 @@ from hyperfs.volume.rescue import readable_entries
 
 MOST_PATHS: Final = 1000
 """Paths listed for one damage; a whole folder lost is listed as the folder."""
+MOST_USES: Final = 64
 MOST_TREES: Final = 64
 """Versions whose names are read to give damages their paths; each costs one walk over that version's tree."""
 _INO_NIBBLES: Final = 16
+_FOLDER: Final = stat.S_IFDIR >> 12
+
+RootOf = Callable[[int], Ref | None]
+"""The trie root of a version; None also for one whose commit can't be read."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,31 @@ class Damage:
     where: str
     paths: tuple[bytes, ...] = ()
     versions: tuple[int, ...] = ()
+
+
+@dataclass
+class LostChunk:
+    """A chunk that some version needs and that can't be read. `uses`: (inode, offset in the file, skip in the chunk)
+    of some extents that are cut from it."""
+
+    log: int
+    block: int
+    length: int
+    uses: list[tuple[int, int, int]] = field(default_factory=list)
+
+
+@dataclass
+class Losses:
+    """What would have to be found again, for a repair. Grows with the damage."""
+
+    chunks: dict[bytes, LostChunk] = field(default_factory=dict)
+    nodes: dict[bytes, Ref] = field(default_factory=dict)
+    blocks: set[tuple[int, int]] = field(default_factory=set)
+
+    def chunk(self, extent: Extent, ino: int) -> None:
+        lost = self.chunks.setdefault(extent.chunk, LostChunk(extent.log, extent.block, extent.chunk_length))
+        if len(lost.uses) < MOST_USES:
+            lost.uses.append((ino, extent.offset, extent.skip))
 
 
 class Range(NamedTuple):
@@ -71,34 +103,49 @@ class Findings:
     def at(self, where: str) -> Finding | None:
         return self._found.get(where)
 
-    def report(self, load: Load, roots: dict[int, Ref | None]) -> list[Damage]:
-        """The damages in the order of their finding. `roots`: the trie root of each version that has one."""
-        names: dict[int, Names] = {}
-        damages = []
+    def report(self, load: Load, root_of: RootOf) -> list[Damage]:
+        """The damages in the order of their finding."""
+        return [
+            Damage(finding.what, finding.where, tuple(paths), tuple(sorted(finding.versions)))
+            for finding, paths in self._with_paths(load, root_of)
+        ]
+
+    def touch(self, version: int) -> bool:
+        """Whether anything was found that a version can't be read whole for."""
+        return any(version in finding.versions for finding in self._found.values())
+
+    def _with_paths(self, load: Load, root_of: RootOf) -> list[tuple[Finding, list[bytes]]]:
+        by_version: dict[int, list[Finding]] = {}
         for finding in self._found.values():
-            paths: tuple[bytes, ...] = ()
             if finding.versions and (finding.inos or finding.lost):
-                newest = max(finding.versions)
-                if newest not in names and newest in roots and len(names) < MOST_TREES:
-                    names[newest] = Names(load, roots[newest])
-                if newest in names:
-                    paths = tuple(names[newest].paths(finding))
-            damages.append(Damage(finding.what, finding.where, paths, tuple(sorted(finding.versions))))
-        return damages
+                by_version.setdefault(max(finding.versions), []).append(finding)
+        paths: dict[int, list[bytes]] = {}
+        for version in sorted(by_version, reverse=True)[:MOST_TREES]:
+            names = Names(load, root_of(version), by_version[version])
+            paths.update((id(finding), names.paths(finding)) for finding in by_version[version])
+        return [(finding, paths.get(id(finding), [])) for finding in self._found.values()]
 
 
 class Names:
-    """Every readable name of one version, by inode."""
+    """The readable names of one version that some findings are about, and those of all folders.
 
-    def __init__(self, load: Load, root: Ref | None) -> None:
+    Memory grows with the number of folders and of what was found, not with the number of files.
+    """
+
+    def __init__(self, load: Load, root: Ref | None, findings: Iterable[Finding]) -> None:
         self._of: dict[int, list[tuple[int, bytes]]] = {}
+        wanted = {ino for finding in findings for ino in finding.inos}
+        room = {finding.lost: MOST_PATHS for finding in findings if finding.lost is not None}
         for key, value, _ in readable_entries(load, root):
-            if len(key) > keys.PREFIX_BYTES and key[keys.PREFIX_BYTES - 1] == keys.DENTRY:
-                parent = int.from_bytes(key[:8], "big")
-                ino, _ = decode_dentry(value, f"inode {parent}")
+            if len(key) <= keys.PREFIX_BYTES or key[keys.PREFIX_BYTES - 1] != keys.DENTRY:
+                continue
+            parent = int.from_bytes(key[:8], "big")
+            ino, kind = decode_dentry(value, f"inode {parent}")
+            if ino in wanted or kind == _FOLDER or _takes(room, ino):
                 self._of.setdefault(ino, []).append((parent, key[keys.PREFIX_BYTES :]))
 
     def paths(self, finding: Finding) -> list[bytes]:
+        """At most MOST_PATHS, sorted."""
         inos = set(finding.inos)
         if finding.lost is not None:
             first, last = finding.lost
@@ -114,3 +161,12 @@ class Names:
             for parent, name in self._of.get(ino, ()):
                 for above in self._paths(parent, depth + 1):
                     yield above + b"/" + name if above else name
+
+
+def _takes(room: dict[Range, int], ino: int) -> bool:
+    """Whether the inode may be one of those that a lost part was about, as far as so many are listed."""
+    for lost, left in room.items():
+        if left and lost.first <= ino <= lost.last:
+            room[lost] = left - 1
+            return True
+    return False

@@ -13,9 +13,8 @@ from hyperfs.log.control_codec import LogEntry
 from hyperfs.log.log import Log
 from hyperfs.volume import commit_record
 from hyperfs.volume.check_findings import Findings
-from hyperfs.volume.commit_record import Commit
+from hyperfs.volume.check_state import CheckState, StateDamaged
 from hyperfs.volume.device_logs import log_folder
-from hyperfs.volume.gone import GoneVersions
 from hyperfs.volume.parts import Parts
 
 Progress = Callable[[str, int, int], None]
@@ -23,42 +22,74 @@ _HEAD_ATTEMPTS: Final = 3
 """Of a live drive the slots may be written while they are read; then they are read again."""
 
 
+STRETCH_BLOCKS: Final = 256
+"""So many blocks are checked at a time, and remembered as sound: up to 64 MiB."""
+
+
 def place_of(log: int, index: int) -> str:
     return f"log {log} block {index}"
 
 
 class LogCheck:
-    """Goes through all logs; afterwards knows what their whole blocks hold.
+    """Goes through all logs; what their sound blocks hold is in the state afterwards.
 
-    `commits`: (log, index, commit) in order of versions. `held`: the length of each chunk by chunk id, log and
-    block. `bad`: places of blocks that can't be used.
+    `bad`: (log, block) of what can't be used. `lengths`: of each log, when this began.
     """
 
-    def __init__(self, parts: Parts, findings: Findings, progress: Progress) -> None:
+    def __init__(self, parts: Parts, state: CheckState, findings: Findings, progress: Progress) -> None:
         self._parts = parts
+        self._state = state
         self._findings = findings
         self._progress = progress
+        self._chain = parts.chain
+        self._cleared = Cleared.of(parts.chain.records)
+        self._sound = True  # nothing was found in the stretch under way
         self.blocks = 0
         self.bytes = 0
-        self.commits: list[tuple[int, int, Commit]] = []
-        self.held: dict[tuple[bytes, int, int], int] = {}
-        self.bad: set[str] = set()
-        self.cleared = Cleared.of(parts.chain.records)
+        self.bad: set[tuple[int, int]] = set()
         self.lengths: dict[int, int] = {}
 
     def run(self) -> None:
         # Content first: what a version names was signed before the version was.
         entries = sorted(self._parts.chain.logs.values(), key=lambda e: e.kind == LOG_METADATA)
-        lengths = {e.number: self._parts.logs[e.number].signed_length for e in reversed(entries)}
-        self.lengths = lengths
+        self.lengths = {e.number: self._parts.logs[e.number].signed_length for e in reversed(entries)}
         for entry in entries:
             log = self._parts.logs[entry.number]
             self._heads(entry, log)
-            self._tree(entry.number, log, lengths[entry.number])
-            for index in range(lengths[entry.number]):
-                self._block(entry, log, index)
-                self._progress(f"reading log {entry.number}", index + 1, lengths[entry.number])
-        self.commits.sort(key=lambda found: found[2].version)
+            length = self.lengths[entry.number]
+            for first in range(0, length, STRETCH_BLOCKS):
+                end = min(first + STRETCH_BLOCKS, length)
+                self._stretch(entry, log, first, end)
+                self._progress(f"reading log {entry.number}", end, length)
+
+    @property
+    def metadata_blocks(self) -> int:
+        """Of all metadata logs: a bound for the nodes to walk."""
+        logs = self._parts.chain.logs
+        return sum(length for number, length in self.lengths.items() if logs[number].kind == LOG_METADATA)
+
+    def was_cleared(self, log: int, index: int) -> bool:
+        """Whether the control chain let the block go."""
+        if self._parts.chain is not self._chain:  # of a live drive it grows
+            self._chain, self._cleared = self._parts.chain, Cleared.of(self._parts.chain.records)
+        return self._cleared.has(log, index)
+
+    def _stretch(self, entry: LogEntry, log: Log, first: int, end: int) -> None:
+        number, fork = first // STRETCH_BLOCKS, log.fork
+        known = self._state.stretch(entry.number, number, fork)
+        if known is not None and end - first == STRETCH_BLOCKS:
+            self.blocks += known[0]
+            self.bytes += known[1]
+            return
+        self._sound = True
+        size = self.bytes
+        self._tree(entry.number, log, first, end)
+        for index in range(first, end):
+            self._block(entry, log, index)
+        self._state.blocks += end - first
+        self._state.bytes += self.bytes - size
+        if self._sound and end - first == STRETCH_BLOCKS:
+            self._state.stretch_done(entry.number, number, fork, end - first, self.bytes - size)
 
     def _heads(self, entry: LogEntry, log: Log) -> None:
         name = f"{log_folder(entry)}/heads"
@@ -71,28 +102,30 @@ class LogCheck:
             twin = "its twin serves, nothing is lost" if len(damaged) == 1 else "neither can be read"
             self._findings.add(f"head slot {number} of log {entry.number} is damaged; {twin}", f"{name} slot {number}")
 
-    def _tree(self, number: int, log: Log, length: int) -> None:
+    def _tree(self, number: int, log: Log, first: int, end: int) -> None:
         """Leaf hashes and parents up to the signed roots."""
-        for damage in log.verify():
+        for damage in log.verify(first, end):
             match damage.what:
                 case "block":
-                    if damage.index < length:
-                        self._bad(number, damage.index, f"block {damage.index}: {damage.detail}")
+                    self._bad(number, damage.index, f"block {damage.index}: {damage.detail}")
                 case "subtree":
-                    first, last = flat_tree.left_span(damage.index) // 2, flat_tree.right_span(damage.index) // 2
-                    for index in range(first, min(last + 1, length)):
+                    low, high = flat_tree.left_span(damage.index) // 2, flat_tree.right_span(damage.index) // 2
+                    for index in range(max(low, first), min(high + 1, end)):
                         self._bad(number, index, f"block {index} can't be found: {damage.detail}")
                 case "node":
+                    self._sound = False
                     self._findings.add(damage.detail, f"log {number} tree node {damage.index}")
 
     def _bad(self, number: int, index: int, what: str) -> None:
-        place = place_of(number, index)
-        self.bad.add(place)
-        self._findings.add(what, place)
+        """A block that can't be used. One that was let go is no damage, whatever is left of it."""
+        self._sound = False
+        self.bad.add((number, index))
+        if not self.was_cleared(number, index):
+            self._findings.add(what, place_of(number, index))
 
     def _block(self, entry: LogEntry, log: Log, index: int) -> None:
         self.blocks += 1
-        if place_of(entry.number, index) in self.bad:
+        if (entry.number, index) in self.bad:
             return
         try:
             self.bytes += log.block_range(index)[1]
@@ -101,8 +134,10 @@ class LogCheck:
             else:
                 self._content(entry.number, index)
         except NotResident:
-            if not self.cleared.has(entry.number, index):
+            if not self.was_cleared(entry.number, index):
                 self._bad(entry.number, index, f"block {index} is all zeros, and nothing let it go")
+        except StateDamaged:
+            raise
         except HyperfsError as error:
             self._bad(entry.number, index, f"block {index}: {error}")
 
@@ -112,7 +147,7 @@ class LogCheck:
             return  # decoded, and compared with its id, where a version reaches it
         data = codec.decode(header.codec, payload, header.decoded_length)
         if header.kind == KIND_COMMIT:
-            self.commits.append((number, index, commit_record.decode(data)))
+            self._state.commit(commit_record.decode(data).version, number, index)
         elif header.kind == KIND_DEAD:
             commit_record.decode_overflow(data)
         elif header.kind != KIND_VOID:
@@ -120,11 +155,7 @@ class LogCheck:
 
     def _content(self, number: int, index: int) -> None:
         for chunk in self._parts.chunkstore.check_block(number, index).chunks:
-            self.held[chunk.chunk, number, index] = chunk.length
-
-    def leave_out(self, gone: GoneVersions) -> None:
-        """Versions that were let go: their commits may stay for a while, what they reached may not."""
-        self.commits = [found for found in self.commits if not gone.has(found[2].version)]
+            self._state.hold(chunk.chunk, number, index, chunk.length)
 
 
 def _slots(parts: Parts, name: str) -> list[bytes]:

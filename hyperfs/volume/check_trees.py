@@ -1,146 +1,143 @@
-"""Verify, second part: every version from its commit to its last extent. Shared subtrees are read once."""
+"""Verify, second part: every kept version's tree, from its root to its last extent. Shared subtrees are read once."""
 
 from typing import Final
 
-from hyperfs.chunks.extents import Extent
+from hyperfs.chunks.extents import Extent, Place
 from hyperfs.crypto.ids import node_id
-from hyperfs.crypto.keys import LOG_METADATA
 from hyperfs.crypto.seal import KIND_NODE
-from hyperfs.errors import Corrupt, HyperfsError, NotResident
-from hyperfs.log import flat_tree
-from hyperfs.log.merkle import tree_hash
+from hyperfs.errors import Corrupt, FormatTooNew, HyperfsError, NotResident
+from hyperfs.trie.lookup import lookup
 from hyperfs.trie.node import Branch, Leaf, Node, Ref, canonical_size
+from hyperfs.trie.walk import walk
 from hyperfs.volume import keys
-from hyperfs.volume.check_findings import EVERYTHING, Findings, Range, inode_range
+from hyperfs.volume.check_findings import EVERYTHING, Findings, Losses, Range, inode_range
 from hyperfs.volume.check_logs import LogCheck, Progress, place_of
-from hyperfs.volume.commit_record import Commit, LogHead
-from hyperfs.volume.entries import decode_dentry, decode_xattr, extent_in
-from hyperfs.volume.gone import GoneVersions
+from hyperfs.volume.check_state import CheckState, StateDamaged
+from hyperfs.volume.commit_record import Commit
+from hyperfs.volume.entries import decode_dentry, decode_place, decode_xattr, extent_in
+from hyperfs.volume.gone import GoneVersions, marked_in
+from hyperfs.volume.gone_files import GoneFiles
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.nodes import decode_node
 from hyperfs.volume.parts import Parts
 
+TELL_NODES: Final = 100
+WALKING: Final = "walking versions"
 _NOTHING: Final[frozenset[str]] = frozenset()
 _SNAPSHOT_VALUE_BYTES: Final = 16
+_UNUSABLE: Final = (Corrupt, FormatTooNew, NotResident)
 
 
 class TreeCheck:
-    """Walks every version's tree, oldest first. `roots`: by version, of those whose commit can be read."""
+    """Walks versions' trees. `newest`: the root that knows what has moved and what is gone."""
 
     def __init__(
-        self, parts: Parts, logs: LogCheck, gone: GoneVersions, findings: Findings, progress: Progress
+        self,
+        parts: Parts,
+        state: CheckState,
+        logs: LogCheck,
+        findings: Findings,
+        newest: Ref | None,
+        progress: Progress,
     ) -> None:
         self._parts = parts
-        self._gone = gone
+        self._progress = progress
+        self._state = state
         self._logs = logs
         self._findings = findings
-        self._progress = progress
-        self._ids: dict[tuple[int, int], bytes] = {}  # id of each node that was looked at, by place
+        self._newest = newest
         self._touches: dict[tuple[int, int], frozenset[str]] = {}  # damages at or below a node, if any
-        self.nodes = 0
-        self.roots: dict[int, Ref | None] = {}
+        self._wanted: dict[str, tuple[str, int]] = {}  # what was cleared and a tree names: words, inode
+        self.losses = Losses()
+        self._has_places, self._gone, self._gone_files = self._read_marks()
+        self.nodes = state.nodes_known()
 
-    def run(self) -> None:
-        commits = self._logs.commits
-        for position, (log, index, commit) in enumerate(commits):
-            self._commit(log, index, commit)
-            self.roots[commit.version] = commit.root
-            touched = _NOTHING if commit.root is None else self._node(commit.root, EVERYTHING)
-            for where in touched:
-                finding = self._findings.at(where)
-                assert finding is not None
-                finding.versions.append(commit.version)
-            self._progress("walking versions", position + 1, len(commits))
-        self._missing_versions()
-
-    # Commits
-
-    def _commit(self, log: int, index: int, commit: Commit) -> None:
-        where = f"version {commit.version} ({place_of(log, index)})"
-        for head in (*commit.parents, commit.content):
-            problem = self._head_problem(head)
-            if problem:
-                self._findings.add(f"the commit rests on a log that is not as it says: {problem}", where)
-
-    def _head_problem(self, head: LogHead) -> str | None:
-        log = self._parts.logs.get(head.log)
-        if log is None:
-            return f"there is no log {head.log}"
-        if head.length > self._logs.lengths.get(head.log, 0):
-            return f"log {head.log} has {log.signed_length} signed blocks, it names {head.length}"
+    def _read_marks(self) -> tuple[bool, GoneVersions, GoneFiles]:
+        """What the newest root says; nothing where that can't be read, which is found with its tree."""
+        load = self._parts.nodes.load
         try:
-            roots = [log.node(at) for at in flat_tree.full_roots(head.length)]
-        except Corrupt:
-            return None  # the damaged node is listed with its log
-        fits = tree_hash(roots) == head.tree_hash and sum(root.size for root in roots) == head.byte_length
-        if fits and head.fork <= log.fork:
-            return None
-        return f"log {head.log} has another tree at {head.length} blocks"
+            places = next(walk(load, self._newest, keys.prefix(keys.NO_INO, keys.PLACE)), None)
+            return places is not None, marked_in(load, self._newest), GoneFiles(load, self._newest)
+        except _UNUSABLE:
+            return False, GoneVersions({}), GoneFiles(load, None)
 
-    def _missing_versions(self) -> None:
-        """A version whose commit can't be read is known by the gap, and its block by what the next one follows."""
-        commits = self._logs.commits
-        if len({commit.version for _, _, commit in commits}) != len(commits):
-            self._findings.add("two commits have the same version number", "versions")
-        after = commits[-1][2].version + 1 if commits else 1
-        place = None
-        for _, _, commit in reversed(commits):
-            self._gap(commit.version + 1, after, place)
-            after = commit.version
-            parent = commit.parents[0] if commit.parents else None
-            place = place_of(parent.log, parent.length - 1) if parent is not None and parent.length else None
-        self._gap(1, after, place)
-        self._missing_newest()
+    def is_kept(self, version: int) -> bool:
+        return not self._gone.has(version)
 
-    def _missing_newest(self) -> None:
-        """The last signed block of a metadata log is a commit, always."""
-        commits = self._logs.commits
-        last = {log: index for log, index, _ in sorted(commits, key=lambda found: found[1])}
-        newest = commits[-1][2].version if commits else 0
-        for number, length in self._logs.lengths.items():
-            if self._parts.chain.logs[number].kind == LOG_METADATA and length and last.get(number) != length - 1:
-                self._gap(newest + 1, newest + 2, place_of(number, length - 1))
-
-    def _gap(self, first: int, end: int, place: str | None) -> None:
-        for version in range(end - 1, first - 1, -1):
-            if self._gone.has(version):
-                continue
-            where = place if version == end - 1 and place else f"version {version}"
-            finding = self._findings.add(f"version {version} has no commit that can be read", where)
-            finding.versions.append(version)
-            finding.lost = EVERYTHING
+    def version(self, commit: Commit) -> None:
+        """Everything that the version reaches."""
+        if commit.root is None or not self.is_kept(commit.version):
+            return
+        for where in self._node(commit.root, EVERYTHING):
+            if where in self._wanted:
+                what, ino = self._wanted[where]
+                if self._gone_files.has(ino, commit.device, commit.version):
+                    continue
+                self._findings.add(what, where).inos.add(ino)
+            finding = self._findings.at(where)
+            assert finding is not None
+            finding.versions.append(commit.version)
 
     # Nodes
 
     def load(self, ref: Ref) -> Node:
         """The node as it lies on the disk, past every cache, its id recomputed. Raises Corrupt, NotResident."""
-        data = self._parts.nodes.plaintext(ref.log, ref.index, KIND_NODE)
+        try:
+            return self._load_at(ref, ref.log, ref.index)
+        except _UNUSABLE:
+            moved = self._moved(ref.id)
+            if moved is None:
+                raise
+            return self._load_at(ref, moved.log, moved.block)
+
+    def _load_at(self, ref: Ref, log: int, index: int) -> Node:
+        data = self._parts.nodes.plaintext(log, index, KIND_NODE)
         node = decode_node(data)
         if node_id(self._parts.node_id_key, data[: canonical_size(data)]) != ref.id:
-            raise Corrupt("a trie node is not the one that its id names", place_of(ref.log, ref.index))
+            raise Corrupt("a trie node is not the one that its id names", place_of(log, index))
         if node.weight != ref.weight or node.count != ref.count:
-            raise Corrupt("a trie node has another weight than its parent says", place_of(ref.log, ref.index))
+            raise Corrupt("a trie node has another weight than its parent says", place_of(log, index))
         return node
+
+    def _moved(self, id_: bytes) -> Place | None:
+        """Where the newest root says that a chunk or node lies now."""
+        if not self._has_places:
+            return None
+        try:
+            found = lookup(self._parts.nodes.load, self._newest, keys.place_key(id_))
+            return None if found is None else decode_place(found[0])
+        except _UNUSABLE:
+            return None
 
     def _node(self, ref: Ref, inos: Range) -> frozenset[str]:
         """The damages at or below the node. Recursion goes no deeper than a key has nibbles."""
         place = (ref.log, ref.index)
-        seen = self._ids.get(place)
+        touched = self._touches.get(place)
+        if touched is not None:
+            return touched
+        seen = self._state.node(*place)
         if seen == ref.id:
-            return self._touches.get(place, _NOTHING)
+            return _NOTHING
         where = place_of(*place)
         try:
             node = self.load(ref)
+        except StateDamaged:
+            raise
         except (HyperfsError, RecursionError) as error:
             touched = frozenset((where,))
             self._findings.add(f"trie node: {error}", where).lost = inos
+            self.losses.nodes[ref.id] = ref
         else:
             touched = self._leaf(node, where) if isinstance(node, Leaf) else self._branch(node, where)
         if seen is None:
             self.nodes += 1
-            self._ids[place] = ref.id
+            self._state.nodes += 1
             if touched:
                 self._touches[place] = touched
+            else:
+                self._state.node_done(*place, ref.id)
+            if self.nodes % TELL_NODES == 0:
+                self._progress(WALKING, self.nodes, self._logs.metadata_blocks)
         return touched
 
     def _branch(self, branch: Branch, where: str) -> frozenset[str]:
@@ -166,14 +163,16 @@ class TreeCheck:
         ino = int.from_bytes(key[:8], "big")
         try:
             place = self._check_entry(key, value, hint, ino)
+        except StateDamaged:
+            raise
         except (HyperfsError, IndexError) as error:
             place = f"{where} key {key.hex()}"
             self._findings.add(f"an entry that says nothing sensible: {error}", place)
         if place is None:
             return set()
         finding = self._findings.at(place)
-        assert finding is not None
-        finding.inos.add(ino)
+        if finding is not None:
+            finding.inos.add(ino)
         return {place}
 
     def _check_entry(self, key: bytes, value: bytes, hint: bytes, ino: int) -> str | None:
@@ -189,25 +188,45 @@ class TreeCheck:
             case keys.XATTR:
                 decode_xattr(value, hint)
         extent = extent_in(key, (value, hint))
-        return None if extent is None else self._extent(extent)
+        return None if extent is None else self._extent(extent, ino)
 
-    def _extent(self, extent: Extent) -> str | None:
-        length = self._logs.held.get((extent.chunk, extent.log, extent.block))
+    def _extent(self, extent: Extent, ino: int) -> str | None:
+        length = self._held(extent)
         if length == extent.chunk_length:
             return None
         place = place_of(extent.log, extent.block)
-        if place in self._logs.bad:
-            return place
+        if length is None and (extent.log, extent.block) in self._logs.bad:
+            return self._gone_or_damaged(extent, ino)
         if length is None:
             try:
                 length = len(self._parts.chunkstore.read_chunk(extent))
             except NotResident:
-                self._findings.add("a version that is kept needs this block, and it was cleared", place)
-                return place
+                return self._gone_or_damaged(extent, ino)
             except HyperfsError as error:
                 where = f"chunk {extent.chunk.hex()} ({place})"
                 self._findings.add(f"chunk: {error}", where)
+                self.losses.chunk(extent, ino)
                 return where
         if length != extent.chunk_length:
             raise Corrupt(f"an extent of a chunk of {extent.chunk_length} bytes, which has {length}", place)
         return None
+
+    def _held(self, extent: Extent) -> int | None:
+        """The chunk's length as a sound block holds it: where the extent says, or where it was moved to."""
+        length = self._state.held(extent.chunk, extent.log, extent.block)
+        if length is None:
+            moved = self._moved(extent.chunk)
+            if moved is not None:
+                length = self._state.held(extent.chunk, moved.log, moved.block)
+        return length
+
+    def _gone_or_damaged(self, extent: Extent, ino: int) -> str:
+        """A block that is let go is damage only where a kept version still wants it: see `version`."""
+        place = place_of(extent.log, extent.block)
+        self.losses.chunk(extent, ino)
+        if not self._logs.was_cleared(extent.log, extent.block):
+            self._findings.add(f"block {extent.block} is not here", place)
+            return place
+        where = f"{place} inode {ino}"
+        self._wanted[where] = (f"block {extent.block} was cleared, and a kept version needs it", ino)
+        return where

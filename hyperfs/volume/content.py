@@ -75,7 +75,7 @@ class Content:
         self.log = log
         self.number = number
         self._store = store
-        self._chunker = chunker
+        self.chunker = chunker
         self._known = known
         self._room = room
         self._append_lock = trio.Lock()
@@ -146,7 +146,7 @@ class Content:
             if len(view) <= SINGLE_CHUNK_BYTES and region.final:
                 ends = [len(view)]
             else:
-                ends = self._chunker.cut(view, region.final)
+                ends = self.chunker.cut(view, region.final)
             starts = [0, *ends[:-1]]
             pieces = [view[start:end] for start, end in zip(starts, ends, strict=False)]
             chunks = list(zip(self._store.identify(pieces), starts, pieces, strict=False))
@@ -200,6 +200,13 @@ class Content:
         """The commit is durable and the index knows its chunks. Of the others nobody has made use: they were
         overwritten before they were in any version."""
         self._aging = {}
+
+    async def append_anew(self, chunks: Mapping[bytes, bytes]) -> dict[bytes, Place]:
+        """Appends chunks by id, whether they are known or not, and says where they lie now. Raises OSError."""
+        async with self._append_lock:
+            places = await self._append(self._store.layout(list(chunks.items())))
+        self._fresh.update(places)
+        return places
 
     async def _append(self, plans: Sequence[BlockPlan]) -> dict[bytes, Place]:
         """Seals the plans' blocks under the next indices and writes them. Holding `_append_lock`."""

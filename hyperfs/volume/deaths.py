@@ -7,7 +7,7 @@ between two kept versions, so these lists are its whole input.
 from collections.abc import Mapping
 
 from hyperfs.chunks.extents import Place
-from hyperfs.volume.catalog import Catalog, Change, ChunkFacts, chunk_change
+from hyperfs.volume.catalog import NOWHERE, Catalog, Change, ChunkFacts, chunk_change
 from hyperfs.volume.commit_record import Commit, DeadChunk, DeadNode, LogHead, Replaced
 from hyperfs.volume.fold import Folded
 
@@ -34,7 +34,9 @@ def deaths(
         elif live and not before and (known is not None or _was_there(place, parent.content)):
             replaced.resurrected.append(chunk)
         # One that nobody had used may have been stored anew, and the older place may be about to go.
-        changes.append(chunk_change(chunk, ChunkFacts(known.place if known and before else place, length, live)))
+        if known is not None and before and known.place != NOWHERE:
+            place = known.place
+        changes.append(chunk_change(chunk, ChunkFacts(place, length, live)))
     for chunk, place in stored.items():
         if not folded.chunks.difference[chunk] and catalog.chunk(chunk) is None:
             replaced.chunks.append(DeadChunk(chunk, place.log, place.block, parent.version + 1))

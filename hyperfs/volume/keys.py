@@ -60,6 +60,14 @@ def gone_file_key(ino: int, device: int, first: int) -> bytes:
     return _GONE_FILE.pack(NO_INO, GONE, GONE_FILE, ino, device, first)
 
 
+def decode_gone_file_key(key: bytes) -> tuple[int, int, int]:
+    """(ino, device, first version). Raises Corrupt."""
+    if len(key) != _GONE_FILE.size:
+        raise Corrupt("a mark of a file that is gone has an impossible key", key.hex())
+    _, _, _, ino, device, first = _GONE_FILE.unpack(key)
+    return ino, device, first
+
+
 def snapshot_key(directory: int, name: bytes) -> bytes:
     return _PREFIX.pack(NO_INO, SNAPSHOT) + directory.to_bytes(8, "big") + name
 

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from hyperfs.chunks.extents import Extent
-from hyperfs.crypto.seal import KIND_NODE
-from hyperfs.trie.node import Leaf, Ref, decode
+from hyperfs.trie.node import Leaf, Ref
 from hyperfs.volume import keys
 from hyperfs.volume.entries import decode_place, extent_in, kind_of_key
 from hyperfs.volume.nodes import Nodes
@@ -71,7 +70,7 @@ def mark_trees(nodes: Nodes, roots: Iterable[Ref | None], marks: Marks, progress
         ref = stack.pop()
         if not marks.add(ref.log, ref.index):
             continue  # with all below it
-        node = decode(nodes.plaintext(ref.log, ref.index, KIND_NODE))  # past the cache: this reads all, once
+        node = nodes.read(ref)  # past the cache: this reads all, once
         if isinstance(node, Leaf):
             for key, value, hint in zip(node.keys, node.values, node.hints, strict=True):
                 _mark_entry(key, value, hint, marks)

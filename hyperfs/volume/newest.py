@@ -9,6 +9,7 @@ from hyperfs.volume import rescue
 from hyperfs.volume.commit_record import Commit, LogHead, RealmRoot
 from hyperfs.volume.nodes import Nodes
 from hyperfs.volume.options import Options
+from hyperfs.volume.rescue import Found
 from hyperfs.volume.versions import read_commit
 
 COUNTER_BITS: Final = 48
@@ -41,14 +42,15 @@ def genesis(content_number: int, device: int, epoch: int) -> Commit:
     )
 
 
-def newest_commit(nodes: Nodes, logs: dict[int, Log], metadata: Sequence[int]) -> Commit | None:
+def newest_commit(nodes: Nodes, logs: dict[int, Log], metadata: Sequence[int]) -> Found | None:
     """The newest version that any of the metadata logs ends with; None when all are empty."""
-    newest: Commit | None = None
+    newest: Found | None = None
     for number in metadata:
         if logs[number].signed_length:
-            commit = read_commit(nodes, number, logs[number].signed_length - 1)
-            if newest is None or commit.version > newest.version:
-                newest = commit
+            last = logs[number].signed_length - 1
+            commit = read_commit(nodes, number, last)
+            if newest is None or commit.version > newest[0].version:
+                newest = commit, number, last
     return newest
 
 
@@ -80,12 +82,11 @@ def check_content(commit: Commit, logs: dict[int, Log]) -> None:
 
 def find_newest(
     nodes: Nodes, logs: dict[int, Log], metadata: Sequence[int], options: Options, warnings: dict[str, str]
-) -> Commit | None:
-    """The newest version; read-only, the newest that can be read."""
+) -> Found | None:
+    """The newest version; read-only and for a rescue, the newest that can be read."""
     try:
         return newest_commit(nodes, logs, metadata)
-    except rescue.DAMAGE as error:
-        if not options.read_only:
+    except rescue.UNREADABLE as error:
+        if not (options.read_only or options.rescue):
             raise Corrupt(f"the newest version can't be read: {error}", "", rescue.ADVICE) from error
-    found = rescue.newest_readable(nodes, logs, metadata, warnings)
-    return None if found is None else found[0]
+    return rescue.newest_readable(nodes, logs, metadata, warnings)

@@ -1,17 +1,23 @@
 """Metadata blocks by reference: read, opened, decoded, and kept in a bounded cache."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from hyperfs.chunks import codec
+from hyperfs.chunks.extents import Place
 from hyperfs.crypto.seal import KIND_COMMIT, KIND_NODE, BlockHeader, Sealer
-from hyperfs.errors import Corrupt
+from hyperfs.errors import Corrupt, FormatTooNew, NotResident
 from hyperfs.log.log import Log
 from hyperfs.trie.node import Leaf, Node, Ref, decode
 from hyperfs.volume import keys
 
 GENERATION_NODES: Final = 3000
 """Nodes per generation of the cache; two generations of some 6 KB a node are some 40 MB."""
+
+
+FindPlace = Callable[[bytes], Place | None]
+"""Where the node of an id was moved to; None when it lies where whoever names it says."""
 
 
 def decode_node(data: bytes) -> Node:
@@ -40,18 +46,46 @@ class Nodes:
         self._sealer = sealer
         self._young: dict[tuple[int, int], Node] = {}
         self._old: dict[tuple[int, int], Node] = {}
+        self._asking = threading.local()  # `on` while this thread asks where a node has moved to
+        self.place: FindPlace = lambda moved: None
+        """Where the newest root says that a node lies now. Set once, by who opens the drive."""
 
     def load(self, ref: Ref) -> Node:
-        """The node, from memory or from its log. Raises Corrupt, or NotResident when the block isn't here."""
+        """The node, from memory or from its log. Raises Corrupt, or NotResident when the block isn't here.
+
+        Where its block is of no use, the newest root is asked whether the node was moved.
+        """
         place = (ref.log, ref.index)
         node = self._young.get(place)
         if node is not None:
             return node
         node = self._old.get(place)
         if node is None:
-            node = decode_node(self.plaintext(ref.log, ref.index, KIND_NODE))
+            node = self.read(ref)
         self.keep(place, node)
         return node
+
+    def read(self, ref: Ref) -> Node:
+        """As `load`, past the cache."""
+        try:
+            return decode_node(self.plaintext(ref.log, ref.index, KIND_NODE))
+        except (Corrupt, FormatTooNew, NotResident):
+            moved = self._moved(ref)
+            if moved is None:
+                raise
+            return decode_node(self.plaintext(moved.log, moved.block, KIND_NODE))
+
+    def _moved(self, ref: Ref) -> Place | None:
+        """None also while asking: a node that the newest root itself is made of is never looked for in this way."""
+        if getattr(self._asking, "on", False):
+            return None
+        self._asking.on = True
+        try:
+            return self.place(ref.id)
+        except (Corrupt, FormatTooNew, NotResident):
+            return None
+        finally:
+            self._asking.on = False
 
     def keep(self, place: tuple[int, int], node: Node) -> None:
         """Puts a node that has just been written or read into the cache."""

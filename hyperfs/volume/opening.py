@@ -28,12 +28,12 @@ from hyperfs.store.folder import StoreLock
 from hyperfs.store.journal import Journal
 from hyperfs.volume import clearing, replay
 from hyperfs.volume.catalog import Catalog
-from hyperfs.volume.catch_up import memory_catalog, open_catalog
 from hyperfs.volume.commit import Committer
 from hyperfs.volume.commit_record import Commit, LogHead
 from hyperfs.volume.content import Content
 from hyperfs.volume.device_logs import current_log, device_number, epoch_keys_of, open_logs
 from hyperfs.volume.files import Files
+from hyperfs.volume.indexing import Truth, memory_catalog, open_catalog, passing_catalog
 from hyperfs.volume.journal_items import Item
 from hyperfs.volume.journaling import Journaling
 from hyperfs.volume.namespace import Namespace
@@ -77,9 +77,10 @@ def _finish_clears(parts: Parts, options: Options) -> None:
 
 
 @dataclass
-class _Ground:
+class Ground:
     """What all else stands on: keys, logs, and the version that they end with."""
 
+    chain: Chain
     device: int
     epoch: EpochKeys
     sealer: Sealer
@@ -88,11 +89,13 @@ class _Ground:
     metadata: int
     content: int
     newest: Commit
+    newest_at: tuple[int, int]  # its log and block
     follows: LogHead | None
     warnings: dict[str, str]
 
 
-def _ground(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, undo: ExitStack) -> _Ground:
+def stand(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, undo: ExitStack) -> Ground:
+    """Opens the logs, which `undo` closes. Raises KeyMissing, NotAStore, Corrupt, OSError."""
     device = device_number(chain, device_keys)
     epochs = epoch_keys_of(chain, device_keys)
     current = max(epochs)
@@ -107,34 +110,48 @@ def _ground(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options,
     warnings: dict[str, str] = {}
     found = find_newest(nodes, logs, all_metadata, options, warnings)
     if found is not None:
-        check_content(found, logs)
-    newest = found or genesis(content, device, current)
+        check_content(found[0], logs)
+    newest, *place = found or (genesis(content, device, current), 0, 0)
     follows = None if options.read_only else end_of(newest, logs, metadata, all_metadata, nodes)
-    return _Ground(
-        device, epochs[current], sealer, logs, nodes, metadata, content, newest, follows, warnings
+    return Ground(
+        chain=chain,
+        device=device,
+        epoch=epochs[current],
+        sealer=sealer,
+        logs=logs,
+        nodes=nodes,
+        metadata=metadata,
+        content=content,
+        newest=newest,
+        newest_at=(place[0], place[1]),
+        follows=follows,
+        warnings=warnings,
     )
 
 
-def _open_catalog(path: Path, ground: _Ground, cleared: Cleared, options: Options) -> Catalog:
-    nodes, logs, newest, warnings = ground.nodes, ground.logs, ground.newest, ground.warnings
-    if options.memory_index or options.read_only:
-        return memory_catalog(nodes, logs, newest, cleared, options.progress, warnings, lenient=options.read_only)
-    return open_catalog(path / folder.INDEX, nodes, logs, newest, cleared, options.progress, warnings)
+def _open_catalog(path: Path, ground: Ground, cleared: Cleared, options: Options) -> Catalog:
+    newest = (ground.newest, *ground.newest_at)
+    truth = Truth(ground.nodes, ground.logs, newest, cleared, options.progress, ground.warnings)
+    where = path / folder.INDEX
+    if options.read_only:
+        return passing_catalog(None if options.memory_index else where, truth)
+    return memory_catalog(truth) if options.memory_index else open_catalog(where, truth)
 
 
-def _replayable(ground: _Ground, journal: Journal, options: Options) -> list[Item]:
+def _replayable(ground: Ground, journal: Journal, options: Options) -> list[Item]:
     """What the journal holds and no version does; the blocks that it names are back in their logs."""
     records = journal.open(writable=not options.read_only)
     own = ground.newest.device == ground.device or options.take_over
     folded = ground.newest.journal_sequence if own else 0
-    items = replay.items_to_replay(journal, records, folded, options.read_only, ground.warnings)
+    items = replay.items_to_replay(journal, records, folded, options, ground.warnings)
     journal.begin(records, folded)
+    lenient = options.read_only or options.rescue
     for number in ground.logs if options.take_over else (ground.content,):
-        replay.adopt_blocks(ground.logs[number], number, items, options.read_only, ground.warnings)
+        replay.adopt_blocks(ground.logs[number], number, items, lenient, ground.warnings)
     return items
 
 
-def _chunkstore(ground: _Ground) -> tuple[ChunkStore, LiveTree]:
+def chunkstore(ground: Ground) -> tuple[ChunkStore, LiveTree]:
     """The store asks the newest root where a chunk was moved to, and the tree asks the store for long attributes."""
     trees: list[LiveTree] = []
 
@@ -148,11 +165,12 @@ def _chunkstore(ground: _Ground) -> tuple[ChunkStore, LiveTree]:
         BlockCache(CACHE_BYTES),
         place,
     )
+    ground.nodes.place = place
     trees.append(LiveTree(ground.nodes.load, ground.newest.root, store.read_chunk))
     return store, trees[0]
 
 
-def _overlay(ground: _Ground, live: LiveTree, options: Options) -> Overlay:
+def _overlay(ground: Ground, live: LiveTree, options: Options) -> Overlay:
     newest = ground.newest
     own = newest.next_ino >> COUNTER_BITS == ground.device
     overlay = Overlay(live, newest.next_ino if own else first_ino(ground.device), options.wall_ns)
@@ -164,18 +182,18 @@ def _overlay(ground: _Ground, live: LiveTree, options: Options) -> Overlay:
 def _assemble(
     path: Path, disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, undo: ExitStack
 ) -> Parts:
-    ground = _ground(disk, chain, device_keys, options, undo)
+    ground = stand(disk, chain, device_keys, options, undo)
     catalog = _open_catalog(path, ground, Cleared.of(chain.records), options)
     undo.callback(catalog.close)
     journal = Journal(disk, JournalCipher(ground.epoch.journal_key), lambda: os.urandom(12))
     undo.callback(journal.close)
     items = _replayable(ground, journal, options)
-    chunkstore, live = _chunkstore(ground)
+    store, live = chunkstore(ground)
     overlay = _overlay(ground, live, options)
     reserve = Reserve(path / folder.RESERVE)
     chunker = Chunker(chunker_seed(ground.epoch.chunk_id_key()))
     content = Content(
-        ground.logs[ground.content], ground.content, chunkstore, chunker, catalog.place, reserve.room
+        ground.logs[ground.content], ground.content, store, chunker, catalog.place, reserve.room
     )
     files = Files(overlay, content)
     journaling = Journaling(overlay, journal, content, files)
@@ -211,14 +229,14 @@ def _assemble(
         journal=journal,
         catalog=catalog,
         nodes=ground.nodes,
-        chunkstore=chunkstore,
+        chunkstore=store,
         overlay=overlay,
         names=Namespace(overlay),
         files=files,
         content=content,
         journaling=journaling,
         committer=committer,
-        versions=Versions(catalog, ground.nodes, live, lambda: committer.newest, chunkstore.read_chunk),
+        versions=Versions(catalog, ground.nodes, live, lambda: committer.newest, store.read_chunk),
         node_id_key=ground.epoch.node_id_key(),
         signer=device_keys.signing(),
         replayed=bool(items) or journal.last_sequence > journal.durable,

@@ -30,12 +30,14 @@ class Options:
     """How to open. `disk` and `wall_ns` are there for tests that put faults and other times in their place.
 
     `reserve_bytes` is how much a new store sets aside; None takes what reserve.py reckons. `take_over` is for a
-    recovery: the journal in the store is that of a device that is no more, and this one goes on from there.
+    recovery: the journal in the store is that of a device that is no more, and this one goes on from there. `rescue` is
+    for a repair: it may write, and takes the newest version that can be read where the newest can't.
     """
 
     read_only: bool = False
     memory_index: bool = False
     take_over: bool = False
+    rescue: bool = False
     reserve_bytes: int | None = None
     disk: Callable[[Path], Disk] = Disk
     wall_ns: Callable[[], int] = kernel_time_ns

@@ -23,6 +23,7 @@ from hyperfs.volume.journal_items import (
     XattrItem,
     decode,
 )
+from hyperfs.volume.options import Options
 from hyperfs.volume.overlay import Overlay
 
 
@@ -99,9 +100,12 @@ def _count(overlay: Overlay, inode: Inode, by: int) -> None:
 
 
 def items_to_replay(
-    journal: Journal, records: list[Record], folded: int, lenient: bool, warnings: dict[str, str]
+    journal: Journal, records: list[Record], folded: int, options: Options, warnings: dict[str, str]
 ) -> list[Item]:
-    """What the journal adds to the newest version; `lenient`, nothing when it is damaged."""
+    """What the journal adds to the newest version. When it is damaged: nothing, read-only; what comes before the
+    first missing record, for a rescue; else Corrupt."""
+    if options.rescue:
+        return [item for payload in select_replay(records, folded, lenient=True) for item in decode(payload)]
     if "newest" in warnings:
         return []  # the records go on from a version that can't be read
     try:
@@ -109,7 +113,7 @@ def items_to_replay(
             raise Corrupt(f"{journal.damage}, and what was fsynced may have gone with it", "journal", rescue.ADVICE)
         return [item for payload in select_replay(records, folded) for item in decode(payload)]
     except Corrupt as error:
-        if not lenient:
+        if not options.read_only:
             raise
         warnings["journal"] = f"changes that were fsynced after the last version are not shown: {error.what}"
         return []

@@ -4,24 +4,22 @@ A writable opening refuses instead: with a part of the tree unreadable, or fsync
 would make the loss look intended.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from hyperfs.chunks.extents import Extent
 from hyperfs.errors import Corrupt, FormatTooNew, NotResident
 from hyperfs.log.log import Log
 from hyperfs.trie.node import Leaf, Load, Ref
-from hyperfs.volume.catalog import Catalog, Change, ChunkFacts, chunk_change, commit_changes, content_change
 from hyperfs.volume.commit_record import Commit
-from hyperfs.volume.entries import extent_in
-from hyperfs.volume.gone import GoneVersions, marked_in
+from hyperfs.volume.gone import GoneVersions
 from hyperfs.volume.nodes import Nodes
 from hyperfs.volume.versions import read_commit
 
 ADVICE: Final = "`hyperfs verify` says what it touches; mount with --read-only to copy out what can be read"
 DAMAGE: Final = (Corrupt, FormatTooNew)
 """A flipped format byte looks like a later format. Blocks that are only absent are no damage: they are fetched."""
+UNREADABLE: Final = (*DAMAGE, NotResident)
+"""What is passed over where as much as possible is to be had: a zeroed block looks like one that is absent."""
 
 Found = tuple[Commit, int, int]
 """A commit and its place: log, block index."""
@@ -42,57 +40,31 @@ def newest_readable(
     return newest
 
 
+def words_of_loss(missing: int, lost: Sequence[str]) -> str:
+    """The warning for a drive of which a number of commits and some parts of the newest tree can't be read."""
+    what = [f"{missing} older versions"] * bool(missing) + [f"{len(lost)} parts of the newest one"] * bool(lost)
+    return f"the drive is damaged: {' and '.join(what)} can't be read; `hyperfs verify` lists them"
+
+
 def _commit_at_or_before(nodes: Nodes, log: int, index: int) -> Found | None:
     while index >= 0:
         try:
             return read_commit(nodes, log, index), log, index
-        except (*DAMAGE, NotResident):
+        except UNREADABLE:
             index -= 1  # damaged, let go, or a node: what is looked for lies further back
     return None
 
 
-def list_readable(
-    catalog: Catalog, nodes: Nodes, logs: dict[int, Log], newest: Found, warnings: dict[str, str]
-) -> None:
-    """Fills an empty index in memory with what can be read: as catch_up, past damage."""
-    changes: list[Change] = []
-    gone = _gone(nodes, newest[0])
-    commits = [found for found in _history(nodes, newest) if not gone.has(found[0].version)][::-1]
-    length = 0
-    for commit, log, index in commits:
-        changes += commit_changes(commit, log, index, logs[log].fork)
-        if commit.content.length > length:
-            changes.append(content_change(commit))
-        length = commit.content.length
-    missing = newest[0].version - len(commits) - gone.count()
-    lost: list[str] = []
-    live: Counter[bytes] = Counter()
-    extents: dict[bytes, Extent] = {}
-    for key, value, hint in readable_entries(nodes.load, newest[0].root, lost):
-        extent = extent_in(key, (value, hint))
-        if extent is not None:
-            live[extent.chunk] += 1
-            extents[extent.chunk] = extent
-    for chunk, extent in extents.items():
-        changes.append(chunk_change(chunk, ChunkFacts(extent.place, extent.chunk_length, live[chunk])))
-    catalog.apply(changes)
-    if missing or lost:
-        what = [f"{missing} older versions"] * bool(missing) + [f"{len(lost)} parts of the newest one"] * bool(lost)
-        warnings["damage"] = f"the drive is damaged: {' and '.join(what)} can't be read; `hyperfs verify` lists them"
+def history(nodes: Nodes, newest: Found, gone: GoneVersions) -> Iterator[Found]:
+    """Every version whose commit can be read, newest first, down to the oldest that is kept.
 
-
-def _gone(nodes: Nodes, newest: Commit) -> GoneVersions:
-    """What is known to have been let go: nothing, where that can't be read."""
-    try:
-        return marked_in(nodes.load, newest.root)
-    except DAMAGE:
-        return GoneVersions({})
-
-
-def _history(nodes: Nodes, newest: Found) -> Iterator[Found]:
+    Those in between that are gone are among them: their commits stay while an older version does.
+    """
     found: Found | None = newest
     while found is not None:
         yield found
+        if gone.has_all_through(found[0].version - 1):
+            return
         parents = found[0].parents
         found = _commit_at_or_before(nodes, parents[0].log, parents[0].length - 1) if parents else None
 
@@ -106,7 +78,7 @@ def readable_entries(
         ref = stack.pop()
         try:
             node = load(ref)
-        except DAMAGE as error:
+        except UNREADABLE as error:
             if lost is not None:
                 lost.append(str(error))
             continue

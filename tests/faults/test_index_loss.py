@@ -12,7 +12,7 @@ import trio
 from sample_drive import Drive, Reading, Sample, compare, put, read_all
 
 from hyperfs.store.memory import MemoryIndex
-from hyperfs.volume import catch_up
+from hyperfs.volume import indexing
 from hyperfs.volume.check import verify
 from hyperfs.volume.volume import Volume
 
@@ -171,7 +171,7 @@ def test_a_batch_that_the_index_could_not_take_is_not_forgotten(
     """The version is durable, so it is no error; and it is answered for at once and written with the next batch."""
     drive = sample.lay_out(fast_folder / "full-index")
     index = FullIndex()
-    monkeypatch.setattr(catch_up, "MemoryIndex", lambda: index)
+    monkeypatch.setattr(indexing, "MemoryIndex", lambda: index)
 
     async def work() -> None:
         volume = drive.open()

@@ -33,6 +33,7 @@ def index(data: bytes) -> None:
         lambda: catalog.chunk(bytes(16)),
         lambda: catalog.version(0),
         lambda: list(catalog.versions()),
+        lambda: list(catalog.chunks()),
         lambda: catalog.at_time((1 << 64) - 1),
         lambda: catalog.at_second(1),
         lambda: catalog.born_with_node(0, 0),

@@ -40,13 +40,16 @@ from hyperfs.store.memory import MemoryIndex
 from hyperfs.trie import node
 from hyperfs.trie.node import Load, Ref
 from hyperfs.values import BlockRef
-from hyperfs.volume import acl, commit_record, entries, journal_items, keys, versions
+from hyperfs.volume import acl, commit_record, entries, journal_items, keys, repair_files, versions
 from hyperfs.volume.catalog import commit_changes, content_change
 from hyperfs.volume.check_findings import Findings
 from hyperfs.volume.check_names import check_names
+from hyperfs.volume.check_state import CheckState, StateDamaged
 from hyperfs.volume.commit_record import RealmRoot
 from hyperfs.volume.gone import marked_in
+from hyperfs.volume.gone_files import GoneFiles
 from hyperfs.volume.nodes import decode_node
+from hyperfs.volume.options import no_progress
 from hyperfs.volume.tree import Tree
 
 from . import seeds, shapes
@@ -77,7 +80,8 @@ def tree(data: bytes) -> None:
     commit = commit_record.decode(seeds.commits()[0])
     realms = (RealmRoot(0, 1, ref),)
     questions: list[Callable[[], object]] = [
-        lambda: check_names(load, replace(commit, realms=realms), Findings()),
+        lambda: check_names(load, replace(commit, realms=realms), Findings(), CheckState(MemoryIndex()), no_progress),
+        lambda: GoneFiles(load, ref),
         lambda: tree.place(bytes(16)),
         partial(_marks, load, ref),
         lambda: [versions.decode_snapshot(*fact) for fact in tree.facts(keys.prefix(0, keys.SNAPSHOT)).items()],
@@ -320,3 +324,36 @@ def box(data: bytes) -> EpochKeys:
 def boxes() -> list[bytes]:
     copy = crypto_keys.seal_to(_BOX.public_key, shapes.KEYS.payload(), bytes(31) + b"\1")
     return [join(bytes(32), copy), join(shapes.SIGNER.public_key, shapes.SIGNER.sign(b"message"))]
+
+
+def verify_notes(data: bytes) -> None:
+    """One value, and one end of a key, for each kind of key."""
+    index = MemoryIndex()
+    size = len(data) // 2
+    kinds = (b"d" + bytes(12), b"h" + bytes(28), b"l" + bytes(16), b"h" + bytes(16) + data[:size], b"c" + data[:size])
+    index.write([(b"r", data), *((kind, data[size:]) for kind in kinds)])
+    questions: list[Callable[[CheckState], object]] = [
+        lambda state: state.stretch(0, 0, 0),
+        lambda state: state.held(bytes(16), 0, 0),
+        lambda state: state.copies(bytes(16)),
+        lambda state: list(state.commits()),
+        lambda state: state.commit_place(0),
+        lambda state: list(state.extents_counted()),
+        lambda state: state.count_extents({bytes(16): 1}),
+    ]
+    for question in questions:
+        try:
+            question(CheckState(index))
+        except StateDamaged:
+            continue
+
+
+def tree_to_rebuild(data: bytes) -> None:
+    """A log's tree in the first half, its blocks in the second."""
+    size = len(data) // 2
+    (FOLDER / TREE_FILE).write_bytes(data[:size])
+    (FOLDER / BLOCKS_FILE).write_bytes(data[size:])
+    disk, head = Disk(FOLDER), heads.Head(0, 3, len(data) - size, bytes(32), bytes(64))
+    file = disk.open(BLOCKS_FILE, writable=False)
+    repair_files.rebuild_tree(1, head, file, repair_files.stored_nodes(disk, TREE_FILE, head.length))
+    file.close()

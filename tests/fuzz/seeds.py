@@ -47,6 +47,7 @@ def _entries() -> list[tuple[bytes, bytes, bytes]]:
     return [
         (keys.place_key(bytes(16)), unhex(values["place"]["hex"]), b""),
         (keys.gone_versions_key(1, 7), unhex(values["gone"]["hex"]), b""),
+        (keys.gone_file_key(2, 1, 7), unhex(values["gone"]["hex"]), b""),
         (keys.snapshot_key(1, b"release"), unhex(values["snapshot"]["hex"]), b""),
         (keys.setting_key(b"name"), b"Photos", b""),
         (keys.inode_key(1), folder.encode(), b""),
@@ -229,6 +230,16 @@ def indexes() -> list[bytes]:
     """A value for each kind of key: the mark, a chunk, a version, a time, a second, and two births."""
     sizes = (24, 24, 36, 8, 8, 8, 8)
     return [b"".join(bytes((size,)) + bytes(size) for size in sizes)]
+
+
+def verify_notes() -> list[bytes]:
+    return [bytes(size) for size in (4, 8, 16, 24, 32, 40, 48, 80)]
+
+
+def trees_to_rebuild() -> list[bytes]:
+    header = bytes([1, 1, 1, 0]) + bytes(12) + (1).to_bytes(4, "little") + bytes(4)
+    blocks = b"".join(header + index.to_bytes(8, "little") + bytes(100) for index in range(3))
+    return [bytes(len(blocks)) + blocks, bytes(200) + bytes(200)]
 
 
 def rocksdb_logs() -> list[bytes]:

@@ -98,6 +98,8 @@ TARGETS: Final = (
         lambda v: folder.encode_format(v.drive_id),
     ),
     Target("index", outside.index, seeds.indexes),
+    Target("what verify notes", readers.verify_notes, seeds.verify_notes),
+    Target("tree to rebuild", readers.tree_to_rebuild, seeds.trees_to_rebuild, most_bytes=lambda size: 40 << 20),
     Target("RocksDB's records", outside.rocksdb, seeds.rocksdb_logs, most_bytes=lambda size: 192 * KIB + size),
     Target("WHEN", outside.when_words, seeds.whens, errors=(errors.BadWhen,)),
     Target("snapshot's name", outside.snapshot_name, seeds.whens, errors=(errors.InvalidArgument, errors.NameTooLong)),

@@ -22,6 +22,7 @@ NOT_READ_FROM_OTHERS = {
     "cli/cat.py command": "the drive's own answer",
     "store/rocksdb.py RocksIndex._check_markers": "compares the length first; tests/faults flips each bit of its files",
     "volume/check_trees.py TreeCheck._branch": "hex digits that verify wrote itself",
+    "volume/salvage.py range_of": "hex digits that the salvage wrote itself",
 }
 
 
