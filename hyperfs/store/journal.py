@@ -48,7 +48,8 @@ class Segment:
 
 
 class Journal:
-    """The writer's side. Owned by one thread; only `sync` may run in another."""
+    """The writer's side. One call at a time, from whichever thread; its owner has a lock for that. Only `live_bytes`
+    and `last_sequence` may be asked for at any time."""
 
     def __init__(self, disk: Disk, cipher: Cipher, nonce: Callable[[], bytes]) -> None:
         self._disk = disk
@@ -163,7 +164,7 @@ class Journal:
     @property
     def live_bytes(self) -> int:
         """Bytes of segments that wait for a commit."""
-        return sum(s.end for s in self._live)
+        return sum(s.end for s in list(self._live))
 
     def append(self, payload: bytes, kind: int = Kind.CHANGE) -> int:
         """Writes a change without syncing it; returns its sequence number. Long ones become several records.
@@ -227,7 +228,7 @@ class Journal:
     def sync(self) -> int:
         """Syncs what was appended before the call; returns the sequence number through which all is durable.
 
-        May run in a worker thread. The caller reports it with `mark_durable` from the owner's thread.
+        The caller reports it with `mark_durable`.
         """
         through = self.last_sequence
         for segment in list(self._live):

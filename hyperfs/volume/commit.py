@@ -119,9 +119,10 @@ class Committer:
         """Gives the reserve's space to work that makes room; False if it was given before."""
         return self._reserve.release()
 
-    def restore_reserve(self) -> None:
+    async def restore_reserve(self) -> None:
         """After a commit: if it took the reserve and there is room again, it is put back."""
-        self._reserve.restore()
+        if self._reserve.released:
+            await trio.to_thread.run_sync(self._reserve.restore)
 
     async def commit_change(self, ino: int) -> None:
         """Returns when no change of the inode that had come before the call waits for a version."""
@@ -236,9 +237,9 @@ class Committer:
         self.newest = commit
         overlay.live.settle(commit.root)
         self._frozen = None
-        self._journaling.folded(frozen.journal_sequence)
         self._catalog.apply(changes)
         self._content.folded()
+        await self._journaling.folded(frozen.journal_sequence)
 
     async def _store_long(self, layer: Layer) -> LongXattrs:
         values = long_values(layer)

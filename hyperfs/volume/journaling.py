@@ -94,9 +94,7 @@ class Journaling:
         try:
             if self._content.has_unsynced:
                 await trio.to_thread.run_sync(self._content.sync_blocks)
-            if payload:
-                self._journal.append(payload)
-            through = await trio.to_thread.run_sync(self._journal.sync)
+            await trio.to_thread.run_sync(self._write, payload)
         except SyncFailed as error:
             # The kernel may have dropped the pages: what the next sync says of them means nothing.
             self.read_only_because = f"a sync of the store failed ({error}); remount to go on"
@@ -104,8 +102,14 @@ class Journaling:
         except BaseException:
             self._give_back(taken)
             raise
-        self._journal.mark_durable(through)
         self._done = covers
+
+    def _write(self, payload: bytes) -> None:
+        """In a worker thread, under `lock`: a disk that is slow to take a record, or a further segment of the journal,
+        must keep nobody waiting but those who asked for it."""
+        if payload:
+            self._journal.append(payload)
+        self._journal.mark_durable(self._journal.sync())
 
     async def _settle_others(self) -> None:
         while True:
@@ -198,10 +202,12 @@ class Journaling:
         self._folding, self._overlay.unjournaled = self._overlay.unjournaled, Unjournaled()
         return self._journal.last_sequence
 
-    def folded(self, sequence: int) -> None:
-        """The commit is durable: its part needs no record, and its segments are free."""
-        self._folding = Unjournaled()
-        self._journal.recycle(sequence)
+    async def folded(self, sequence: int) -> None:
+        """The commit is durable: its part needs no record, and its segments are free. If a cancellation comes before
+        that, the next commit frees them."""
+        async with self.lock:
+            self._folding = Unjournaled()
+            self._journal.recycle(sequence)
 
 
 def durable_size(inode: Inode) -> int:

@@ -46,6 +46,11 @@ class Reserve:
             os.close(fd)
         self._released = False
 
+    @property
+    def released(self) -> bool:
+        """Whether its space was given away."""
+        return self._released
+
     def release(self) -> bool:
         """Gives the space to whoever is working: a commit, a deletion, a recovery. False if it was given before."""
         if self._released:

@@ -163,7 +163,7 @@ class Volume:
         else:
             self.warnings.pop("commit", None)
             self._note_index()
-            self.committer.restore_reserve()
+            await self.committer.restore_reserve()
             if self._writers:
                 self._due.within(OPEN_SECONDS)  # what the kernel holds for them comes only when asked for
 

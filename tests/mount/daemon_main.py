@@ -15,6 +15,7 @@ import trio
 
 from hyperfs.crypto.keys import DeviceKeys, EpochKeys, RootSeed
 from hyperfs.fuse.mount import Mount, MountOptions
+from hyperfs.store.files import Disk
 from hyperfs.volume.creating import NewDrive, create_store
 from hyperfs.volume.opening import open_volume
 from hyperfs.volume.options import Options, kernel_time_ns
@@ -28,14 +29,15 @@ def wall_clock() -> Callable[[], int]:
     return (lambda: kernel_time_ns() + int(Path(path).read_text())) if path else kernel_time_ns
 
 
-def main(store: Path, point: Path, flags: list[str]) -> None:
+def main(store: Path, point: Path, flags: list[str], disk: Callable[[Path], Disk] = Disk) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     if not store.exists():
         epoch = EpochKeys(1, bytes([6]) * 32, bytes([7]) * 32)
         owner = store.parent.stat()
         drive = NewDrive(RootSeed(bytes([5]) * 32), DEVICE_KEYS, epoch, "test", "here", owner.st_uid, owner.st_gid)
         create_store(store, drive, b"no key file is read here", Options(reserve_bytes=RESERVE_BYTES))
-    volume = open_volume(store, DEVICE_KEYS, Options(read_only="read-only" in flags, wall_ns=wall_clock()))
+    options = Options(read_only="read-only" in flags, disk=disk, wall_ns=wall_clock())
+    volume = open_volume(store, DEVICE_KEYS, options)
     mount = Mount(
         volume,
         point,

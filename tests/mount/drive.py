@@ -44,6 +44,9 @@ def until(what: str, look: Callable[[], T], seconds: float = 20.0) -> T:
 class Drive:
     """One store and one mount point below `folder`. `end` takes all away, whatever has happened."""
 
+    daemon = DAEMON
+    """The program that serves it."""
+
     def __init__(self, folder: Path, as_user: Sequence[str] = ()) -> None:
         """`as_user` is the command that runs the daemon as somebody else."""
         self.folder = folder
@@ -70,7 +73,7 @@ class Drive:
         assert self.process is None, "it is mounted"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self._as_user, sys.executable, str(DAEMON), str(self.store), str(self.point), *flags],
+                [*self._as_user, sys.executable, str(self.daemon), str(self.store), str(self.point), *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
