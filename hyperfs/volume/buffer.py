@@ -152,6 +152,11 @@ class DirtyBytes:
         """Where the first run begins; None without one."""
         return self._starts[0] if self._starts else None
 
+    @property
+    def end(self) -> int:
+        """Where the last run ends; 0 without one."""
+        return self._starts[-1] + len(self._runs[-1]) if self._starts else 0
+
     def _note(self, start: int, end: int) -> None:
         if self.unjournaled:
             last_start, last_end = self.unjournaled[-1]

@@ -24,6 +24,7 @@ STREAM_BYTES: Final = 4 << 20
 DIRTY_LIMIT_BYTES: Final = 64 << 20
 """Past this, writers wait for the bytes of others to reach their chunks."""
 BATCH_BYTES: Final = 8 << 20
+PARTS_MOST: Final = 3 * DIRTY_LIMIT_BYTES // BATCH_BYTES
 RETRY_SECONDS: Final = 1.0
 WIDEN_MOST_BYTES: Final = 1 << 20
 WIDEN_FACTOR: Final = 4
@@ -44,6 +45,24 @@ class Taken(NamedTuple):
     streaming: bool
     size: int
     loose: list[tuple[int, int]]
+
+
+class _Asked(NamedTuple):
+    """A file whose dirty bytes below `end` are wanted in chunks. Of many only a part goes at a time: joined, compressed
+    and sealed they are in memory several times. Who writes below `end` meanwhile can put off its end `parts` times."""
+
+    inode: Inode
+    end: int
+    parts: int
+
+    @property
+    def is_large(self) -> bool:
+        return self.inode.dirty is not None and self.inode.dirty.nbytes > BATCH_BYTES
+
+    @property
+    def is_left(self) -> bool:
+        first = self.inode.dirty.first if self.inode.dirty is not None else None
+        return first is not None and first < self.end
 
 
 class Flushing:
@@ -82,28 +101,23 @@ class Flushing:
 
     async def flush(self, inodes: Iterable[Inode]) -> None:
         """All dirty bytes of these files, as they are now, get into chunks. Not durable yet."""
-        waiting = list(inodes)
-        for inode in waiting:
-            await self._flush_front(inode)
+        waiting = [_Asked(i, i.dirty.end if i.dirty is not None else 0, PARTS_MOST) for i in inodes]
         while waiting:
             async with self._flush_lock:
                 batch: list[Taken] = []
+                parts: list[_Asked] = []
                 size = 0
                 while waiting and size < BATCH_BYTES:
-                    taken = self._take(waiting.pop(), streaming=False)
+                    asked = waiting.pop()
+                    in_part = asked.is_large and asked.parts > 0
+                    taken = self._take(asked.inode, streaming=in_part)
                     if taken is not None:
                         batch.append(taken)
                         size += sum(len(run) for _, run in taken.runs)
+                    if in_part:
+                        parts.append(asked._replace(parts=asked.parts - 1))
                 await self._store(batch)
-
-    async def _flush_front(self, inode: Inode) -> None:
-        """Of many dirty bytes all but the last few, in parts: joined, compressed and sealed, the bytes of a part are
-        in memory several times."""
-        parts = (inode.dirty.nbytes if inode.dirty is not None else 0) // BATCH_BYTES
-        for _ in range(parts):
-            async with self._flush_lock:
-                taken = self._take(inode, streaming=True)
-                await self._store([] if taken is None else [taken])
+                waiting += [asked for asked in parts if asked.is_left]
 
     async def flush_all(self) -> None:
         """All bytes that are dirty now, of all files."""

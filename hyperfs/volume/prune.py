@@ -85,7 +85,7 @@ async def prune(volume: Volume, keep_last: int, dry_run: bool, progress: Progres
             return await _let_go(volume, plan, marks, progress)
         finally:
             volume.parts.catalog.only_live = False
-            volume.committer.restore_reserve()
+            await volume.committer.restore_reserve()
 
 
 def _plan(volume: Volume, keep_last: int) -> _Plan:

@@ -133,7 +133,7 @@ def run(drive: Drive) -> None:
     print(f"{looks} looks, the longest {longest:.2f} s; peak {peak >> 20} MiB; unmounted in {ended:.1f} s; {counts}")
     tally.add("looks at a drive whose disk was too slow for its writers", looks)
     assert not faults
-    assert looks > SECONDS  # one look a second, where a file that is written waits for many
+    assert looks > SECONDS / 2  # who waits for the disk here waits for all that came before: eight seconds
     assert peak < RSS_MOST
     drive.mount(str(1 << 40))
     for number, kind in enumerate(kinds):
