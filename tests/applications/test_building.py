@@ -74,6 +74,8 @@ def test_make_builds_all_then_nothing_then_what_has_changed(drive: Drive) -> Non
 @pytest.mark.timeout(7200)
 def test_git_is_built_from_its_source(drive: Drive, tmp_path: Path) -> None:
     source = need_source("GIT_SOURCE", "git's build on a drive")
+    if not LONG:
+        pytest.skip("git's build takes minutes: HYPERFS_ALL=1")
     need("make")
     need("gcc")
     run("git", "-c", "safe.directory=*", "-C", source, "archive", "-o", tmp_path / "git.tar", "HEAD")

@@ -19,7 +19,7 @@ ROLLBACK = ["delete", "truncate", "persist"]
 SAFE = [*ROLLBACK, "wal"]
 MODES = [*SAFE, "memory", "off"]
 """`memory` and `off` keep no journal on the disk: SQLite promises nothing for them over a crash."""
-ROWS = int(os.environ.get("HYPERFS_SQLITE_ROWS", "1500" if LONG else "15"))
+ROWS = int(os.environ.get("HYPERFS_SQLITE_ROWS", "1000" if LONG else "15"))
 KILLS = int(os.environ.get("HYPERFS_SQLITE_KILLS", "20" if LONG else "1"))
 
 WRITER = """
