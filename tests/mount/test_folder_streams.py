@@ -3,6 +3,7 @@
 import ctypes
 import os
 import random
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,7 +82,7 @@ def stream_of(folder: Path) -> Iterator[Stream]:
 def fill(folder: Path, count: int) -> list[str]:
     names = [f"{number:06}" for number in range(count)]
     for name in names:
-        os.close(os.open(folder / name, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
+        os.mknod(folder / name, stat.S_IFREG | 0o600)  # one request; to open and close it would be three
     return names
 
 
