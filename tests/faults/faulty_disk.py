@@ -11,7 +11,9 @@ from hyperfs.store.files import Disk, DiskFile
 
 @dataclass
 class Plan:
-    """Counts every write and sync of a store; the one numbered `fail_at` raises `error`, and `times` - 1 after it.
+    """Counts every write, sync and change of names or sizes of a store.
+
+    The one numbered `fail_at` raises `error`, and `times` - 1 after it.
 
     `applied`: a failed write did its work all the same, as on a disk that answers too late; else it leaves its
     first half. Shared by all files of the disk; operations come from several threads, so `_lock` guards all.
@@ -34,6 +36,11 @@ class Plan:
             if fails:
                 self.failed.append(what)
             return fails
+
+    def meet(self, what: str, path: str) -> None:
+        """Raises when this operation is to fail; it then has done nothing."""
+        if self.next_fails(what):
+            raise OSError(self.error, os.strerror(self.error), path)
 
     def note_write(self, path: str, offset: int, before: bytes, size: int) -> None:
         with self._lock:
@@ -77,7 +84,27 @@ class Plan:
                 super().fdatasync()
                 plan.note_sync(self.path)
 
+            def truncate(self, size: int) -> None:
+                self._check()
+                before = self.size()
+                plan.note_write(self.path, size, self.pread(max(0, before - size), size), before)
+                plan.meet(f"truncate of {self.path} to {size}", self.path)
+                super().truncate(size)
+
         class FaultyDisk(Disk):
             file_type = File
+
+            def open(self, name: str, create: bool = False, writable: bool = True) -> DiskFile:
+                if create and not self.exists(name):
+                    plan.meet(f"making of {name}", name)
+                return super().open(name, create, writable)
+
+            def rename(self, old: str, new: str) -> None:
+                plan.meet(f"rename of {old}", old)
+                super().rename(old, new)
+
+            def sync_folder(self, name: str = "") -> None:
+                plan.meet(f"sync of folder {name}", name)
+                super().sync_folder(name)
 
         return FaultyDisk(root)
