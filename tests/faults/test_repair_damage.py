@@ -146,8 +146,9 @@ def try_damage(drive: Drive, sample: Sample, rng: random.Random) -> tuple[str, l
     except HyperfsError as error:
         print(f"beyond repair: {error}")
         after = look(drive, sample)
-        wrong = worse(before, after or Reading({}, {}, [], [], {})) if before is not None else []
-        return "beyond repair", wrong + ([f"could be opened before: {error}"] if before is not None else [])
+        if before is None:
+            return "beyond repair", []
+        return "beyond repair", worse(before, after) if after is not None else ["could be opened before"]
     after = look(drive, sample)
     if after is None:
         return "worse", ["can't be opened after the repair"]
