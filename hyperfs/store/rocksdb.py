@@ -38,7 +38,7 @@ from hyperfs.store.index import check_change
 from hyperfs.store.rocksdb_records import damaged_record
 
 BLOCK_CACHE_BYTES: Final = 16 << 20
-WRITE_BUFFER_BYTES: Final = 8 << 20
+WRITE_BUFFER_BYTES: Final = 4 << 20
 MAX_OPEN_FILES: Final = 64
 _LOG_BYTES: Final = 64 << 10
 

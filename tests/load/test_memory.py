@@ -4,6 +4,8 @@ Small by default; HYPERFS_ALL=1: a million files, an hour or so on a slow machin
 """
 
 import os
+import random
+import resource
 import subprocess
 from pathlib import Path
 
@@ -99,3 +101,80 @@ def test_what_the_kernel_knows_of_old_versions_is_let_go(machine: Machine) -> No
 
 def versions_known(machine: Machine) -> int:
     return queues(machine.store)["inodes of versions"]
+
+
+def test_many_open_files_take_no_descriptor_each(machine: Machine) -> None:
+    """Descriptors of the drive's process do not grow with what programs have open."""
+    count = 10_000 if ALL else 1000
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < count + 100:
+        pytest.skip(f"NOT RUN: this machine allows {hard} open files, and {count} are to be opened: raise ulimit -n")
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 100), hard))
+    machine.mount()
+    pid = machine.drive_pid()
+    before = memory(pid).rss
+    opened: list[int] = []
+    try:
+        for number in range(count):
+            opened.append(os.open(machine.point / f"{number}", os.O_RDWR | os.O_CREAT, 0o600))
+        assert queues(machine.store)["open files"] == count
+        for fd in opened:
+            os.write(fd, b"%d" % fd)
+        assert all(os.pread(fd, 20, 0) == b"%d" % fd for fd in opened)
+        assert memory(pid).rss - before < 40 * MIB + 5000 * count
+        assert len(os.listdir(f"/proc/{pid}/fd")) < 100 or os.getuid()
+    finally:
+        for fd in opened:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    until("all are closed", lambda: queues(machine.store)["open files"] == 0)
+    tally.add("files open at once", count)
+    machine.unmount()
+
+
+def test_a_file_of_a_hundred_gigabytes_takes_what_was_written(machine: Machine) -> None:
+    size, pieces = 100 << 30, 3000 if ALL else 100
+    rng = random.Random(5)
+    machine.mount()
+    path = machine.point / "sparse"
+    written: dict[int, bytes] = {}
+    with path.open("xb", buffering=0) as file:
+        file.truncate(size)
+        for _ in range(pieces):
+            offset = rng.randrange(size >> 16) << 16
+            written[offset] = rng.randbytes(4096)
+            os.pwrite(file.fileno(), written[offset], offset)
+        os.fsync(file.fileno())
+    assert path.stat().st_size == size
+    assert path.stat().st_blocks * 512 < 3 * 4096 * pieces
+    machine.unmount()
+    machine.mount()
+    with path.open("rb", buffering=0) as file:
+        for offset, data in written.items():
+            assert os.pread(file.fileno(), 4096, offset) == data
+            if offset + 65536 not in written:
+                assert os.pread(file.fileno(), 4096, offset + 65536) == bytes(4096 if offset + 65536 < size else 0)
+    assert memory(machine.drive_pid()).peak < RSS_MOST
+    tally.add("GiB in one sparse file", size >> 30)
+    machine.unmount()
+
+
+@pytest.mark.timeout(600)
+def test_a_folder_of_many_files_is_listed_whole(drive: Drive) -> None:
+    count = 100_000 if ALL else 3000
+    drive.mount().unmount()
+
+    async def fill() -> None:
+        async with open_volume(drive.store, DEVICE_KEYS, Options()).running() as volume:
+            folder = volume.names.make(1, b"many", 0o040755, 0, 0)
+            for number in range(count):
+                volume.names.make(folder.ino, b"file%06d" % number, 0o100644, 0, 0)
+                volume.settled()
+                await volume.room_for_change()
+
+    trio.run(fill)
+    drive.mount()
+    assert sorted(os.listdir(drive.point / "many")) == [f"file{number:06}" for number in range(count)]
+    assert memory(pid_of(drive)).peak < RSS_MOST
+    drive.unmount()
