@@ -24,8 +24,8 @@ from hyperfs.volume.volume import Volume
 
 PAST_BIT: Final = 1 << 63
 VERSIONS_NAME: Final = b".versions"
-CROWD_NODES: Final = 20_000
-"""Some 400 bytes each. A search through an old version would have the kernel know every file of it."""
+CROWD_NODES: Final = 4000
+"""Some 600 bytes each. A search through an old version would have the kernel know every file of it."""
 
 
 class PastNode(NamedTuple):

@@ -80,7 +80,6 @@ def test_twice_the_files_take_no_more_memory_to_find(drive: Drive) -> None:
         assert peaks[1] - peaks[0] < A_FILE * FILES // 2, peaks
 
 
-@pytest.mark.skipif(not ALL, reason="half a minute: HYPERFS_ALL=1")
 def test_what_the_kernel_knows_of_old_versions_is_let_go(machine: Machine) -> None:
     """A search through many old versions: the kernel is asked to forget what nobody uses of it."""
     files, versions = CROWD_NODES // 8, 10
