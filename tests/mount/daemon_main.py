@@ -2,9 +2,12 @@
 
 Makes the drive where there is none, with keys that every test knows. Says `ready` when the mount answers. The
 tests kill this process at any moment; `hyperfs mount` puts a supervisor around the same calls. The variable
-HYPERFS_TEST_CLOCK names a file with the nanoseconds by which the drive's wall clock goes wrong, read at each look.
+HYPERFS_TEST_CLOCK names a file with the nanoseconds by which the drive's wall clock goes wrong, read at each look;
+HYPERFS_TEST_FAULT is `NUMBER ERRNO TIMES`: from the operation with this number on, so many of the store's disk fail.
+How many there were stands in the log at the end.
 """
 
+import atexit
 import logging
 import os
 import sys
@@ -27,6 +30,19 @@ RESERVE_BYTES = 1 << 20
 def wall_clock() -> Callable[[], int]:
     path = os.environ.get("HYPERFS_TEST_CLOCK")
     return (lambda: kernel_time_ns() + int(Path(path).read_text())) if path else kernel_time_ns
+
+
+def faulty_disk() -> Callable[[Path], Disk]:
+    fault = os.environ.get("HYPERFS_TEST_FAULT")
+    if not fault:
+        return Disk
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from tests.faults.faulty_disk import Plan
+
+    number, error, times = map(int, fault.split())
+    plan = Plan(number, error, times)
+    atexit.register(lambda: print(f"disk operations: {plan.count}", file=sys.stderr))
+    return plan.disk
 
 
 def main(store: Path, point: Path, flags: list[str], disk: Callable[[Path], Disk] = Disk) -> None:
@@ -55,4 +71,4 @@ def main(store: Path, point: Path, flags: list[str], disk: Callable[[Path], Disk
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:], faulty_disk())
