@@ -3,7 +3,7 @@
     files        format file, key file, control chain
     logs         heads, Merkle tree, every block's seal and chunk ids
     versions     every commit, every trie node and its id, every extent's chunk
-    newest       names, links and totals agree
+    newest       names, links and totals agree; what commits let go of is nothing that it reaches
     journal      what was fsynced since is there, and the blocks that it names
     index        says what the logs say
 
@@ -24,6 +24,7 @@ from hyperfs.store.journal_records import select_replay
 from hyperfs.store.memory import MemoryIndex
 from hyperfs.volume import journal_items
 from hyperfs.volume.check_commits import CommitCheck
+from hyperfs.volume.check_deaths import check_deaths
 from hyperfs.volume.check_findings import Damage, Findings, Losses
 from hyperfs.volume.check_index import check_index
 from hyperfs.volume.check_logs import LogCheck, Progress, place_of
@@ -87,6 +88,7 @@ def _verify(parts: Parts, progress: Progress, own: CheckState) -> Report:
     if named:
         try:
             check_names(trees.load, newest, findings, own, progress)
+            check_deaths(parts, newest, own.commits(), findings, progress)
         except StateDamaged:
             raise
         except HyperfsError as error:
