@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from hyperfs.crypto.seal import KIND_DEAD
 from hyperfs.errors import HyperfsError, NotResident
 from hyperfs.trie.walk import walk
+from hyperfs.volume import keys
 from hyperfs.volume.check_findings import Findings
 from hyperfs.volume.check_logs import place_of
 from hyperfs.volume.commit_record import Commit, Replaced, decode_overflow
-from hyperfs.volume.entries import extent_in
+from hyperfs.volume.entries import decode_place, extent_in
 from hyperfs.volume.marking import Marks, Progress, mark_trees
 from hyperfs.volume.parts import Parts
 from hyperfs.volume.versions import read_commit
@@ -34,18 +35,28 @@ def check_deaths(
     reached.reach(lengths)
     listed.reach(lengths)
     mark_trees(parts.nodes, [newest.root], reached, progress)
+    placed = _placed(parts, newest)
     dead: Dead = {}
     for version, log, index in commits:
         if version > newest.version:
             break
         for part in _lists(parts, log, index):
             for node in part.nodes:
+                if (node.log, node.index) in placed:
+                    continue  # a repair has found a use for it since
                 if reached.has(node.log, node.index):
                     _add(findings, version, "a node that the newest version reaches", node.log, node.index)
                 elif not listed.add(node.log, node.index):
                     _add(findings, version, "a node that another version let go of as well", node.log, node.index)
             _note_chunks(dead, version, part, reached)
     _check_chunks(parts, newest, dead, findings)
+
+
+def _placed(parts: Parts, newest: Commit) -> set[tuple[int, int]]:
+    """The blocks to which chunks and nodes were moved."""
+    found = walk(parts.nodes.load, newest.root, keys.prefix(keys.NO_INO, keys.PLACE))
+    places = (decode_place(value, key.hex()) for key, value, _ in found)
+    return {(place.log, place.block) for place in places}
 
 
 def _note_chunks(dead: Dead, version: int, part: Replaced, reached: Marks) -> None:
