@@ -90,8 +90,9 @@ class Judge:
             found = Found(volume, thorough=self.opened % THOROUGH == 0)
             if wrong := found.breaks_all(promises):
                 return wrong
-            if volume.warnings:
-                return [f"warns: {volume.warnings}"]
+            # An index that is older than a prune is made anew, and that is told.
+            if warnings := {what: text for what, text in volume.warnings.items() if not (indexed and what == "index")}:
+                return [f"warns: {warnings}"]
             return self._goes_on(volume, found) or self._again(store, volume, found, indexed)
         finally:
             kill(volume)

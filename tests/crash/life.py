@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from hyperfs.errors import FileError
 from hyperfs.volume.inode import Inode
+from hyperfs.volume.prune import prune
 from hyperfs.volume.restore import restore
 from hyperfs.volume.volume import Volume
 from tests.volume.model import (
@@ -68,6 +69,7 @@ class Life:
             self.snapshot,
             self.forget_snapshot,
             self.restore,
+            self.prune,
         ]
         await self.make()
         for _ in range(changes):
@@ -303,6 +305,24 @@ class Life:
             self.snapshots[key] = number  # its folder is no more
         self.kept()
         self.told.append(f"forget {key}")
+
+    async def prune(self) -> None:
+        """Lets all but the newest versions go; where it is cut, the next opening goes on."""
+        keep = self.rng.choice([1, 1, 2, 4])
+        before = self.all_durable()
+        first = self.volume.versions.newest.version + 1
+        may = May([self.with_version(first, before)])
+        self.recording.mark(may)
+        done = await prune(self.volume, keep, False, lambda *progress: None)
+        for number in range(first, self.volume.versions.newest.version + 1):
+            self.versions[number] = Version(before.view, root_of(self.volume, number))
+        if first in self.versions:
+            before.root = self.versions[first].root
+        left = {facts.version for facts in self.volume.versions.all()}
+        self.versions = {number: version for number, version in self.versions.items() if number in left}
+        may.promises.append(self.promise())
+        self.kept()
+        self.told.append(f"prune to {keep}: {done}")
 
     async def restore(self) -> None:
         """Takes the whole drive back to a version; a version of the present comes first."""

@@ -118,13 +118,15 @@ def start_and_kill(
     workers.stdin.flush()
     pid = int(workers.stdout.readline())
     started = time.monotonic()
-    if rng.random() < 0.25:
-        time.sleep(rng.uniform(0, opening))
-    else:
-        until("it is open", output.read_bytes, 60)
-        opening = time.monotonic() - started
-        time.sleep(rng.uniform(0, SECONDS))
-    os.kill(pid, signal.SIGKILL)
+    try:
+        if rng.random() < 0.25:
+            time.sleep(rng.uniform(0, opening))
+        else:
+            until("it is open", output.read_bytes, 60)
+            opening = time.monotonic() - started
+            time.sleep(rng.uniform(0, SECONDS))
+    finally:
+        os.kill(pid, signal.SIGKILL)
     ended = int(workers.stdout.readline())
     assert ended == -signal.SIGKILL, f"it ended with {ended} by itself:\n{output.read_text()[-3000:]}"
     return opening
