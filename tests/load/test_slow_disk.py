@@ -19,7 +19,8 @@ pytestmark = pytest.mark.mount
 ALL = bool(os.environ.get("HYPERFS_ALL"))
 SECONDS = 60.0 if ALL else 6.0
 BYTES_PER_SECOND = 8 * MIB
-RSS_MOST = 250 * MIB
+RSS_MOST = 320 * MIB
+"""The process itself 60, full queues of bytes and changes some 130, what is on its way 60; measured: 184 to 244."""
 PIECE = random.Random(1).randbytes(MIB)
 
 
