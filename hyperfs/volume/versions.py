@@ -129,8 +129,10 @@ class Versions:
             found = self._catalog.at_time(time_ns)
         if found is None:
             first = next(self._catalog.versions(1), None)
-            since = f", which is of {display_name(first.time_ns // 10**9)}" if first else ""
-            raise NoSuchVersion(f"{text!r} lies before the oldest version that this drive keeps{since}")
+            since = f": the first version is of {display_name(first.time_ns // 10**9)}" if first else ""
+            if first is not None and first.version > 1:
+                since = f" that is kept: the oldest version is of {display_name(first.time_ns // 10**9)}"
+            raise NoSuchVersion(f"{text!r} lies before the beginning of this drive{since}")
         return found
 
     def name_of(self, facts: VersionFacts) -> str:

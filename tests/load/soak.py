@@ -20,7 +20,12 @@ from tests.load.watching import MIB, Watch
 from tests.load.workers import KINDS
 
 PACE = 150_000.0
-"""Bytes that one worker writes in a second: two hours of it are some 10 GB, of which history keeps all."""
+"""Bytes that one worker writes in a second: two hours of it are some 10 GB."""
+VERIFIES = 12
+"""The whole drive is read so often, from the beginning on: what that leaves in memory must not grow either."""
+PRUNES = 8
+KEPT = 300
+"""Versions that a prune leaves."""
 END_SECONDS = 300.0
 
 
@@ -38,6 +43,8 @@ class Figures:
     versions: int = 0
     store_bytes: int = 0
     checked: dict[str, int] = field(default_factory=dict)
+    verifies: int = 0
+    let_go: int = 0
 
 
 def soak(machine: Machine, seconds: float, seed: str, out: Path, workers_a_kind: int = 1) -> Figures:
@@ -50,13 +57,13 @@ def soak(machine: Machine, seconds: float, seed: str, out: Path, workers_a_kind:
         for kind in KINDS
         for number in range(workers_a_kind if kind != "finder" else 1)
     ]
-    verify: subprocess.Popen[str] | None = None
+    readers = [_Repeated(machine, seconds / VERIFIES, "verify"), _Repeated(machine, seconds / PRUNES, *PRUNE)]
     every = max(0.5, min(5.0, seconds / 60))
     try:
         while any(worker.poll() is None for worker in workers):
             watch.look()
-            if verify is None and watch.seconds[-1] > seconds / 2:
-                verify = _verify(machine)
+            if watch.seconds[-1] < seconds:
+                _next(readers, watch.seconds[-1], figures)
             if watch.seconds[-1] > seconds + END_SECONDS:
                 figures.faults.append("workers did not end")
                 break
@@ -68,10 +75,59 @@ def soak(machine: Machine, seconds: float, seed: str, out: Path, workers_a_kind:
     figures.seconds = watch.seconds[-1]
     figures.slope, figures.most = watch.slope(), watch.most
     figures.first_rss, figures.last_rss = watch.rss[0], watch.rss[-1]
-    if verify is not None:
-        _report(verify, figures)
+    for reader in readers:
+        reader.finish(figures)
     _look_again(machine, watch.pid, figures)
     return figures
+
+
+PRUNE = ("prune", "--keep-last", str(KEPT))
+
+
+class _Repeated:
+    """A command that reads the whole drive, once in so many seconds."""
+
+    def __init__(self, machine: Machine, every: float, *command: str) -> None:
+        self._machine = machine
+        self._command = command
+        self._every = every
+        self._next = every / 2
+        self._running: subprocess.Popen[str] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return self._running is not None and self._running.poll() is None
+
+    def start_when_due(self, now: float, figures: Figures) -> bool:
+        if now < self._next:
+            return False
+        self.finish(figures)
+        self._next = now + self._every
+        self._running = _ask(self._machine, *self._command)
+        return True
+
+    def finish(self, figures: Figures) -> None:
+        """Waits for its end, if it was begun, and reads what it said."""
+        running, self._running = self._running, None
+        if running is None:
+            return
+        said = running.communicate()[0]
+        if self._command[0] == "verify":
+            _report(said, figures)
+            figures.verifies += 1
+        elif running.returncode:
+            figures.faults.append(f"{self._command} ended with {running.returncode}")
+        else:
+            figures.let_go += json.loads(said)["versions"]
+
+
+def _next(readers: list[_Repeated], now: float, figures: Figures) -> None:
+    """One at a time: they refuse to run beside one another."""
+    if any(reader.is_running for reader in readers):
+        return
+    for reader in readers:
+        if reader.start_when_due(now, figures):
+            return
 
 
 def _start(point: Path, kind: str, number: int, seed: str, seconds: float) -> subprocess.Popen[str]:
@@ -92,14 +148,14 @@ def _end(worker: subprocess.Popen[str], figures: Figures) -> None:
     figures.faults += found["faults"]
 
 
-def _verify(machine: Machine) -> subprocess.Popen[str]:
-    """`hyperfs verify`, beside whatever else goes on; it may take long."""
-    command = [*COMMAND, "verify", "--json", str(machine.store)]
-    return subprocess.Popen(command, env=machine.environment, stdout=subprocess.PIPE, text=True)
+def _ask(machine: Machine, *command: str) -> subprocess.Popen[str]:
+    """A command on the drive, beside whatever else goes on; it may take long."""
+    whole = [*COMMAND, command[0], "--json", str(machine.store), *command[1:]]
+    return subprocess.Popen(whole, env=machine.environment, stdout=subprocess.PIPE, text=True)
 
 
-def _report(verify: subprocess.Popen[str], figures: Figures) -> None:
-    report = json.loads(verify.communicate()[0])
+def _report(said: str, figures: Figures) -> None:
+    report = json.loads(said)
     figures.checked = report["checked"]
     figures.faults += [f"verify: {found}" for found in report["damage"]]
 
@@ -112,7 +168,7 @@ def _look_again(machine: Machine, pid: int, figures: Figures) -> None:
     machine.mount()
     status = machine.facts("status", machine.point)
     figures.versions, figures.store_bytes = status["version"], status["store_bytes"]
-    _report(_verify(machine), figures)
+    _report(_ask(machine, "verify").communicate()[0], figures)
     machine.unmount()
 
 

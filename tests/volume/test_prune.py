@@ -76,7 +76,7 @@ async def test_what_is_kept_is_as_it_was_and_the_rest_is_gone(store: Store) -> N
         for version in sorted(before)[:-3]:
             with pytest.raises(NoSuchVersion, match="was let go"):
                 volume.versions.tree(version)
-        with pytest.raises(NoSuchVersion, match="before the oldest version"):
+        with pytest.raises(NoSuchVersion, match="before the beginning of this drive that is kept: the oldest"):
             volume.versions.resolve("2000-01-01", ROOT_INO, store.clock(), UTC)
         assert space - content_bytes(volume) >= 4 * 200 * KIB
         assert damage(volume) == []
