@@ -73,9 +73,9 @@ async def prune(volume: Volume, keep_last: int, dry_run: bool, progress: Progres
     if volume.collecting.locked():
         raise Refused("another prune, or a verify, is reading the whole drive: try again when it is done")
     async with volume.collecting:
+        await volume.commit()  # what was done a moment ago counts, for a dry run too
         if dry_run:
             return await _would_do(volume, keep_last, progress)
-        await volume.commit()
         await _on_disk(volume, partial(clearing.do_announced, volume.parts, progress))
         plan = _plan(volume, keep_last)
         marks = Marks()

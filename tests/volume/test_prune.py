@@ -209,6 +209,18 @@ async def test_a_dry_run_changes_nothing_and_says_what_then_happens(store: Store
         assert again.versions == 0
 
 
+async def test_a_dry_run_counts_what_was_deleted_a_moment_ago(store: Store) -> None:
+    async with store.opened() as volume:
+        inode = await write_file(volume, b"big", noise(5, 400 * KIB))
+        await volume.commit()
+        store.clock.forward(2)
+        unlink(volume, b"big")
+        volume.forgotten(inode.ino)
+        announced = await let_go(volume, 1, dry_run=True)
+        assert announced.bytes >= 300 * KIB
+        assert (await let_go(volume, 1)).bytes == announced.bytes
+
+
 async def test_the_space_that_is_told_is_the_space_that_comes_back(store: Store) -> None:
     async with store.opened() as volume:
         await make_past(store, volume, versions=20)
