@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,7 +55,10 @@ def test_prune_lets_old_versions_go_and_says_what(tmp_path: Path) -> None:
     try:
         machine.run("mount", machine.store, machine.point)
         path = machine.point / "file"
-        numbers = write_states(machine, path, "one", "two", "three")
+        numbers = []
+        for state in ("one", "two", "three"):
+            time.sleep(1.1)  # a second of its own for each: of a third version within one, .versions lists none
+            numbers += write_states(machine, path, state)
         old = machine.point / ".versions" / f"@{numbers[0]}" / "file"
         assert old.read_text() == "one"
         for name in os.listdir(machine.point / ".versions"):
