@@ -410,6 +410,8 @@ class Machine(RuleBasedStateMachine):
     @rule(keep_last=st.integers(1, 4), dry_run=st.booleans())
     def prune(self, keep_last: int, dry_run: bool) -> None:
         """What stays is as it was, what goes is gone; the live tree and open files notice nothing."""
+        if dry_run:
+            self.commit()  # as it does itself: what was done a moment ago counts
         versions = self.volume.versions
         before = {facts.version for facts in versions.all()}
         listed = sum(bool(facts.second) for facts in versions.all())
