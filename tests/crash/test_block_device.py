@@ -26,7 +26,7 @@ from .block_device import MAKE, BlockDevice, Replay
 
 LONG = os.environ.get("HYPERFS_ALL") == "1"
 ROUNDS = int(os.environ.get("HYPERFS_BLOCK_ROUNDS", "40" if LONG else "2"))
-STATES = int(os.environ.get("HYPERFS_BLOCK_STATES", "400" if LONG else "12"))
+STATES = int(os.environ.get("HYPERFS_BLOCK_STATES", "120" if LONG else "12"))
 SEED = int(os.environ.get("HYPERFS_SEED", "1"))
 BYTES = 320 << 20
 KINDS = ["ext4", "xfs", "btrfs"] if LONG else ["ext4"]

@@ -25,7 +25,7 @@ from .recording import Mark, Recording
 from .states import Choice, Disk, State, at_random, everything
 
 LONG = os.environ.get("HYPERFS_ALL") == "1"
-LIVES = int(os.environ.get("HYPERFS_CRASH_LIVES", "24" if LONG else "2"))
+LIVES = int(os.environ.get("HYPERFS_CRASH_LIVES", "8" if LONG else "2"))
 CHANGES = int(os.environ.get("HYPERFS_CRASH_CHANGES", "25" if LONG else "10"))
 SAMPLES = int(os.environ.get("HYPERFS_CRASH_SAMPLES", "3" if LONG else "1"))
 SEED = int(os.environ.get("HYPERFS_SEED", "1"))

@@ -20,7 +20,7 @@ from hyperfs.volume.check import Report, verify
 from tests import tally
 
 ALL: Final = os.environ.get("HYPERFS_ALL") == "1"
-REPAIRS: Final = int(os.environ.get("HYPERFS_REPAIRS", "600" if ALL else "24"))
+REPAIRS: Final = int(os.environ.get("HYPERFS_REPAIRS", "200" if ALL else "24"))
 SEED: Final = int(os.environ.get("HYPERFS_REPAIR_SEED", "1"))
 MOST_DAMAGES: Final = 4
 BEYOND_REPAIR: Final = ("control", "keys")

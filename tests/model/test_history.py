@@ -10,7 +10,7 @@ from tests.mount.drive import Drive
 from .history import History
 
 ALL = os.environ.get("HYPERFS_ALL") == "1"
-OPERATIONS = int(os.environ.get("HYPERFS_HISTORY", "1000000" if ALL else "3000"))
+OPERATIONS = int(os.environ.get("HYPERFS_HISTORY", "100000" if ALL else "3000"))
 SEED = int(os.environ.get("HYPERFS_SEED", "1"))
 END_EVERY = 10_000 if ALL else 1000
 """After so many operations the drive is mounted anew, in turns cleanly and after a kill."""

@@ -13,7 +13,7 @@ from tests.mount.drive import Drive
 from .machine import Machine
 
 ALL = os.environ.get("HYPERFS_ALL") == "1"
-EXAMPLES = int(os.environ.get("HYPERFS_MOUNTED_EXAMPLES", "1000" if ALL else "12"))
+EXAMPLES = int(os.environ.get("HYPERFS_MOUNTED_EXAMPLES", "150" if ALL else "12"))
 SEED = int(os.environ.get("HYPERFS_SEED", "1"))
 STEPS = 50
 PHASES = [phase for phase in Phase if phase is not Phase.shrink or "HYPERFS_MODEL_NO_SHRINK" not in os.environ]

@@ -16,7 +16,7 @@ from tests.mount.drive import Drive, until
 from tests.mount.test_alike import assert_same, tree_of
 
 ALL = os.environ.get("HYPERFS_ALL") == "1"
-MORE = int(os.environ.get("HYPERFS_TOGETHER", "50" if ALL else "1"))
+MORE = int(os.environ.get("HYPERFS_TOGETHER", "20" if ALL else "1"))
 """How many times as many rounds as in the quick setting."""
 SEED = int(os.environ.get("HYPERFS_SEED", "1"))
 PROCESSES = 4
