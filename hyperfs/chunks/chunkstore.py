@@ -46,13 +46,14 @@ class ChunkStore:
         cache: ContentCache,
         place: FindPlace = lambda chunk: None,
         realm: int = 0,
+        known: FindPlace = lambda chunk: None,
     ) -> None:
-        """`logs` by number: kept, not copied, so that logs opened later are found."""
+        """`logs` by number: kept, not copied, so that logs opened later are found. `place`, `known`: see Resolver."""
         self._sealer = sealer
         self._key = chunk_id_key
         self._realm = realm
         self.cache = cache
-        self._resolver = Resolver(logs, sealer, chunk_id_key, cache, place, realm)
+        self._resolver = Resolver(logs, sealer, chunk_id_key, cache, place, realm, known)
 
     # The way down.
 

@@ -17,25 +17,38 @@ WHOLE_BLOCK: Final = 0xFFFF_FFFF
 """The slot of a chunk that is a block of its own and no entry of a pack."""
 
 _VALUE = struct.Struct("<16sIII")  # chunk id, skip, length, chunk length
-_HINT = struct.Struct("<IQI")  # log, block, slot
+_PLACE = struct.Struct("<IQI")  # log, block, slot
 
 VALUE_BYTES: Final = _VALUE.size
-HINT_BYTES: Final = _HINT.size
+PLACE_BYTES: Final = _PLACE.size
+
+MAX_DELTAS: Final = 4
+"""The longest chain: a chunk is read through at most this many bases."""
 
 
 class Place(NamedTuple):
-    """Where a chunk lies: log number, block index, entry of the pack (or WHOLE_BLOCK)."""
+    """Where a chunk lies: log number, block index, entry of the pack (or WHOLE_BLOCK).
+
+    If it lies there as a delta, `bases` are the places of its base, of that one's base, and so on: at most
+    MAX_DELTAS, none with bases of its own.
+    """
 
     log: int
     block: int
     slot: int
+    bases: "tuple[Place, ...]" = ()
+
+    @property
+    def base(self) -> "Place | None":
+        """Where the base lies, with its own bases; None where this doesn't say."""
+        return self.bases[0]._replace(bases=self.bases[1:]) if self.bases else None
 
 
 class Extent(NamedTuple):
     """`length` bytes at `offset` of the file are the chunk's bytes from `skip` on.
 
-    The chunk is `chunk_length` bytes long. log, block and slot say where it lay when this was written: a
-    hint, no part of what the file is. Holds: length >= 1, skip + length <= chunk_length <= 16 MiB.
+    The chunk is `chunk_length` bytes long. log, block, slot and bases say where it lay when this was written
+    (see Place): a hint, no part of what the file is. Holds: length >= 1, skip + length <= chunk_length <= 16 MiB.
     """
 
     offset: int
@@ -46,6 +59,7 @@ class Extent(NamedTuple):
     log: int
     block: int
     slot: int
+    bases: tuple[Place, ...] = ()
 
     @property
     def end(self) -> int:
@@ -53,7 +67,7 @@ class Extent(NamedTuple):
 
     @property
     def place(self) -> Place:
-        return Place(self.log, self.block, self.slot)
+        return Place(self.log, self.block, self.slot, self.bases)
 
 
 class Piece(NamedTuple):
@@ -71,17 +85,36 @@ def encode_value(extent: Extent) -> bytes:
 
 def encode_hint(extent: Extent) -> bytes:
     """The location."""
-    return _HINT.pack(extent.log, extent.block, extent.slot)
+    return encode_place(extent.place)
+
+
+def encode_place(place: Place) -> bytes:
+    """A place and those of its bases, one behind the other."""
+    own = _PLACE.pack(place.log, place.block, place.slot)
+    if not place.bases:
+        return own
+    return own + b"".join([_PLACE.pack(base.log, base.block, base.slot) for base in place.bases])
+
+
+def decode_place(data: bytes, what: str = "a place") -> Place:
+    """Raises Corrupt unless `data` is one to five places."""
+    if len(data) == PLACE_BYTES:
+        return Place(*_PLACE.unpack(data))
+    count, rest = divmod(len(data), PLACE_BYTES)
+    if rest or not 1 <= count <= 1 + MAX_DELTAS:
+        raise Corrupt(f"{what} of {len(data)} bytes")
+    first, *bases = (Place(*numbers) for numbers in _PLACE.iter_unpack(data))
+    return first._replace(bases=tuple(bases))
 
 
 def decode(offset: int, value: bytes, hint: bytes) -> Extent:
     """The extent at `offset`. Raises Corrupt if the lengths or the numbers are impossible."""
-    if len(value) != VALUE_BYTES or len(hint) != HINT_BYTES:
-        raise Corrupt(f"an extent of {len(value)} + {len(hint)} bytes, not {VALUE_BYTES} + {HINT_BYTES}")
+    if len(value) != VALUE_BYTES:
+        raise Corrupt(f"an extent of {len(value)} bytes, not {VALUE_BYTES}")
     chunk, skip, length, chunk_length = _VALUE.unpack(value)
     if length == 0 or skip + length > chunk_length or chunk_length > MAX_DECODED_BYTES:
         raise Corrupt(f"an extent of {length} bytes from {skip} on of a chunk of {chunk_length}")
-    return Extent(offset, length, chunk, skip, chunk_length, *_HINT.unpack(hint))
+    return Extent(offset, length, chunk, skip, chunk_length, *decode_place(hint, "an extent's hint"))
 
 
 _offset = attrgetter("offset")

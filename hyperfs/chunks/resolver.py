@@ -10,15 +10,12 @@ from typing import Final, NamedTuple
 from hyperfs.chunks import blocks, codec
 from hyperfs.chunks.blocks import ChunkBlock, DecodedBlock
 from hyperfs.chunks.cache import BlockCache
-from hyperfs.chunks.extents import Place
+from hyperfs.chunks.extents import MAX_DELTAS, Place
 from hyperfs.chunks.pack import Pack
 from hyperfs.crypto.seal import KIND_CHUNK, KIND_PACK, BlockHeader, Sealer
 from hyperfs.errors import Corrupt, FormatTooNew, NotResident
 from hyperfs.log.log import Log
 from hyperfs.values import BlockRef
-
-MAX_DELTAS: Final = 4
-"""The longest chain: a chunk is read through at most this many bases."""
 
 NOWHERE_LOG: Final = 0
 """The log of a place that says: the chunk is lost. There is no log of that number."""
@@ -50,13 +47,16 @@ class Resolver:
         cache: ContentCache,
         place: FindPlace,
         realm: int,
+        known: FindPlace,
     ) -> None:
+        """`known`: what the index says, for a block that is read without an extent that tells of its bases."""
         self._logs = logs
         self._sealer = sealer
         self._key = chunk_id_key
         self._cache = cache
         self._place = place
         self._realm = realm
+        self._known = known
 
     def find(self, chunk: bytes, hint: Place, above: int = 0) -> Span:
         """The chunk at `hint`, or where it was moved to since. `above`: deltas that wait for it as a base.
@@ -98,20 +98,24 @@ class Resolver:
             raise Corrupt(f"a block of realm {header.realm}, not {self._realm}", where(ref))
         return header, payload
 
-    def decode(self, ref: BlockRef, header: BlockHeader, payload: bytes, above: int = 0) -> DecodedBlock:
-        """What is behind an opened seal; reads the base, if it has one, through the cache."""
+    def decode(
+        self, ref: BlockRef, header: BlockHeader, payload: bytes, above: int = 0, hint: Place | None = None
+    ) -> DecodedBlock:
+        """What is behind an opened seal; reads the base, if it has one, through the cache. `hint`: where that lies."""
         if header.kind not in (KIND_CHUNK, KIND_PACK):
             raise Corrupt(f"a block of kind {header.kind} where content is named", where(ref))
-        base = None if header.base is None else self._base(header.base, ref, above)
+        base = None if header.base is None else self._base(header.base, hint, ref, above)
         try:
             return blocks.decode(header, payload, self._key, base)
         except Corrupt as error:
             raise Corrupt(error.what, where(ref)) from error
 
-    def decode_delta(self, ref: BlockRef, found: Pack, number: int, above: int = 0) -> ChunkBlock:
+    def decode_delta(
+        self, ref: BlockRef, found: Pack, number: int, above: int = 0, hint: Place | None = None
+    ) -> ChunkBlock:
         """Entry `number` of the pack in block `ref`, its id checked."""
         slot = found.slots[number]
-        base = None if slot.base is None else self._base(slot.base, ref, above)
+        base = None if slot.base is None else self._base(slot.base, hint, ref, above)
         try:
             decoded = blocks.decode_entry(found, number, base)
             blocks.check_id(self._key, slot.chunk, decoded.data)
@@ -124,20 +128,20 @@ class Resolver:
         ref = BlockRef(place.log, place.block)
         cached = self._cache.get(ref)
         if cached is not None:
-            span = self._within(ref, cached, chunk, place.slot, above)
+            span = self._within(ref, cached, chunk, place, above)
             if span is not None:
                 return span
             # Cached before a rollback gave its index to another block.
         header, payload = self.open(ref, self.raw(ref))
-        block = self.decode(ref, header, payload, above)
+        block = self.decode(ref, header, payload, above, place.base)
         self._cache.put(ref, block, blocks.cost(block))
-        return self._within(ref, block, chunk, place.slot, above)
+        return self._within(ref, block, chunk, place, above)
 
-    def _within(self, ref: BlockRef, block: DecodedBlock, chunk: bytes, slot: int, above: int) -> Span | None:
+    def _within(self, ref: BlockRef, block: DecodedBlock, chunk: bytes, place: Place, above: int) -> Span | None:
         if isinstance(block, ChunkBlock):
             return Span(block.data, 0, len(block.data), block.deltas) if block.chunk == chunk else None
-        number: int | None = slot
-        if slot >= len(block.slots) or block.slots[slot].chunk != chunk:
+        number: int | None = place.slot
+        if place.slot >= len(block.slots) or block.slots[place.slot].chunk != chunk:
             number = block.find(chunk)
         if number is None:
             return None
@@ -147,14 +151,14 @@ class Resolver:
         key = Place(ref.log, ref.index, number)
         decoded = self._cache.get(key)
         if not isinstance(decoded, ChunkBlock) or decoded.chunk != chunk:
-            decoded = self.decode_delta(ref, block, number, above)
+            decoded = self.decode_delta(ref, block, number, above, place.base)
             self._cache.put(key, decoded, blocks.cost(decoded))
         return Span(decoded.data, 0, len(decoded.data), decoded.deltas)
 
-    def _base(self, base: bytes, of: BlockRef, above: int) -> ChunkBlock:
+    def _base(self, base: bytes, hint: Place | None, of: BlockRef, above: int) -> ChunkBlock:
         if above >= MAX_DELTAS:
             raise Corrupt(f"a chain of more than {MAX_DELTAS} deltas", where(of))
-        place = self._place(base)
+        place = hint or self._place(base) or self._known(base)
         if place is None:
             raise Corrupt(f"the base {base.hex()} of a chunk is nowhere", where(of))
         span = self.find(base, place, above + 1)

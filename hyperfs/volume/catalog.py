@@ -3,7 +3,7 @@
 Nothing here is a promise: every fact can be had again from the logs, and `open` does so when the index is
 lost, damaged, or behind the newest commit. Keys (big-endian, so that a scan goes in order of number):
 
-    c chunk-id             -> log u32, block u64, slot u32, length u32, live extents u32
+    c chunk-id             -> length u32, live extents u32, place and those of its bases (16 bytes each)
     v version              -> commit's log u32, index u64, time i64, listed second i64, content length u64
     t 2^64-1 - time        -> version                  the largest time at or before one is the first found
     s listed second        -> version
@@ -18,14 +18,14 @@ from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-from hyperfs.chunks.extents import Place
-from hyperfs.errors import IndexDamaged
+from hyperfs.chunks.extents import Place, decode_place, encode_place
+from hyperfs.errors import Corrupt, IndexDamaged
 from hyperfs.log.cleared import Cleared
 from hyperfs.store.index import KeyValue
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.gone import GoneVersions
 
-_CHUNK: Final = struct.Struct("<IQIII")
+_CHUNK: Final = struct.Struct("<II")
 _VERSION: Final = struct.Struct("<IQqqQ")
 _MARK: Final = struct.Struct("<IIQQ")
 _U64: Final = struct.Struct(">Q")
@@ -100,15 +100,17 @@ class Catalog:
         found = self._get(b"c" + chunk)
         if found is None:
             return None
-        log, block, slot, length, live = _unpacked(_CHUNK, found)
-        if self.cleared.has(log, block):
-            return None
-        return ChunkFacts(Place(log, block, slot), length, live)
+        facts = _chunk_facts(found)
+        return None if self.cleared.has(facts.place.log, facts.place.block) else facts
 
     def chunks(self) -> Iterator[tuple[bytes, ChunkFacts]]:
         for key, value in self._scan(b"c", b"c"):
-            log, block, slot, length, live = _unpacked(_CHUNK, value)
-            yield key[1:], ChunkFacts(Place(log, block, slot), length, live)
+            yield key[1:], _chunk_facts(value)
+
+    def lies(self, chunk: bytes) -> Place | None:
+        """Where a chunk is, for a reader; None where that is not known, or nowhere. Any thread."""
+        facts = self.chunk(chunk)
+        return None if facts is None or facts.place == NOWHERE else facts.place
 
     def place(self, chunk: bytes) -> Place | None:
         """Where a chunk lies that may be referred to again; None where that is not known, or nowhere."""
@@ -203,6 +205,14 @@ def _unpacked(layout: struct.Struct, found: bytes) -> tuple[int, ...]:
     return layout.unpack(found)
 
 
+def _chunk_facts(found: bytes) -> ChunkFacts:
+    length, live = _unpacked(_CHUNK, found[: _CHUNK.size])
+    try:
+        return ChunkFacts(decode_place(found[_CHUNK.size :]), length, live)
+    except Corrupt:
+        raise IndexDamaged("the index has an entry of an impossible length") from None
+
+
 def _merged(
     found: Iterator[tuple[bytes, bytes]], newer: list[tuple[bytes, bytes | None]]
 ) -> Iterator[tuple[bytes, bytes]]:
@@ -216,7 +226,7 @@ def _merged(
 
 
 def chunk_change(chunk: bytes, facts: ChunkFacts) -> Change:
-    return b"c" + chunk, _CHUNK.pack(*facts.place, facts.length, facts.live)
+    return b"c" + chunk, _CHUNK.pack(facts.length, facts.live) + encode_place(facts.place)
 
 
 def commit_changes(commit: Commit, log: int, index: int, fork: int) -> list[Change]:

@@ -3,7 +3,7 @@
     dentry   inode number u64, kind u8
     extent   chunk id, skip, length, chunk length; hint: where the chunk lies
     xattr    0 and the bytes; or, past 1 KiB, 1 and an extent from 0 on, with its hint
-    place    log u32, block u64, slot u32
+    place    log u32, block u64, slot u32; those of its bases
     gone     last version u64, when i64, by u64, rule u8
 
 Format: docs/formats/inode.md, extent.md, place-and-gone.md. Integers are little-endian.
@@ -24,7 +24,6 @@ Dentry = tuple[int, int]
 XATTR_INLINE_BYTES: Final = 1024
 """A longer attribute goes to content, so that no leaf of the trie is bloated by it."""
 _DENTRY: Final = struct.Struct("<QB")
-_PLACE: Final = struct.Struct("<IQI")
 _GONE: Final = struct.Struct("<QqQB")
 _INLINE: Final = b"\0"
 _CHUNK: Final = b"\1"
@@ -98,14 +97,15 @@ def extent_in(key: bytes, entry: Entry | None) -> Extent | None:
 
 
 def encode_place(place: Place) -> bytes:
-    return _PLACE.pack(*place)
+    return extents.encode_place(place)
 
 
 def decode_place(value: bytes, where: str = "") -> Place:
     """Raises Corrupt when the value is no place."""
-    if len(value) != _PLACE.size:
-        raise Corrupt("a place has an impossible length", where)
-    return Place(*_PLACE.unpack(value))
+    try:
+        return extents.decode_place(value)
+    except Corrupt as error:
+        raise Corrupt(error.what, where) from error
 
 
 def encode_gone(gone: Gone) -> bytes:

@@ -110,7 +110,8 @@ def encode(item: Item) -> bytes:
         case ExtentItem(ino, offset, None):
             return _HEAD.pack(EXTENT_GONE, ino) + _U64.pack(offset)
         case ExtentItem(ino, offset, Extent() as extent):
-            value = extents.encode_value(extent) + extents.encode_hint(extent)
+            hint = extents.encode_hint(extent)
+            value = extents.encode_value(extent) + _LENGTH.pack(len(hint)) + hint
             return _HEAD.pack(EXTENT, ino) + _U64.pack(offset) + value
         case BytesItem(ino, offset, data):
             return _HEAD.pack(BYTES, ino) + _U64.pack(offset) + _LONG.pack(len(data)) + data
@@ -182,7 +183,7 @@ def _item(reader: _Reader, kind: int, number: int) -> Item:
             if kind == EXTENT_GONE:
                 return ExtentItem(number, offset, None)
             value = reader.take_bytes(extents.VALUE_BYTES)
-            return ExtentItem(number, offset, extents.decode(offset, value, reader.take_bytes(extents.HINT_BYTES)))
+            return ExtentItem(number, offset, extents.decode(offset, value, reader.short()))
         case 7 | 8:
             name = reader.short()
             return XattrItem(number, name, reader.long() if kind == XATTR else None)

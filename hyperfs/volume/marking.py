@@ -7,7 +7,7 @@ bit a block. Runs in a worker thread: it reads blocks and its own marks, and not
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from hyperfs.chunks.extents import Extent
+from hyperfs.chunks.extents import Extent, Place
 from hyperfs.trie.node import Leaf, Ref
 from hyperfs.volume import keys
 from hyperfs.volume.entries import decode_place, extent_in, kind_of_key
@@ -59,10 +59,9 @@ class Marks:
 
 
 def mark_trees(nodes: Nodes, roots: Iterable[Ref | None], marks: Marks, progress: Progress) -> None:
-    """Marks every node that the roots reach, and every block of content that a node names.
+    """Marks every node that the roots reach, and every block of content that a node names, bases of deltas too.
 
-    A base of deltas has a `place` key from the day that a delta names it, so bases are marked with what needs
-    them. Raises Corrupt or NotResident where a node can't be read: then nothing is known to be free.
+    Raises Corrupt or NotResident where a node can't be read: then nothing is known to be free.
     """
     stack = [root for root in roots if root is not None]
     done = 0
@@ -86,7 +85,7 @@ def mark_trees(nodes: Nodes, roots: Iterable[Ref | None], marks: Marks, progress
 def mark_extents(extents: Iterable[Extent], marks: Marks) -> None:
     """Blocks that something in memory names, and perhaps no version."""
     for extent in extents:
-        marks.add(extent.log, extent.block)
+        _mark_place(extent.place, marks)
 
 
 def mark_commit(log: int, index: int, dead_blocks: int, marks: Marks) -> None:
@@ -100,7 +99,11 @@ def _mark_entry(key: bytes, value: bytes, hint: bytes, marks: Marks) -> None:
     if kind in _EXTENT_KINDS:
         extent = extent_in(key, (value, hint))
         if extent is not None:
-            marks.add(extent.log, extent.block)
+            _mark_place(extent.place, marks)
     elif kind == keys.PLACE:
-        place = decode_place(value, key.hex())
-        marks.add(place.log, place.block)
+        _mark_place(decode_place(value, key.hex()), marks)
+
+
+def _mark_place(place: Place, marks: Marks) -> None:
+    for found in (place, *place.bases):
+        marks.add(found.log, found.block)

@@ -16,6 +16,7 @@ from hyperfs.chunks.cache import BlockCache
 from hyperfs.chunks.chunker import Chunker, chunker_seed
 from hyperfs.chunks.chunkstore import ChunkStore
 from hyperfs.chunks.extents import Place
+from hyperfs.chunks.resolver import FindPlace
 from hyperfs.crypto.journal_cipher import JournalCipher
 from hyperfs.crypto.keys import LOG_CONTENT, LOG_METADATA, DeviceKeys, EpochKeys
 from hyperfs.crypto.seal import Sealer
@@ -151,8 +152,11 @@ def _replayable(ground: Ground, journal: Journal, options: Options) -> list[Item
     return items
 
 
-def chunkstore(ground: Ground) -> tuple[ChunkStore, LiveTree]:
-    """The store asks the newest root where a chunk was moved to, and the tree asks the store for long attributes."""
+def chunkstore(ground: Ground, known: FindPlace = lambda chunk: None) -> tuple[ChunkStore, LiveTree]:
+    """The store asks the newest root where a chunk was moved to, and the tree asks the store for long attributes.
+
+    `known`: where the index, if there is one, says that a chunk lies.
+    """
     trees: list[LiveTree] = []
 
     def place(chunk: bytes) -> Place | None:
@@ -164,6 +168,7 @@ def chunkstore(ground: Ground) -> tuple[ChunkStore, LiveTree]:
         ground.epoch.chunk_id_key(),
         BlockCache(CACHE_BYTES),
         place,
+        known=known,
     )
     ground.nodes.place = place
     trees.append(LiveTree(ground.nodes.load, ground.newest.root, store.read_chunk))
@@ -188,7 +193,7 @@ def _assemble(
     journal = Journal(disk, JournalCipher(ground.epoch.journal_key), lambda: os.urandom(12))
     undo.callback(journal.close)
     items = _replayable(ground, journal, options)
-    store, live = chunkstore(ground)
+    store, live = chunkstore(ground, catalog.lies)
     overlay = _overlay(ground, live, options)
     reserve = Reserve(path / folder.RESERVE)
     chunker = Chunker(chunker_seed(ground.epoch.chunk_id_key()))

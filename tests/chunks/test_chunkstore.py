@@ -332,6 +332,29 @@ def test_a_chain_of_deltas_is_read_up_to_the_limit(content: Content, warm: bool)
         content.store.read_chunk(whole(content, states[-1], MAX_DELTAS + 1))
 
 
+def test_bases_are_read_where_the_extent_says(content: Content) -> None:
+    states = chain(content, MAX_DELTAS)
+    content.places.clear()
+    places = [Place(NUMBER, number, WHOLE_BLOCK) for number in range(len(states))]
+    for number, data in enumerate(states):
+        content.cache.clear()
+        extent = whole(content, data, number)
+        assert content.store.read_chunk(extent._replace(bases=tuple(reversed(places[:number])))) == data
+    content.cache.clear()
+    with pytest.raises(Corrupt, match="nowhere"):
+        content.store.read_chunk(whole(content, states[-1], MAX_DELTAS)._replace(bases=(places[-2], places[-3])))
+
+
+def test_a_base_that_moved_is_read_where_the_newest_root_says(content: Content) -> None:
+    states = chain(content, 1)
+    content.places.clear()
+    content.write([noise(900, 7)])
+    wrong = Place(NUMBER, 2, WHOLE_BLOCK)
+    content.places[ident(content, states[0])] = Place(NUMBER, 0, WHOLE_BLOCK)
+    content.cache.clear()
+    assert content.store.read_chunk(whole(content, states[1], 1)._replace(bases=(wrong,))) == states[1]
+
+
 def test_deltas_that_need_each_other_are_corrupt(content: Content) -> None:
     one, two = noise(500, 1), noise(500, 2)
     for data, base in ((one, two), (two, one)):

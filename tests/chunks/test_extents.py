@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperfs.chunks import extents
-from hyperfs.chunks.extents import WHOLE_BLOCK, Extent, Piece
+from hyperfs.chunks.extents import WHOLE_BLOCK, Extent, Piece, Place
 from hyperfs.errors import Corrupt
 
 SPACE = 200
@@ -141,11 +141,12 @@ u32 = st.integers(0, 2**32 - 1)
     u32,
     st.integers(0, 2**64 - 1),
     u32,
+    st.lists(st.builds(Place, u32, st.integers(0, 2**64 - 1), u32, st.just(())), max_size=extents.MAX_DELTAS),
 )
 def test_the_codec_round_trips(
-    chunk: bytes, offset: int, skip: int, length: int, rest: int, log: int, block: int, slot: int
+    chunk: bytes, offset: int, skip: int, length: int, rest: int, log: int, block: int, slot: int, bases: list[Place]
 ) -> None:
-    extent = Extent(offset, length, chunk, skip, skip + length + rest, log, block, slot)
+    extent = Extent(offset, length, chunk, skip, skip + length + rest, log, block, slot, tuple(bases))
     value, hint = extents.encode_value(extent), extents.encode_hint(extent)
     assert extents.decode(offset, value, hint) == extent
 
@@ -156,9 +157,22 @@ def test_the_value_does_not_know_where_the_bytes_lie() -> None:
     assert extents.encode_value(one) == extents.encode_value(other)
 
 
-@given(st.binary(max_size=40), st.binary(max_size=20))
+def test_a_base_has_the_bases_behind_it() -> None:
+    one, two = Place(2, 8, 0), Place(2, 7, 1)
+    place = Place(2, 9, 0, (one, two))
+    assert place.base == Place(2, 8, 0, (two,))
+    assert place.base.base == two
+    assert two.base is None
+
+
+def test_more_bases_than_a_chain_has_are_corrupt() -> None:
+    with pytest.raises(Corrupt):
+        extents.decode_place(extents.encode_place(Place(2, 9, 0, (Place(2, 8, 0),) * 5)))
+
+
+@given(st.binary(max_size=40) | st.just(bytes(12) + b"\1" + bytes(15)), st.binary(max_size=100))
 def test_other_sizes_are_corrupt(value: bytes, hint: bytes) -> None:
-    if (len(value), len(hint)) != (extents.VALUE_BYTES, extents.HINT_BYTES):
+    if len(value) != extents.VALUE_BYTES or len(hint) not in range(16, 81, 16):
         with pytest.raises(Corrupt):
             extents.decode(0, value, hint)
 

@@ -33,7 +33,7 @@ def unhex(text: str | None) -> bytes | None:
 def examples(page: str) -> dict[str, bytes]:
     """The ```hex blocks of a format page, by name; `;` begins a comment."""
     text = (ROOT / "docs/formats" / page).read_text()
-    found = re.findall(r"^```hex (\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```hex ([\w ]+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return {name: bytes.fromhex(re.sub(r";.*", "", body)) for name, body in found}
 
 
@@ -129,7 +129,8 @@ def test_extents(vector: dict[str, Any]) -> None:
     fields = {
         name: vector[name] for name in ("offset", "length", "skip", "chunk_length", "log", "block", "slot")
     }
-    extent = Extent(chunk=bytes.fromhex(vector["chunk"]), **fields)
+    bases = tuple(Place(*numbers) for numbers in vector.get("bases", ()))
+    extent = Extent(chunk=bytes.fromhex(vector["chunk"]), bases=bases, **fields)
     assert extents.encode_value(extent).hex() == vector["value"]
     assert extents.encode_hint(extent).hex() == vector["hint"]
     value, hint = bytes.fromhex(vector["value"]), bytes.fromhex(vector["hint"])
@@ -147,3 +148,4 @@ def test_the_page_on_extents_shows_the_golden_bytes() -> None:
     shown = examples("extent.md")
     assert shown["value"].hex() == VECTORS["extents"][1]["value"]
     assert shown["hint"].hex() == VECTORS["extents"][1]["hint"]
+    assert shown["hint of a delta"].hex() == VECTORS["extents"][3]["hint"]

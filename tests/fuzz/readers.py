@@ -174,7 +174,7 @@ def _resolver() -> Resolver:
     cache: ContentCache = BlockCache(1 << 20)
     cache.put(BlockRef(2, 0), ChunkBlock(b"b" * 16, seeds.base(), 1), 100)
     key = shapes.KEYS.chunk_id_key()
-    return Resolver({}, _SEALER, key, cache, {b"b" * 16: Place(2, 0, extents.WHOLE_BLOCK)}.get, 0)
+    return Resolver({}, _SEALER, key, cache, {b"b" * 16: Place(2, 0, extents.WHOLE_BLOCK)}.get, 0, {}.get)
 
 
 def build_pack(found: Pack) -> bytes:

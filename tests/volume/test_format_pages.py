@@ -86,9 +86,10 @@ def test_values_of_names_and_attributes() -> None:
 
 def test_values_of_facts() -> None:
     values = INODE["values"]
-    place = values["place"]
-    assert entries.encode_place(Place(*place["place"])).hex() == place["hex"]
-    assert entries.decode_place(bytes.fromhex(place["hex"])) == Place(*place["place"])
+    for place in (values["place"], values["place of a delta"]):
+        expected = Place(*place["place"], tuple(Place(*numbers) for numbers in place.get("bases", ())))
+        assert entries.encode_place(expected).hex() == place["hex"]
+        assert entries.decode_place(bytes.fromhex(place["hex"])) == expected
     for gone in (values["gone"], values["gone by a folder"]):
         assert entries.encode_gone(entries.Gone(*gone["gone"])).hex() == gone["hex"]
         assert entries.decode_gone(bytes.fromhex(gone["hex"])) == tuple(gone["gone"])

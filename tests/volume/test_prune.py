@@ -8,9 +8,11 @@ from datetime import UTC
 import pytest
 import trio
 
+from hyperfs.chunks.extents import WHOLE_BLOCK, Extent, Place
 from hyperfs.errors import InvalidArgument, NoSuchVersion, Refused
 from hyperfs.values import ROOT_INO
 from hyperfs.volume.check import Damage, verify
+from hyperfs.volume.marking import Marks, mark_extents
 from hyperfs.volume.paths import find
 from hyperfs.volume.prune import Pruned, prune
 from hyperfs.volume.restore import restore
@@ -29,6 +31,15 @@ def noise(seed: int, size: int) -> bytes:
 
 def quiet(what: str, done: int, of: int) -> None:
     """Nobody watches."""
+
+
+def test_bases_are_needed_by_what_names_them() -> None:
+    marks = Marks()
+    marks.reach({2: 100, 4: 100})
+    bases = (Place(2, 8, 0), Place(4, 7, WHOLE_BLOCK))
+    mark_extents([Extent(0, 1, bytes(16), 0, 1, 2, 50, 3, bases)], marks)
+    marked = [(log, block) for log in (2, 4) for block in range(100) if marks.has(log, block)]
+    assert marked == [(2, 8), (2, 50), (4, 7)]
 
 
 async def let_go(volume: Volume, keep_last: int, dry_run: bool = False) -> Pruned:
