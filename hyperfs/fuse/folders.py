@@ -1,11 +1,15 @@
 """Operations on directory streams."""
 
+from collections.abc import Iterator
+from functools import partial
+
 import pyfuse3
 from pyfuse3 import ReaddirToken, RequestContext
 
 from hyperfs.errors import NotADirectory
 from hyperfs.fuse.attributes import entry_of
 from hyperfs.fuse.guard import guarded
+from hyperfs.fuse.listing import Item, Listing
 from hyperfs.fuse.past import PAST_BIT, VERSIONS_NAME
 from hyperfs.fuse.state import FolderHandle, State
 
@@ -32,26 +36,43 @@ class FolderOperations(pyfuse3.Operations):
     def _read_live(self, folder: FolderHandle, start: int, token: ReaddirToken) -> None:
         volume = self.state.volume
         if start == 0:
-            parent = volume.overlay.inode(folder.number).parent or folder.number
-            names = [(name, dentry[0]) for name, dentry in volume.overlay.live.dentries(folder.number)]
-            folder.entries = [(b".", folder.number), (b"..", parent), *names]
-            if self.state.show_versions:
-                folder.entries.append((VERSIONS_NAME, 0))
+            folder.listing = self._live_listing(folder.number)
             folder.read_at_ns = self._changed_ns(folder.number)
         changed = self._changed_ns(folder.number) != folder.read_at_ns
-        for position in range(start, len(folder.entries)):
-            name, ino = folder.entries[position]
-            if changed and ino and position > 1:
+        position = start
+        while (item := folder.listing.at(position)) is not None:
+            name, ino = item
+            position += 1
+            if changed and ino and position > 2:
                 # The kernel keeps what a listing says: a name that went since must not come back by it.
                 dentry = volume.overlay.live.dentry(folder.number, name)
                 if dentry is None:
                     continue
                 ino = dentry[0]
             entry = self._live_entry(folder.number, ino)
-            if not pyfuse3.readdir_reply(token, name, entry, position + 1):
+            if not pyfuse3.readdir_reply(token, name, entry, position):
                 return
             if not ino:
                 self.state.past.given(self.state.past.versions_of(folder.number))
+
+    def _live_listing(self, directory: int) -> Listing:
+        """`.` and `..`, the names in order, and `.versions` where it is shown."""
+        overlay = self.state.volume.overlay
+        last = (VERSIONS_NAME, 0)
+        special = [(b".", directory), (b"..", overlay.inode(directory).parent or directory)]
+
+        def after(item: Item | None) -> Iterator[Item]:
+            if item == last:
+                return
+            if item is None:
+                yield from special
+            name = b"" if item is None or item in special else item[0]
+            for found, dentry in overlay.live.dentries(directory, name):
+                yield found, dentry[0]
+            if self.state.show_versions:
+                yield last
+
+        return Listing(after)
 
     def _changed_ns(self, directory: int) -> int:
         """When a name in the directory last came or went; no program can set this time."""
@@ -64,18 +85,21 @@ class FolderOperations(pyfuse3.Operations):
 
     def _read_past(self, folder: FolderHandle, start: int, token: ReaddirToken) -> None:
         past = self.state.past
+        directory = past.node(folder.number)
         if start == 0:
-            folder.past_entries = list(past.entries(past.node(folder.number)))
-        for position in range(start, len(folder.past_entries)):
-            listed = folder.past_entries[position]
-            if not pyfuse3.readdir_reply(token, listed.name, listed.entry, position + 1):
+            folder.listing = Listing(partial(past.names, directory))
+        position = start
+        while (item := folder.listing.at(position)) is not None:
+            position += 1
+            listed = past.listed(directory, *item)
+            if not pyfuse3.readdir_reply(token, listed.name, listed.entry, position):
+                past.drop_unknown(listed.node)
                 return
             past.given(listed.node)
 
     @guarded
     async def releasedir(self, fh: int) -> None:
-        folder = self.state.remove_folder(fh)
-        self.state.past.drop_unknown(listed.node for listed in folder.past_entries)
+        self.state.remove_folder(fh)
 
     @guarded
     async def fsyncdir(self, fh: int, datasync: bool) -> None:

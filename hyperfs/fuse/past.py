@@ -7,7 +7,7 @@ for, and memory holds only those that the kernel knows.
 """
 
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import tzinfo
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -17,6 +17,7 @@ from pyfuse3 import EntryAttributes
 
 from hyperfs.errors import BadWhen, NoSuchVersion, NotADirectory, NotFound, ReadOnlyVersion, StaleHandle
 from hyperfs.fuse.attributes import LONG_SECONDS, fill
+from hyperfs.fuse.listing import Item
 from hyperfs.volume.acl import ACCESS
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.tree import Tree
@@ -108,11 +109,10 @@ class Past:
         """How many nodes are in memory."""
         return len(self._nodes)
 
-    def drop_unknown(self, nodes: Iterable[PastNode]) -> None:
-        """Lets go of nodes that a listing made and the kernel never heard of."""
-        for node in nodes:
-            if node.number not in self._known:
-                self._nodes.pop(node.number, None)
+    def drop_unknown(self, node: PastNode) -> None:
+        """Lets go of a node that a listing made, if the kernel never heard of it."""
+        if node.number not in self._known:
+            self._nodes.pop(node.number, None)
 
     def _keep(self, directory: int, entry: bytes, version: int, ino: int, target: bytes = b"") -> PastNode:
         named = directory.to_bytes(8) + version.to_bytes(8) + ino.to_bytes(8) + entry
@@ -192,29 +192,34 @@ class Past:
     def _is_snapshot(self, directory: int, name: bytes) -> bool:
         return self._versions.snapshot(directory, name) is not None
 
-    def entries(self, node: PastNode) -> Iterator[Listed]:
-        """What readdir lists, in order: the names and just enough attributes to make an inode of."""
-        if node.is_versions:
-            for facts in self._versions.listed(node.directory):
-                yield self._listed(node.directory, self._versions.name_of(facts).encode(), facts.version)
-            born = self._versions.born(node.directory)
-            for name, snapshot in sorted(self._versions.visible_snapshots(node.directory).items()):
-                if snapshot.version >= born:  # a folder above may have been kept before there was this one
-                    yield self._listed(node.directory, name, snapshot.version)
+    def names(self, node: PastNode, item: Item | None) -> Iterator[Item]:
+        """What readdir lists behind an item, in order: names with inodes; of `.versions` first times with versions,
+        then snapshots with versions below 0."""
+        if not node.is_versions:
+            for name, (ino, _) in self.tree(node).dentries(node.ino, b"" if item is None else item[0]):
+                yield name, ino
             return
-        tree = self.tree(node)
-        for name, (ino, _) in tree.dentries(node.ino):
-            found = self._keep(node.directory, node.entry, node.version, ino)
-            yield Listed(name, found, self.attributes(found))
+        if item is None or item[1] > 0:
+            for facts in self._versions.listed(node.directory, 0 if item is None else item[1]):
+                yield self._versions.name_of(facts).encode(), facts.version
+        born = self._versions.born(node.directory)
+        for name, snapshot in sorted(self._versions.visible_snapshots(node.directory).items()):
+            # A folder above may have been kept before there was this one.
+            if snapshot.version >= born and (item is None or item[1] > 0 or name > item[0]):
+                yield name, -snapshot.version
 
-    def _listed(self, directory: int, name: bytes, version: int) -> Listed:
-        """An entry of `.versions` without opening its version: the attributes are asked for when needed."""
+    def listed(self, node: PastNode, name: bytes, number: int) -> Listed:
+        """An item of `names` with just enough attributes to make an inode of."""
+        if not node.is_versions:
+            found = self._keep(node.directory, node.entry, node.version, number)
+            return Listed(name, found, self.attributes(found))
+        # An entry of `.versions`, without opening its version: the attributes are asked for when needed.
+        found = self._keep(node.directory, name, abs(number), node.directory)
         entry = EntryAttributes()
-        node = self._keep(directory, name, version, directory)
-        entry.st_ino = node.number
+        entry.st_ino = found.number
         entry.st_mode = stat.S_IFDIR | 0o555
         entry.entry_timeout = entry.attr_timeout = 0
-        return Listed(name, node, entry)
+        return Listed(name, found, entry)
 
     def attributes(self, node: PastNode) -> EntryAttributes:
         """The kernel's view of a node. What may come to mean something else is never cached."""

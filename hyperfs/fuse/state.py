@@ -6,7 +6,8 @@ from pyfuse3 import EntryAttributes
 
 from hyperfs.errors import StaleHandle
 from hyperfs.fuse.attributes import entry_of
-from hyperfs.fuse.past import PAST_BIT, Listed, Past, PastNode, refuse_change
+from hyperfs.fuse.listing import Listing
+from hyperfs.fuse.past import PAST_BIT, Past, PastNode, refuse_change
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.volume import Volume
 
@@ -23,15 +24,11 @@ class Handle:
 
 @dataclass(slots=True)
 class FolderHandle:
-    """An open directory: the names as they were when its reading began, so that positions stay right.
-
-    `read_at_ns` is the ctime that the directory had then.
-    """
+    """An open directory, and what was read of it. `read_at_ns` is the ctime that it had when its reading began."""
 
     number: int
-    entries: list[tuple[bytes, int]] = field(default_factory=list)
+    listing: Listing = field(default_factory=lambda: Listing(lambda item: ()))
     read_at_ns: int = 0
-    past_entries: list[Listed] = field(default_factory=list)
 
 
 class State:

@@ -97,9 +97,10 @@ class Versions:
         """Every version from `first` on, oldest first."""
         return self._catalog.versions(first)
 
-    def listed(self, ino: int) -> Iterator[VersionFacts]:
-        """The versions that the `.versions` of a directory lists: those in which it existed, oldest first."""
-        return (facts for facts in self._catalog.versions(self.born(ino)) if facts.second)
+    def listed(self, ino: int, after: int = 0) -> Iterator[VersionFacts]:
+        """The versions behind `after` that the `.versions` of a directory lists: those in which it existed, oldest
+        first."""
+        return (facts for facts in self._catalog.versions(max(self.born(ino), after + 1)) if facts.second)
 
     def born(self, ino: int) -> int:
         """The version that first held a live inode; the next one when none has yet."""
