@@ -79,6 +79,17 @@ class Layer:
         for offset in extents.irange(start, end, (True, False)):
             yield offset, extents[offset]
 
+    def extent_before(self, ino: int, start: int, least: int) -> Extent | None:
+        """The last extent of the layer that begins in [least, start): no other of those can reach past it."""
+        extents = self.extents.get(ino)
+        if extents is None:
+            return None
+        for offset in extents.irange(least, start, (True, False), reverse=True):
+            extent: Extent | None = extents[offset]
+            if extent is not None:
+                return extent
+        return None
+
     def drop_inode(self, ino: int) -> None:
         """Forgets all that the layer says about an inode, and says that it is gone."""
         self.dentries.pop(ino, None)

@@ -9,6 +9,7 @@ from typing import Final
 
 from hyperfs.chunks.extents import Extent, Place
 from hyperfs.chunks.extents import decode as decode_extent
+from hyperfs.trie.floor import floor
 from hyperfs.trie.lookup import lookup
 from hyperfs.trie.node import Node, Ref
 from hyperfs.trie.walk import walk
@@ -19,7 +20,7 @@ from hyperfs.volume.inode import Inode
 from hyperfs.volume.layer import Layer
 
 MAX_EXTENT_BYTES: Final = 1 << 20
-"""No extent is longer: a chunk has at most 256 KiB now, and readers look back this far for one that overlaps."""
+"""No extent is longer: a chunk has at most 256 KiB now, and layers are looked through so far for one that overlaps."""
 
 Load = Callable[[Ref], Node]
 
@@ -54,14 +55,21 @@ class Tree:
     def extents(self, ino: int, start: int, end: int) -> list[Extent]:
         """The extents that have bytes in [start, end), by offset."""
         found = []
-        first = keys.extent_key(ino, max(0, start - MAX_EXTENT_BYTES))
+        before = floor(self.load, self.root, keys.extent_key(ino, start))
+        if before is not None and before[0].startswith(keys.prefix(ino, keys.EXTENT)):
+            # Extents never overlap: of those that begin before the range, only the last can reach into it.
+            key, value, hint = before
+            extent = decode_extent(keys.extent_offset(key), value, hint)
+            if extent.end > start and extent.offset < end:
+                found.append(extent)
+                if extent.end >= end:
+                    return found
+        first = keys.extent_key(ino, start + 1)
         for key, value, hint in walk(self.load, self.root, keys.prefix(ino, keys.EXTENT), first):
             offset = keys.extent_offset(key)
             if offset >= end:
                 break
-            extent = decode_extent(offset, value, hint)
-            if extent.end > start:
-                found.append(extent)
+            found.append(decode_extent(offset, value, hint))
         return found
 
     def xattr(self, ino: int, name: bytes) -> bytes | None:
@@ -175,7 +183,13 @@ class LiveTree(Tree):
             return super().extents(ino, start, end)
         merged: dict[int, Extent | None] = {e.offset: e for e in super().extents(ino, start, end)}
         for layer in reversed(layers):
-            merged.update(layer.extents_between(ino, max(0, start - MAX_EXTENT_BYTES), end))
+            changed = layer.extents[ino]
+            # Of what begins before the range, too, the layer's word counts; and it may have more of that.
+            merged.update((offset, changed[offset]) for offset in list(merged) if offset < start and offset in changed)
+            before = layer.extent_before(ino, start, start - MAX_EXTENT_BYTES)
+            if before is not None and before.end > start:
+                merged[before.offset] = before
+            merged.update(layer.extents_between(ino, start, end))
         return [e for _, e in sorted(merged.items()) if e is not None and e.end > start]
 
     def changed_extent(self, ino: int, offset: int) -> Extent | None:
