@@ -236,6 +236,7 @@ class Committer:
             raise
         self.newest = commit
         overlay.live.settle(commit.root)
+        self._journaling.settled()
         self._frozen = None
         self._catalog.apply(changes)
         self._content.folded()

@@ -174,9 +174,10 @@ class Journaling:
             yield from (items.BytesItem(ino, at, data) for at, data in inode.dirty.journaled(start))
 
     def _metadata(self, changed: Unjournaled) -> Iterable[items.Item]:
+        # A commit may have settled since something changed: then its value is in the version, and in no layer.
         live, table = self._overlay.live, self._overlay.table
         for ino in changed.inodes:
-            inode = table.get(ino)
+            inode = table.get(ino) or live.inode(ino)
             if inode is None or not inode.nlink:
                 yield items.InodeItem(ino, None)
             else:
@@ -184,7 +185,7 @@ class Journaling:
         for parent, name in changed.dentries:
             yield items.DentryItem(parent, name, live.dentry(parent, name))
         for ino, offset in changed.extents:
-            yield items.ExtentItem(ino, offset, live.changed_extent(ino, offset))
+            yield items.ExtentItem(ino, offset, live.extent(ino, offset))
         for ino, name in changed.xattrs:
             yield items.XattrItem(ino, name, live.xattr(ino, name))
         for key in changed.facts:
@@ -202,11 +203,14 @@ class Journaling:
         self._folding, self._overlay.unjournaled = self._overlay.unjournaled, Unjournaled()
         return self._journal.last_sequence
 
+    def settled(self) -> None:
+        """The commit is durable, and the live tree goes on from it: what it holds needs no record."""
+        self._folding = Unjournaled()
+
     async def folded(self, sequence: int) -> None:
-        """The commit is durable: its part needs no record, and its segments are free. If a cancellation comes before
-        that, the next commit frees them."""
+        """After `settled`: the segments of what the commit holds are free. If a cancellation comes before that, the
+        next commit frees them."""
         async with self.lock:
-            self._folding = Unjournaled()
             self._journal.recycle(sequence)
 
 

@@ -72,6 +72,11 @@ class Tree:
             found.append(decode_extent(offset, value, hint))
         return found
 
+    def extent(self, ino: int, offset: int) -> Extent | None:
+        """The extent that begins at `offset`, if one does."""
+        found = lookup(self.load, self.root, keys.extent_key(ino, offset))
+        return None if found is None else decode_extent(offset, *found)
+
     def xattr(self, ino: int, name: bytes) -> bytes | None:
         found = lookup(self.load, self.root, keys.xattr_key(ino, name))
         return None if found is None else self._xattr_bytes(*found)
@@ -192,14 +197,15 @@ class LiveTree(Tree):
             merged.update(layer.extents_between(ino, start, end))
         return [e for _, e in sorted(merged.items()) if e is not None and e.end > start]
 
-    def changed_extent(self, ino: int, offset: int) -> Extent | None:
-        """The newest word of the layers on the extent at `offset`; None when it is gone or never changed."""
+    def extent(self, ino: int, offset: int) -> Extent | None:
         for layer in self._layers():
             extents = layer.extents.get(ino)
             if extents is not None and offset in extents:
                 found: Extent | None = extents[offset]
                 return found
-        return None
+            if ino in layer.inodes and layer.inodes[ino] is None:
+                return None
+        return super().extent(ino, offset)
 
     def xattr(self, ino: int, name: bytes) -> bytes | None:
         for layer in self._layers():

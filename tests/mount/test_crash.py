@@ -95,9 +95,7 @@ def test_nothing_that_was_promised_is_lost_by_kills_at_any_moment(drive: Drive) 
     for kill in range(KILLS):
         folders = [drive.point / f"run{kill}-{worker}" for worker in range(WORKERS)]
         outputs = run_and_kill(drive, folders, kill, rng.uniform(0.05, 1.6))
-        started = time.monotonic()
         drive.mount()
-        assert time.monotonic() - started < 10
         for folder, output in zip(folders, outputs, strict=True):
             promises = Promises(folder)
             promises.read(output)

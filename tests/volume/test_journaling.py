@@ -1,5 +1,9 @@
 """fsync: what it promised is there after a kill, and nothing older comes back over it."""
 
+import errno
+import os
+from collections.abc import Callable
+
 import pytest
 import trio
 import trio.testing
@@ -7,14 +11,24 @@ import trio.testing
 from hyperfs.store.journal_records import Kind
 from hyperfs.volume.device_logs import log_folder
 from hyperfs.volume.flushing import BATCH_BYTES
+from hyperfs.volume.inode import Inode
+from hyperfs.volume.volume import Volume
 
 from .conftest import Store, inode_of, kill, make_folder, read_file, unlink, write_file
 from .faults import Faults, Gate
 
 
 def content_log(store: Store) -> str:
+    return blocks_of(store, lambda volume: volume.content.number)
+
+
+def metadata_log(store: Store) -> str:
+    return blocks_of(store, lambda volume: volume.parts.metadata_number)
+
+
+def blocks_of(store: Store, number: Callable[[Volume], int]) -> str:
     volume = store.open(read_only=True)
-    folder = log_folder(volume.parts.chain.logs[volume.content.number])
+    folder = log_folder(volume.parts.chain.logs[number(volume)])
     kill(volume)
     return f"{folder}/blocks"
 
@@ -167,6 +181,81 @@ async def test_fsync_waits_for_bytes_that_a_commit_has_taken(store: Store) -> No
     volume = store.open()
     assert read_file(volume, b"f") == b"abc" * 1000
     kill(volume)
+
+
+async def test_a_record_that_waited_for_a_commit_takes_nothing_from_its_version(store: Store) -> None:
+    """What the commit has made durable was on the list of the record that had begun before."""
+    faults = Faults()
+    store.disk = faults.disk
+    data = b"abc" * 200
+    nodes, blocks = metadata_log(store), content_log(store)
+    volume = store.open()
+    await volume.fsync(await write_file(volume, b"f", data))
+    at_commit = Gate(faults, "pwrite", nodes)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(volume.commit)
+        await trio.to_thread.run_sync(at_commit.entered.wait)  # it has frozen what it makes durable
+        volume.journaling.placed(await write_file(volume, b"placed", b"0" * 100_000))
+        other = await write_file(volume, b"other", b"1" * 600)
+        at_settling = Gate(faults, "pwrite", blocks)
+        nursery.start_soon(volume.fsync, other)  # brings what was put in its place
+        await trio.to_thread.run_sync(at_settling.entered.wait)
+        before = volume.versions.newest.version
+        at_commit.open()
+        with trio.fail_after(30):
+            while volume.versions.newest.version == before:
+                await trio.sleep(0.01)
+        at_settling.open()
+    kill(volume)
+    volume = store.open()
+    assert read_file(volume, b"f") == data
+    assert read_file(volume, b"other") == b"1" * 600
+    kill(volume)
+
+
+async def test_a_record_that_failed_beside_a_commit_is_written_anew_and_takes_nothing(store: Store) -> None:
+    faults = Faults()
+    store.disk = faults.disk
+    data = bytes(range(256)) * 400
+    nodes = metadata_log(store)
+    volume = store.open()
+    inode = await write_file(volume, b"f", data)
+    await volume.files.flushing.flush([inode])
+    at_commit = Gate(faults, "pwrite", nodes)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(volume.commit)
+        await trio.to_thread.run_sync(at_commit.entered.wait)
+        at_record = FailingGate(faults, "pwrite", "/journal/")
+        other = await write_file(volume, b"other", b"1" * 600)
+        nursery.start_soon(fsync_in_vain, volume, other)
+        await trio.to_thread.run_sync(at_record.entered.wait)
+        before = volume.versions.newest.version
+        at_commit.open()
+        with trio.fail_after(30):
+            while volume.versions.newest.version == before:
+                await trio.sleep(0.01)
+        at_record.open()
+    await volume.fsync(other)
+    kill(volume)
+    volume = store.open()
+    assert read_file(volume, b"f") == data
+    assert read_file(volume, b"other") == b"1" * 600
+    kill(volume)
+
+
+class FailingGate(Gate):
+    """What it held up fails."""
+
+    def _meet(self, operation: str, path: str) -> None:
+        first = not self.entered.is_set()
+        super()._meet(operation, path)
+        if first and self.entered.is_set():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+async def fsync_in_vain(volume: Volume, inode: Inode) -> None:
+    with pytest.raises(OSError, match="Input/output"):
+        await volume.fsync(inode)
 
 
 async def test_blocks_that_were_still_being_written_do_not_count_as_synced(store: Store) -> None:
