@@ -13,6 +13,20 @@ Range = tuple[int, int]
 """Blocks [start, end)."""
 
 
+def runs_of(blocks: Iterable[int]) -> Iterator[Range]:
+    """The runs [start, end) of ascending blocks."""
+    start = end = -1
+    for block in blocks:
+        if block == end:
+            end += 1
+            continue
+        if start >= 0:
+            yield start, end
+        start, end = block, block + 1
+    if start >= 0:
+        yield start, end
+
+
 class Cleared:
     """Ranges by log, joined where they touch. Never changes; `more` gives another."""
 

@@ -9,6 +9,7 @@ lost, damaged, or behind the newest commit. Keys (big-endian, so that a scan goe
     s listed second        -> version
     i log, commit index    -> version                  births of metadata blocks
     j log, content length  -> version                  births of content blocks
+    r log, index of a node -> what a subtree reaches: see remembered.py
     m                      -> log u32, fork u32, length u64, newest version u64
 """
 
@@ -32,6 +33,9 @@ _U64: Final = struct.Struct(">Q")
 _LOGGED: Final = struct.Struct(">IQ")
 _MARK_KEY: Final = b"m"
 _LAST: Final = (1 << 64) - 1
+
+LAPSED_AT_ONCE: Final = 1000
+"""Changes of the index in one step: some milliseconds."""
 
 Change = tuple[bytes, bytes | None]
 NO_MARK: Final[Change] = (_MARK_KEY, None)
@@ -130,14 +134,22 @@ class Catalog:
 
     def forget_gone(self, gone: GoneVersions) -> None:
         """Lets go of the versions that the marks say are no more. Quick where that was done before."""
+        for lapsed in self.lapsed(gone):
+            self.apply(lapsed)
+
+    def lapsed(self, gone: GoneVersions) -> Iterator[list[Change]]:
+        """The changes by which that is done, in batches that may be applied one by one."""
         changes: list[Change] = []
         for found in gone.ranges:
             for facts in self.versions(found.first):
                 if facts.version > found.gone.last:
                     break
                 changes += forget_version(facts)
+                if len(changes) >= LAPSED_AT_ONCE:
+                    yield changes
+                    changes = []
         if changes:
-            self.apply(changes)
+            yield changes
 
     def at_time(self, time_ns: int) -> int | None:
         """The last version whose time is at or before `time_ns`."""
@@ -160,6 +172,17 @@ class Catalog:
     def born_with_block(self, log: int, block: int) -> int | None:
         """The first version whose content head covers a block."""
         return self._first(b"j" + _LOGGED.pack(log, 0)[:4], b"j" + _LOGGED.pack(log, block + 1))
+
+    def reach(self, log: int, index: int) -> bytes | None:
+        """The row that reach_change made for a node. Any thread."""
+        return self._get(b"r" + _LOGGED.pack(log, index))
+
+    def forget_reach(self, log: int, start: int, end: int) -> Iterator[Change]:
+        """The changes that take away the rows of nodes in blocks [start, end)."""
+        for key, _ in self._scan(b"r" + _LOGGED.pack(log, 0)[:4], b"r" + _LOGGED.pack(log, start)):
+            if _unpacked(_LOGGED, key[1:])[1] >= end:
+                break
+            yield key, None
 
     def _first(self, prefix: bytes, start: bytes) -> int | None:
         for _, value in self._scan(prefix, start):
@@ -246,6 +269,10 @@ def version_changes(commit: Commit, log: int, index: int) -> list[Change]:
     if commit.display_second:
         changes.append((b"s" + _U64.pack(commit.display_second), number))
     return changes
+
+
+def reach_change(log: int, index: int, row: bytes) -> Change:
+    return b"r" + _LOGGED.pack(log, index), row
 
 
 def forget_version(facts: VersionFacts) -> list[Change]:

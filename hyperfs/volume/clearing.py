@@ -9,7 +9,7 @@ Killed anywhere, the next opening for writing goes on at 2. Nothing may refer to
 
 from collections.abc import Callable, Iterable, Sequence
 
-from hyperfs.log.cleared import Cleared, Range
+from hyperfs.log.cleared import Cleared, Range, runs_of
 from hyperfs.log.control_codec import Body, Clear, ClearDeed, ClearIntent
 from hyperfs.log.log import PAGE_BYTES, Log
 from hyperfs.store import folder
@@ -29,7 +29,7 @@ def own_clears(parts: Parts) -> dict[int, Clear]:
 
 def clear_of(log: Log, number: int, blocks: Iterable[int]) -> Clear | None:
     """The clear of these blocks, ascending, at the log's signed head; None for none."""
-    ranges = tuple(_runs(blocks))
+    ranges = tuple(runs_of(blocks))
     head = log.head()
     return Clear(number, head.fork, head.length, head.tree_hash, ranges) if ranges else None
 
@@ -54,11 +54,9 @@ def do_announced(parts: Parts, progress: Progress) -> None:
 
 def freed_bytes(log: Log, number: int, before: Cleared, after: Cleared) -> int:
     """How much of the disk it gives back that more is cleared: whole pages only, joined with those before."""
-    old = before.ranges(number)
-    return sum(
-        _page_bytes(log, run) - sum(_page_bytes(log, part) for part in old if run[0] <= part[0] and part[1] <= run[1])
-        for run in set(after.ranges(number)) - set(old)
-    )
+    old, new = set(before.ranges(number)), set(after.ranges(number))
+    # A run of before is still there, or a part of one that is new.
+    return sum(_page_bytes(log, run) for run in new - old) - sum(_page_bytes(log, run) for run in old - new)
 
 
 def _extend(parts: Parts, bodies: Sequence[Body]) -> None:
@@ -67,19 +65,6 @@ def _extend(parts: Parts, bodies: Sequence[Body]) -> None:
         chain = chain.append(chain.make(body, parts.signer, parts.device))
     parts.disk.replace(folder.CONTROL, chain.encode())
     parts.chain = chain
-
-
-def _runs(blocks: Iterable[int]) -> Iterable[Range]:
-    start = end = -1
-    for block in blocks:
-        if block == end:
-            end += 1
-            continue
-        if start >= 0:
-            yield start, end
-        start, end = block, block + 1
-    if start >= 0:
-        yield start, end
 
 
 def _page_bytes(log: Log, run: Range) -> int:

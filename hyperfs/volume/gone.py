@@ -4,6 +4,7 @@ Format: docs/formats/place-and-gone.md.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Final, NamedTuple
 
 from hyperfs.errors import Corrupt
@@ -64,7 +65,7 @@ class GoneVersions:
 
         Ranges that touch and have the same `by` and `rule` are joined, and `when` is the later.
         """
-        new = [GoneRange(device, version, Gone(version, when_ns, by, rule)) for device, version in versions]
+        new = [GoneRange(device, first, Gone(last, when_ns, by, rule)) for device, first, last in _rows(versions)]
         changes: dict[bytes, bytes | None] = {_key(found): None for found in self.ranges}
         for found in _joined([*self.ranges, *new]):
             changes[_key(found)] = encode_gone(found.gone)
@@ -89,6 +90,13 @@ def _decode(key: bytes, value: bytes) -> GoneRange:
     if gone.last < first:
         raise Corrupt("a mark of versions that are gone ends before it begins", f"{first} to {gone.last}")
     return GoneRange(device, first, gone)
+
+
+def _rows(versions: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+    """(device, first, last) of versions that follow one another: there may be a hundred thousand of them."""
+    for (device, _), found in groupby(enumerate(versions), lambda at: (at[1][0], at[1][1] - at[0])):
+        run = [version for _, (_, version) in found]
+        yield device, run[0], run[-1]
 
 
 def _joined(ranges: Iterable[GoneRange]) -> Iterator[GoneRange]:

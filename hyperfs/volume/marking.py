@@ -4,8 +4,9 @@ Costs in proportion to the metadata that the roots reach, each node once however
 bit a block. Runs in a worker thread: it reads blocks and its own marks, and nothing that the trio thread changes.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from hyperfs.chunks.extents import Extent, Place
 from hyperfs.trie.node import Leaf, Ref
@@ -16,8 +17,17 @@ from hyperfs.volume.nodes import Nodes
 Progress = Callable[[str, int, int], None]
 
 _EXTENT_KINDS: Final = (keys.EXTENT, keys.XATTR)
+_NAMING_KINDS: Final = (*_EXTENT_KINDS, keys.PLACE)
+_KIND_AT: Final = keys.PREFIX_BYTES - 1
 _TELL_EVERY: Final = 1000
-_ALL: Final = 0xFF
+_NOT_ALL: Final = re.compile(rb"[^\xff]", re.DOTALL)
+"""A byte of marks in which one is missing."""
+
+
+class Adds(Protocol):
+    """What collects blocks."""
+
+    def add(self, log: int, block: int) -> bool: ...
 
 
 class Marks:
@@ -44,15 +54,29 @@ class Marks:
         bits[byte] |= bit
         return True
 
+    def add_blocks(self, blocks: Mapping[int, Iterable[int]]) -> None:
+        """All of these, by log."""
+        for log, found in blocks.items():
+            for block in found:
+                self.add(log, block)
+
+    def add_run(self, log: int, start: int, end: int) -> None:
+        """Blocks [start, end), quickly."""
+        end = min(end, self._lengths.get(log, 0))
+        first, last = -(-start // 8), end // 8
+        if first < last:
+            self._bits[log][first:last] = b"\xff" * (last - first)
+        for block in (*range(start, min(8 * first, end)), *range(max(8 * last, start), end)):
+            self._bits[log][block >> 3] |= 1 << (block & 7)
+
     def has(self, log: int, block: int) -> bool:
         return block < self._lengths.get(log, 0) and bool(self._bits[log][block >> 3] >> (block & 7) & 1)
 
     def unmarked(self, log: int, end: int) -> Iterator[int]:
         """The blocks below `end` that were not marked, ascending."""
         end = min(end, self._lengths.get(log, 0))
-        for byte, value in enumerate(self._bits.get(log, b"")):
-            if value == _ALL:
-                continue
+        for found in _NOT_ALL.finditer(self._bits.get(log, b"")):
+            byte, value = found.start(), found[0][0]
             for block in range(byte * 8, min(byte * 8 + 8, end)):
                 if not value >> (block & 7) & 1:
                     yield block
@@ -71,12 +95,11 @@ def mark_trees(nodes: Nodes, roots: Iterable[Ref | None], marks: Marks, progress
             continue  # with all below it
         node = nodes.read(ref)  # past the cache: this reads all, once
         if isinstance(node, Leaf):
-            for key, value, hint in zip(node.keys, node.values, node.hints, strict=True):
-                _mark_entry(key, value, hint, marks)
+            mark_leaf(node, marks)
         else:
             stack += [child for child in node.children if isinstance(child, Ref)]
             if node.ends is not None:
-                _mark_entry(node.prefix, *node.ends, marks)
+                mark_entry(node.prefix, *node.ends, marks)
         done += 1
         if done % _TELL_EVERY == 0:
             progress("looking for what is kept", done, 0)
@@ -94,7 +117,15 @@ def mark_commit(log: int, index: int, dead_blocks: int, marks: Marks) -> None:
         marks.add(log, block)
 
 
-def _mark_entry(key: bytes, value: bytes, hint: bytes, marks: Marks) -> None:
+def mark_leaf(leaf: Leaf, marks: Adds) -> None:
+    """What the entries of a leaf name."""
+    for key, value, hint in zip(leaf.keys, leaf.values, leaf.hints, strict=True):
+        if key[_KIND_AT] in _NAMING_KINDS:
+            mark_entry(key, value, hint, marks)
+
+
+def mark_entry(key: bytes, value: bytes, hint: bytes, marks: Adds) -> None:
+    """The blocks of content that an entry names, bases of deltas too."""
     kind = kind_of_key(key)
     if kind in _EXTENT_KINDS:
         extent = extent_in(key, (value, hint))
@@ -104,6 +135,6 @@ def _mark_entry(key: bytes, value: bytes, hint: bytes, marks: Marks) -> None:
         _mark_place(decode_place(value, key.hex()), marks)
 
 
-def _mark_place(place: Place, marks: Marks) -> None:
+def _mark_place(place: Place, marks: Adds) -> None:
     for found in (place, *place.bases):
         marks.add(found.log, found.block)

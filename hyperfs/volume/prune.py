@@ -24,12 +24,14 @@ from hyperfs.errors import InvalidArgument, Refused
 from hyperfs.log.cleared import Cleared
 from hyperfs.log.control_codec import Clear
 from hyperfs.volume import clearing, gone
-from hyperfs.volume.catalog import VersionFacts
+from hyperfs.volume.catalog import Change, VersionFacts
 from hyperfs.volume.clearing import Progress
 from hyperfs.volume.gone import GoneVersions
 from hyperfs.volume.marking import Marks, mark_commit, mark_extents, mark_trees
 from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.parts import Parts
+from hyperfs.volume.remembered import Remembered
+from hyperfs.volume.versions import read_commit
 from hyperfs.volume.volume import Volume
 
 _LISTS: Final = (KIND_COMMIT, KIND_DEAD)
@@ -77,7 +79,7 @@ async def prune(volume: Volume, keep_last: int, dry_run: bool, progress: Progres
         if dry_run:
             return await _would_do(volume, keep_last, progress)
         await _on_disk(volume, partial(clearing.do_announced, volume.parts, progress))
-        plan = _plan(volume, keep_last)
+        plan = await _plan(volume, keep_last)
         marks = Marks()
         await _mark(volume, plan.kept, marks, progress)
         try:
@@ -88,36 +90,51 @@ async def prune(volume: Volume, keep_last: int, dry_run: bool, progress: Progres
             await volume.committer.restore_reserve()
 
 
-def _plan(volume: Volume, keep_last: int) -> _Plan:
-    """Which versions stay and which go."""
-    facts = list(volume.versions.all())
-    listed = [found.version for found in facts if found.second]
-    oldest = listed[-keep_last] if len(listed) >= keep_last else 0
-    kept, going = ([f for f in facts if f.version >= oldest], [f for f in facts if f.version < oldest])
-    return _split(volume, _Plan(kept, going))
+async def _plan(volume: Volume, keep_last: int) -> _Plan:
+    """Which versions stay and which go. In a worker thread: there may be a hundred thousand."""
+
+    def look() -> _Plan:
+        facts = list(volume.versions.all())
+        listed = [found.version for found in facts if found.second]
+        oldest = listed[-keep_last] if len(listed) >= keep_last else 0
+        return _Plan([f for f in facts if f.version >= oldest], [f for f in facts if f.version < oldest])
+
+    return _split(volume, await trio.to_thread.run_sync(look))
 
 
 def _split(volume: Volume, plan: _Plan) -> _Plan:
     """The plan with what has a name, or is being read, among what is kept."""
     named = {snapshot.version for snapshot in volume.versions.snapshots()}
-    spared = [found for found in plan.going if found.version in named or volume.reading[found.version]]
+    wanted = named | set(volume.reading)
+    spared = [found for found in plan.going if found.version in wanted]
     return _Plan(
         sorted([*plan.kept, *spared]),
-        [found for found in plan.going if found not in spared],
+        [found for found in plan.going if found.version not in wanted],
         plan.in_use + tuple(found.version for found in spared if found.version not in named),
     )
 
 
 async def _mark(volume: Volume, kept: Iterable[VersionFacts], marks: Marks, progress: Progress) -> None:
-    """Marks the trees and commits of versions. In a worker thread: reading takes long, and changes nothing."""
+    """Marks the trees and commits of versions that are not marked. In a worker thread: reading takes long, and changes
+    nothing. The newest goes first, by what is remembered of its subtrees: of the others only what differs is read."""
     parts = volume.parts
     marks.reach({number: log.signed_length for number, log in parts.logs.items()})
-    commits = [(found, volume.versions.commit(found.version)) for found in kept]
+    waiting = [found for found in kept if not marks.has(found.log, found.index)]
+
+    def remember(rows: list[Change]) -> None:
+        if parts.catalog.trouble is None:  # else they would wait in memory
+            trio.from_thread.run_sync(parts.catalog.apply, rows)
 
     def run() -> None:
-        for found, commit in commits:
+        remembered = Remembered(parts.nodes, parts.catalog, parts.node_id_key, remember)
+        for number, found in enumerate(reversed(waiting)):
+            commit = read_commit(parts.nodes, found.log, found.index)
+            roots = [realm.root for realm in commit.realms]
+            if number:
+                mark_trees(parts.nodes, roots, marks, progress)
+            else:
+                remembered.mark(roots, marks)
             mark_commit(found.log, found.index, commit.dead_blocks, marks)
-            mark_trees(parts.nodes, [realm.root for realm in commit.realms], marks, progress)
 
     await trio.to_thread.run_sync(run)
 
@@ -125,17 +142,17 @@ async def _mark(volume: Volume, kept: Iterable[VersionFacts], marks: Marks, prog
 async def _would_do(volume: Volume, keep_last: int, progress: Progress) -> Pruned:
     """As prune, of what is a version now."""
     parts = volume.parts
-    plan, marks = _plan(volume, keep_last), Marks()
+    plan, marks = await _plan(volume, keep_last), Marks()
     await _mark(volume, plan.kept, marks, progress)
     mark_extents(_open_extents(volume), marks)
     newest = volume.versions.newest
     limits = {parts.metadata_number: parts.metadata_log.signed_length, newest.content.log: newest.content.length}
     clears = await trio.to_thread.run_sync(_sweep, parts, plan, marks, limits)
-    return _report(parts, plan, clears, Cleared.of(parts.chain.records))
+    return _report(parts, plan, clears, parts.catalog.cleared)
 
 
 async def _let_go(volume: Volume, plan: _Plan, marks: Marks, progress: Progress) -> Pruned:
-    parts, before = volume.parts, Cleared.of(volume.parts.chain.records)
+    parts, before = volume.parts, volume.parts.catalog.cleared
     planned = plan.kept[-1].version
     limits = _Limits()
 
@@ -149,7 +166,9 @@ async def _let_go(volume: Volume, plan: _Plan, marks: Marks, progress: Progress)
         content.forget_fresh()
 
     made = await volume.committer.commit_noting(note)
-    parts.catalog.forget_gone(GoneVersions(volume.overlay.live.facts(gone.PREFIX)))
+    for lapsed in parts.catalog.lapsed(GoneVersions(volume.overlay.live.facts(gone.PREFIX))):
+        parts.catalog.apply(lapsed)
+        await trio.lowlevel.checkpoint()
     volume.versions.forget(found.version for found in plan.going)
     since = [found for found in volume.versions.all(planned + 1) if found.version <= made.version]
     await _mark(volume, [*plan.kept, *since], marks, progress)
@@ -157,8 +176,9 @@ async def _let_go(volume: Volume, plan: _Plan, marks: Marks, progress: Progress)
     clears = await trio.to_thread.run_sync(_sweep, parts, plan, marks, limits.blocks)
     if clears:
         await _on_disk(volume, partial(clearing.announce, parts, clears))
-        parts.catalog.cleared = Cleared.of(parts.chain.records)
+        parts.catalog.cleared = before.more(clears)
         await _on_disk(volume, partial(clearing.do_announced, parts, progress))
+        _forget_reached(parts, clears)
     return _report(parts, plan, clears, before)
 
 
@@ -183,11 +203,13 @@ def _sweep(parts: Parts, plan: _Plan, marks: Marks, limits: dict[int, int]) -> l
 
     Commits and their lists stay while an older version is kept: they tell what died since, and lead on to it.
     """
-    cleared = Cleared.of(parts.chain.records)
+    cleared = parts.catalog.cleared
     oldest = plan.kept[0]
     clears = []
     for number, limit in sorted(limits.items(), key=lambda found: found[0] == parts.metadata_number):
-        free = (block for block in marks.unmarked(number, limit) if not cleared.has(number, block))
+        for start, end in cleared.ranges(number):
+            marks.add_run(number, start, end)
+        free = marks.unmarked(number, limit)
         if number == parts.metadata_number:
             before = oldest.index if oldest.log == number else 0
             free = (b for b in free if b < before or parts.nodes.kind(number, b) not in _LISTS)
@@ -195,6 +217,14 @@ def _sweep(parts: Parts, plan: _Plan, marks: Marks, limits: dict[int, int]) -> l
         if clear is not None:
             clears.append(clear)
     return clears
+
+
+def _forget_reached(parts: Parts, clears: Iterable[Clear]) -> None:
+    """What is remembered of nodes that are no more."""
+    for clear in clears:
+        if clear.log == parts.metadata_number:
+            for start, end in clear.ranges:
+                parts.catalog.apply(parts.catalog.forget_reach(clear.log, start, end))
 
 
 async def _on_disk(volume: Volume, step: Callable[[], None]) -> None:
