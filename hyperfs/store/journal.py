@@ -166,6 +166,11 @@ class Journal:
         """Bytes of segments that wait for a commit."""
         return sum(s.end for s in list(self._live))
 
+    def has_room(self, size: int) -> bool:
+        """Whether a change of so many bytes, and the note behind it, need no further segment."""
+        last = self._live[-1] if self._live else None
+        return last is not None and bool(last.id) and last.end + size + 2 * FRAME_BYTES <= SEGMENT_BYTES
+
     def append(self, payload: bytes, kind: int = Kind.CHANGE) -> int:
         """Writes a change without syncing it; returns its sequence number. Long ones become several records.
 

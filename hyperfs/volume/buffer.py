@@ -157,6 +157,11 @@ class DirtyBytes:
         """Where the last run ends; 0 without one."""
         return self._starts[-1] + len(self._runs[-1]) if self._starts else 0
 
+    @property
+    def unjournaled_bytes(self) -> int:
+        """Bytes that no journal record holds yet; what was written over and over counts as often."""
+        return sum(end - start for start, end in self.unjournaled)
+
     def _note(self, start: int, end: int) -> None:
         if self.unjournaled:
             last_start, last_end = self.unjournaled[-1]

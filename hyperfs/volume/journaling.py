@@ -6,6 +6,7 @@ that it renamed.
 """
 
 from collections.abc import Iterable, Iterator
+from time import perf_counter
 from typing import Final, NamedTuple
 
 import trio
@@ -17,10 +18,13 @@ from hyperfs.volume.content import Content
 from hyperfs.volume.files import Files
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.overlay import Overlay, Unjournaled
+from hyperfs.volume.sync_pace import SyncPace
 
 SMALL_BYTES: Final = 64 << 10
-"""An fsynced file with at most this many unsaved bytes puts them into the journal; one sync then does."""
-
+"""An fsynced file with at most so many bytes that nothing durable holds puts them into the journal; one sync then does.
+They stay dirty too: of a file that is appended to or edited here and there, many such fsyncs become one chunk."""
+DIRECT_BYTES: Final = 2 * SMALL_BYTES
+"""A longer record is always written in a worker thread."""
 
 PLACED_BYTES: Final = 1 << 20
 """Of files that were put in their place, a record carries this much at most."""
@@ -44,6 +48,7 @@ class Journaling:
         self._content = content
         self._files = files
         self.lock = trio.Lock()
+        self._pace = SyncPace()
         self._asked = 0
         self._done = 0
         self._riding: dict[int, Inode] = {}  # files whose bytes the next record carries
@@ -63,9 +68,15 @@ class Journaling:
             await self._settle_bytes(inode)
         self._asked += 1
         mine = self._asked
-        async with self.lock:
+        try:
+            self.lock.acquire_nowait()  # without a turn of the loop, which costs as much as the record
+        except trio.WouldBlock:
+            await self.lock.acquire()
+        try:
             if self._done < mine:
                 await self._write_record()
+        finally:
+            self.lock.release()
 
     def placed(self, inode: Inode) -> None:
         """The file was put in its place: renamed to its name, or written anew from its start and closed.
@@ -81,7 +92,7 @@ class Journaling:
             await self._files.flushing.wait_flushed(inode)
         if inode.dirty is None:
             return
-        if inode.dirty.nbytes > SMALL_BYTES:
+        if inode.dirty.unjournaled_bytes > SMALL_BYTES:
             await self._files.flushing.flush([inode])
         else:
             self._riding[inode.ino] = inode
@@ -92,9 +103,7 @@ class Journaling:
         taken = self._take()
         payload = b"".join(map(items.encode, self._items(taken)))
         try:
-            if self._content.has_unsynced:
-                await trio.to_thread.run_sync(self._content.sync_blocks)
-            await trio.to_thread.run_sync(self._write, payload)
+            seconds = await self._make_durable(payload)
         except SyncFailed as error:
             # The kernel may have dropped the pages: what the next sync says of them means nothing.
             self.read_only_because = f"a sync of the store failed ({error}); remount to go on"
@@ -103,13 +112,24 @@ class Journaling:
             self._give_back(taken)
             raise
         self._done = covers
+        self._pace.took(seconds, shared=self._asked > covers)
 
-    def _write(self, payload: bytes) -> None:
-        """In a worker thread, under `lock`: a disk that is slow to take a record, or a further segment of the journal,
-        must keep nobody waiting but those who asked for it."""
+    async def _make_durable(self, payload: bytes) -> float:
+        """Returns how many seconds the disk took. A disk that is slow to take a record, or a further segment of the
+        journal, keeps nobody waiting but those who asked for it: it is written in a worker thread."""
+        if self._content.has_unsynced:
+            await trio.to_thread.run_sync(self._content.sync_blocks)
+        elif len(payload) <= DIRECT_BYTES and self._pace.direct and self._journal.has_room(len(payload)):
+            return self._write(payload)
+        return await trio.to_thread.run_sync(self._write, payload)
+
+    def _write(self, payload: bytes) -> float:
+        """Under `lock`; see `_make_durable`."""
+        start = perf_counter()
         if payload:
             self._journal.append(payload)
         self._journal.mark_durable(self._journal.sync())
+        return perf_counter() - start
 
     async def _settle_others(self) -> None:
         while True:

@@ -8,10 +8,13 @@ import pytest
 import trio
 import trio.testing
 
+from hyperfs.errors import ReadOnlyDrive, SyncFailed
 from hyperfs.store.journal_records import Kind
+from hyperfs.volume import sync_pace
 from hyperfs.volume.device_logs import log_folder
 from hyperfs.volume.flushing import BATCH_BYTES
 from hyperfs.volume.inode import Inode
+from hyperfs.volume.journaling import SMALL_BYTES
 from hyperfs.volume.volume import Volume
 
 from .conftest import Store, inode_of, kill, make_folder, read_file, unlink, write_file
@@ -353,3 +356,58 @@ async def test_an_fsync_after_opening_ends_with_a_long_journal(store: Store, mon
     async with store.opened() as volume:
         with trio.fail_after(30):
             await volume.fsync(inode_of(volume, b"f"))
+
+
+@pytest.fixture
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every disk is quick enough for the trio thread to wait for it."""
+    monkeypatch.setattr(sync_pace, "DIRECT_SECONDS", float("inf"))
+
+
+async def append_and_sync(volume: Volume, inode: Inode, times: int) -> bytes:
+    data = b"".join(bytes([number]) * 4096 for number in range(times))
+    for number in range(times):
+        await volume.files.write(inode, number * 4096, data[number * 4096 : (number + 1) * 4096])
+        await volume.fsync(inode)
+    return data
+
+
+@pytest.mark.usefixtures("quick_disk")
+async def test_what_the_trio_thread_has_synced_is_there_after_a_kill(store: Store) -> None:
+    volume = store.open()
+    inode = await write_file(volume, b"f", b"")
+    data = await append_and_sync(volume, inode, 3 * sync_pace.TRUSTED_SYNCS)
+    assert volume.content.log.length == 0  # they ride in the journal, however many they are together
+    kill(volume)
+    volume = store.open()
+    assert read_file(volume, b"f") == data
+    kill(volume)
+
+
+@pytest.mark.usefixtures("quick_disk")
+async def test_a_sync_that_fails_in_the_trio_thread_ends_all_writing(store: Store) -> None:
+    faults = Faults()
+    store.disk = faults.disk
+    volume = store.open()
+    inode = await write_file(volume, b"f", b"")
+    await append_and_sync(volume, inode, 2 * sync_pace.TRUSTED_SYNCS)
+
+    def fail(operation: str, path: str) -> None:
+        if operation == "fdatasync":
+            raise SyncFailed(errno.EIO, "sync failed", path)
+
+    faults.before = fail
+    await volume.files.write(inode, 0, b"x")
+    with pytest.raises(SyncFailed):
+        await volume.fsync(inode)
+    with pytest.raises(ReadOnlyDrive):
+        await volume.fsync(inode)
+    kill(volume)
+
+
+async def test_many_bytes_at_once_do_not_ride(store: Store) -> None:
+    volume = store.open()
+    inode = await write_file(volume, b"f", b"x" * (SMALL_BYTES + 1))
+    await volume.fsync(inode)
+    assert volume.content.log.length > 0
+    kill(volume)
