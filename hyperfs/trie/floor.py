@@ -11,6 +11,26 @@ def floor(load: Load, root: Child | None, key: bytes) -> tuple[bytes, bytes, byt
 
     Loads one path, and where the path ends before such a key, a second one.
     """
+    # As `lookup` does, without a look at prefixes: where the key lies between two of the leaf, it was the right way.
+    child, nibbles = root, 2 * len(key)
+    while child is not None:
+        node = resolve(load, child)
+        if type(node) is Leaf:
+            at = bisect_right(node.keys, key)
+            if 0 < at < len(node.keys):
+                return node.keys[at - 1], node.values[at - 1], node.hints[at - 1]
+            break
+        assert isinstance(node, Branch)
+        depth = node.depth
+        if depth >= nibbles:
+            break
+        byte = key[depth >> 1]
+        child = node.children[byte & 15 if depth & 1 else byte >> 4]
+    return _search(load, root, key)
+
+
+def _search(load: Load, root: Child | None, key: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """As `floor`, for a key that may lie beside a branch."""
     before: Child | Branch | None = None  # holds keys that are all before `key`, and greater ones than what was left
     only_ends = False  # of `before`, a branch, the entry that ends there is meant alone
     child = root
