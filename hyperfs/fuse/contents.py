@@ -49,7 +49,7 @@ class ContentOperations(pyfuse3.Operations):
     async def read(self, fh: int, off: int, size: int) -> bytes:
         handle = self.state.handle(fh)
         if handle.past is not None:
-            return self.state.past.read(handle.past, handle.inode, off, size)
+            return await self.state.past.read(handle.past, handle.inode, off, size)
         return await self.state.volume.files.read_soon(handle.inode, off, size)
 
     @guarded

@@ -253,7 +253,7 @@ class Past:
             return self._volume.xattrs.get(directory, ACCESS) if name == ACCESS else None
         return self.tree(node).xattr(node.ino, name)
 
-    def read(self, node: PastNode, inode: Inode, offset: int, size: int) -> bytes:
+    async def read(self, node: PastNode, inode: Inode, offset: int, size: int) -> bytes:
         """Bytes of a file as it was."""
         size = min(size, inode.size - offset)
         if size <= 0:
@@ -261,7 +261,7 @@ class Past:
         if inode.inline is not None:
             return (inode.inline[offset : offset + size]).ljust(size, b"\0")
         extents = self.tree(node).extents(node.ino, offset, offset + size)
-        return self._volume.content.read(extents, offset, size)
+        return await self._volume.content.read_soon(extents, offset, size)
 
 
 def refuse_change() -> None:

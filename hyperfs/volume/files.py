@@ -4,20 +4,15 @@ Which rule guards what: `Inode.dirty` and the extents change only between awaits
 for bytes on their way into chunks.
 """
 
-from typing import Final
-
 import trio
 
 from hyperfs.errors import FileTooBig, InvalidArgument
-from hyperfs.volume.content import Content
+from hyperfs.volume.content import LARGE_READ_BYTES, Content
 from hyperfs.volume.dirty import DirtyFiles
 from hyperfs.volume.flushing import Flushing
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.overlay import MAX_FILE_BYTES, Overlay, replace_extents
 from hyperfs.volume.reading import read_live
-
-LARGE_READ_BYTES: Final = 256 << 10
-"""From this size on a hand-over to a thread (some 90 us) is worth its cost."""
 
 
 class Files:
@@ -42,13 +37,13 @@ class Files:
         return read_live(self._overlay, self._content, inode, offset, size)
 
     async def read_soon(self, inode: Inode, offset: int, size: int) -> bytes:
-        """As read; what is large and lies in chunks only is decoded in a worker thread, beside other reads."""
+        """As read; what is large and lies in chunks only is decoded in worker threads, beside other reads."""
         size = min(size, inode.size - offset)
-        # Dirty bytes could become chunks while the thread reads the extents of before: then both would miss them.
+        # Dirty bytes could become chunks while a thread reads the extents of before: then both would miss them.
         if size < LARGE_READ_BYTES or inode.inline is not None or inode.dirty is not None or inode.flushing:
             return self.read(inode, offset, size)
         extents = self._overlay.extents(inode, offset, offset + size)
-        return await trio.to_thread.run_sync(self._content.read, extents, offset, size)
+        return await self._content.read_soon(extents, offset, size)
 
     # Writing
 
