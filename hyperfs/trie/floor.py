@@ -3,7 +3,7 @@
 from bisect import bisect_right
 
 from hyperfs.trie.nibbles import cut, nibble_at
-from hyperfs.trie.node import Branch, Child, Leaf, Load, resolve
+from hyperfs.trie.node import Branch, Child, Leaf, Load, Ref, misplaced, resolve
 
 
 def floor(load: Load, root: Child | None, key: bytes) -> tuple[bytes, bytes, bytes] | None:
@@ -14,7 +14,13 @@ def floor(load: Load, root: Child | None, key: bytes) -> tuple[bytes, bytes, byt
     # As `lookup` does, without a look at prefixes: where the key lies between two of the leaf, it was the right way.
     child, nibbles = root, 2 * len(key)
     while child is not None:
-        node = resolve(load, child)
+        if type(child) is Ref:
+            node = load(child)
+            if node.weight != child.weight:
+                raise misplaced(child)
+        else:
+            assert not isinstance(child, Ref)
+            node = child
         if type(node) is Leaf:
             at = bisect_right(node.keys, key)
             if 0 < at < len(node.keys):
