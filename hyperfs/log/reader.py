@@ -182,7 +182,7 @@ class LogReader:
         try:
             offsets = self._nodes.offsets(roots, groups, index >> GROUP_SHIFT)
         except Corrupt:
-            # Among its 64 neighbours a node is beyond mending: the block's own way may still be whole.
+            # Among its neighbours a node is beyond mending: the block's own way may still be whole.
             node, offset = self._nodes.find(roots, 2 * index)
             return offset, node.size
         position = index & _GROUP_MASK

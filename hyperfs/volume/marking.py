@@ -54,12 +54,6 @@ class Marks:
         bits[byte] |= bit
         return True
 
-    def add_blocks(self, blocks: Mapping[int, Iterable[int]]) -> None:
-        """All of these, by log."""
-        for log, found in blocks.items():
-            for block in found:
-                self.add(log, block)
-
     def add_run(self, log: int, start: int, end: int) -> None:
         """Blocks [start, end), quickly."""
         end = min(end, self._lengths.get(log, 0))

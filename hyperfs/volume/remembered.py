@@ -28,6 +28,8 @@ _RUN: Final = struct.Struct("<IQQ")
 
 Blocks = dict[int, set[int]]
 """By log."""
+Run = tuple[int, int, int]
+"""Log, and blocks [start, end) of it."""
 
 
 class Reached:
@@ -39,6 +41,10 @@ class Reached:
     def add(self, log: int, block: int) -> bool:
         self.blocks.setdefault(log, set()).add(block)
         return True
+
+    def runs(self) -> list[Run]:
+        """In order."""
+        return [(log, *run) for log, blocks in sorted(self.blocks.items()) for run in runs_of(sorted(blocks))]
 
     def join(self, other: "Reached") -> None:
         for log, blocks in other.blocks.items():
@@ -63,11 +69,10 @@ class Remembered:
             child = stack.pop()
             assert isinstance(child, Ref)
             if _is_remembered(child):
-                marks.add_blocks(self._below(child, 0).blocks)
-                continue
-            if not marks.add(child.log, child.index):
-                continue
-            stack += self._children(child, marks)
+                for log, start, end in self._recalled(child) or self._below(child, 0).runs():
+                    marks.add_run(log, start, end)
+            elif marks.add(child.log, child.index):
+                stack += self._children(child, marks)
         self._hand_on()
 
     def _children(self, ref: Ref, into: Marks | Reached) -> list[Child]:
@@ -78,14 +83,16 @@ class Remembered:
             return []
         if node.ends is not None:
             mark_entry(node.prefix, *node.ends, into)
-        return [child for child in node.children if child is not None]
+        # In the order in which they were written, from the end of a stack.
+        return [child for child in reversed(node.children) if child is not None]
 
     def _below(self, ref: Ref, depth: int) -> Reached:
         """All that a subtree reaches, itself included."""
-        found = self._recalled(ref) if _is_remembered(ref) else None
-        if found is not None:
-            return found
         found = Reached()
+        if _is_remembered(ref) and (runs := self._recalled(ref)) is not None:
+            for log, start, end in runs:
+                found.blocks.setdefault(log, set()).update(range(start, end))
+            return found
         found.add(ref.log, ref.index)
         stack = self._children(ref, found)
         while stack:
@@ -100,18 +107,14 @@ class Remembered:
             self._remember(ref, found)
         return found
 
-    def _recalled(self, ref: Ref) -> Reached | None:
+    def _recalled(self, ref: Ref) -> list[Run] | None:
         row = self._catalog.reach(ref.log, ref.index)
         if row is None or not compare_digest(row[:ID_BYTES], self._tag(ref, row[ID_BYTES:])):
             return None
-        found = Reached()
-        for log, start, end in _RUN.iter_unpack(zlib.decompress(row[ID_BYTES:])):
-            found.blocks.setdefault(log, set()).update(range(start, end))
-        return found
+        return list(_RUN.iter_unpack(zlib.decompress(row[ID_BYTES:])))
 
     def _remember(self, ref: Ref, found: Reached) -> None:
-        runs = [(log, *run) for log, blocks in sorted(found.blocks.items()) for run in runs_of(sorted(blocks))]
-        data = zlib.compress(b"".join([_RUN.pack(*run) for run in runs]), 1)
+        data = zlib.compress(b"".join([_RUN.pack(*run) for run in found.runs()]), 1)
         self._rows.append(reach_change(ref.log, ref.index, self._tag(ref, data) + data))
         if len(self._rows) >= _ROWS_AT_ONCE:
             self._hand_on()

@@ -3,7 +3,7 @@
     --files N --versions N --crowd N --extents N    of the huge drive; the small one has a thousandth of each
     --folder DIR     where the stores are made, and kept if they are there already (default: a new temporary folder)
     --seed N         of the corpora
-    --skip find      leaves a row out; several times
+    --skip find      leaves out rows that begin so, or prune; several times
 
 What costs in proportion to a change has the same figures in both columns. Counts (nodes, blocks, bytes) do not depend
 on the machine's mood; times do. Not a test. Needs /dev/fuse, and room: some 80 bytes a file and 3 KB a version.
@@ -16,11 +16,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.scale_below import below
+from tests.bench.scale_below import Rows, below
 from tests.bench.scale_corpus import Corpus
 from tests.bench.scale_mounted import mounted
-
-Rows = dict[str, str]
 
 
 def main() -> None:
@@ -52,8 +50,8 @@ def measured(folder: Path, of: tuple[int, ...], seed: int, skip: set[str]) -> Ro
         corpus.create()
         corpus.fill(files, crowd, extents, versions)
         (home / "made").touch()
-    rows = below(home / "store", seed, tell)
-    rows |= mounted(home, files, seed, skip, tell)
+    rows = below(home / "store", seed, skip, tell)
+    rows.update(mounted(home, files, seed, skip, tell))
     return rows
 
 

@@ -20,23 +20,31 @@ ROUNDS = 50
 Tell = Callable[[str], None]
 
 
-def below(store: Path, seed: int, tell: Tell) -> dict[str, str]:
+class Rows(dict[str, str]):
+    """What was found; said at once, for a run may be ended in the middle."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+
+    def __setitem__(self, name: str, words: str) -> None:
+        self._tell(f"{name}: {words}")
+        super().__setitem__(name, words)
+
+
+def below(store: Path, seed: int, skip: set[str], tell: Tell) -> Rows:
     """Leaves some versions more in the store."""
-    cost, rows = Cost(), {}
-    tell("opening")
+    cost, rows = Cost(), Rows(tell)
     with cost.of() as words:
         volume = open_volume(store, DEVICE_KEYS, Options(disk=cost.disk))
     rows["open"] = words()
     cost.watch(volume)
-    trio.run(_all, volume, cost, random.Random(seed), rows, tell)
+    trio.run(_all, volume, cost, random.Random(seed), rows, skip)
     return rows
 
 
-async def _all(volume: Volume, cost: Cost, rng: random.Random, rows: dict[str, str], tell: Tell) -> None:
+async def _all(volume: Volume, cost: Cost, rng: random.Random, rows: Rows, skip: set[str]) -> None:
     async with volume.running():
-        tell("small changes")
         await _changes(volume, cost, rng, rows)
-        tell("versions")
         await _versions(volume, cost, rng, rows)
         await _snapshots(volume, cost, rows)
         if volume.overlay.live.dentry(ROOT_INO, b"image") is not None:
@@ -45,17 +53,21 @@ async def _all(volume: Volume, cost: Cost, rng: random.Random, rows: dict[str, s
             for _ in range(ROUNDS):
                 status(volume)
         rows["status"] = words()
-        for which in ("prune --dry-run", "prune --dry-run again", "prune --dry-run after a change"):
-            tell(which)
-            if which.endswith("change"):
-                await volume.files.write(_some_file(volume, rng), 0, b"changed")
-            blocked = _Blocked()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(blocked.watch)
-                with cost.of() as words:
-                    found = await prune(volume, 10, True, lambda *_: None)
-                nursery.cancel_scope.cancel()
-            rows[which] = f"{words()}; would free {found.bytes >> 10} KiB; loop held {blocked.worst * 1000:.0f} ms"
+        if "prune" not in skip:
+            await _prunes(volume, cost, rng, rows)
+
+
+async def _prunes(volume: Volume, cost: Cost, rng: random.Random, rows: Rows) -> None:
+    for which in ("prune --dry-run", "prune --dry-run again", "prune --dry-run after a change"):
+        if which.endswith("change"):
+            await volume.files.write(_some_file(volume, rng), 0, b"changed")
+        blocked = _Blocked()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(blocked.watch)
+            with cost.of() as words:
+                found = await prune(volume, 10, True, lambda *_: None)
+            nursery.cancel_scope.cancel()
+        rows[which] = f"{words()}; would free {found.bytes >> 10} KiB; loop held {blocked.worst * 1000:.0f} ms"
 
 
 class _Blocked:
@@ -79,7 +91,7 @@ def _some_file(volume: Volume, rng: random.Random):  # type: ignore[no-untyped-d
     return volume.names.lookup(folder.ino, rng.choice([name for name, _ in live.dentries(folder.ino)]))
 
 
-async def _changes(volume: Volume, cost: Cost, rng: random.Random, rows: dict[str, str]) -> None:
+async def _changes(volume: Volume, cost: Cost, rng: random.Random, rows: Rows) -> None:
     files = [_some_file(volume, rng) for _ in range(ROUNDS)]
     await volume.commit()
     with cost.of(ROUNDS) as words:
@@ -110,7 +122,7 @@ async def _changes(volume: Volume, cost: Cost, rng: random.Random, rows: dict[st
     rows["unlink it, commit"] = words()
 
 
-async def _versions(volume: Volume, cost: Cost, rng: random.Random, rows: dict[str, str]) -> None:
+async def _versions(volume: Volume, cost: Cost, rng: random.Random, rows: Rows) -> None:
     newest = volume.versions.newest.version
     with cost.of(ROUNDS) as words:
         for _ in range(ROUNDS):
@@ -127,18 +139,21 @@ async def _versions(volume: Volume, cost: Cost, rng: random.Random, rows: dict[s
         rows[f"list 100 entries of {which}"] = words()
 
 
-async def _snapshots(volume: Volume, cost: Cost, rows: dict[str, str]) -> None:
+async def _snapshots(volume: Volume, cost: Cost, rows: Rows) -> None:
     await volume.commit()
-    with cost.of(ROUNDS) as words:
-        for number in range(ROUNDS):
+    times = []
+    for number in range(ROUNDS):
+        with cost.of() as words:
             await volume.make_snapshot(ROOT_INO, b"snapshot %d" % number)
-    rows["snapshot of a quiet tree"] = words()
+        times.append(words())
+        await volume.commit()
+    rows["snapshot of a quiet tree"] = sorted(times, key=lambda found: float(found.split()[0]))[ROUNDS // 2]
     for number in range(ROUNDS):
         await volume.delete_snapshot(ROOT_INO, b"snapshot %d" % number)
     await volume.commit()
 
 
-async def _edits(volume: Volume, cost: Cost, rng: random.Random, rows: dict[str, str]) -> None:
+async def _edits(volume: Volume, cost: Cost, rng: random.Random, rows: Rows) -> None:
     image = volume.names.lookup(ROOT_INO, b"image")
     before = sum(log.byte_length for log in volume.parts.logs.values())
     with cost.of(ROUNDS) as words:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.bench.scale_below import Rows
 from tests.bench.scale_corpus import PER_BATCH, PER_FOLDER
 from tests.load.watching import forget_peak, memory
 from tests.mount import drive as mounts
@@ -14,18 +15,16 @@ from tests.mount.drive import Drive
 
 OPENS = 1000
 MIB = 1 << 20
-Rows = dict[str, str]
 Tell = Callable[[str], None]
 
 
 def mounted(home: Path, files: int, seed: int, skip: set[str], tell: Tell) -> Rows:
     """Mounts the store of a corpus again and again, and looks at it as programs do."""
-    rows: Rows = {}
+    rows = Rows(tell)
     mounts.END_SECONDS = 600.0
     forget_pages(home / "store")
     drive = Drive(home)
     try:
-        tell("mounting")
         began = time.perf_counter()
         drive.mount()
         pid = drive.process.pid
@@ -35,7 +34,6 @@ def mounted(home: Path, files: int, seed: int, skip: set[str], tell: Tell) -> Ro
         for name, row in _ROWS.items():
             if name.split()[0] in skip:
                 continue
-            tell(name)
             forget_peak(pid)
             cpu = _cpu(pid)
             words = row(drive.point, files, random.Random(seed))
@@ -123,20 +121,12 @@ def _open_versions(point: Path, files: int, rng: random.Random) -> str:
 
 
 def _crowd(point: Path) -> str:
-    times: list[float] = []
-    with _timed(times):
-        count = sum(1 for _ in os.scandir(point))
-    with _timed(times):
-        worst = max(_gaps(point))
-    return f"{count:,} entries in {times[0]:.2f} s; longest wait for one of them {worst * 1000:.1f} ms"
-
-
-def _gaps(point: Path) -> Iterator[float]:
-    before = time.perf_counter()
+    began = before = time.perf_counter()
+    count, longest = 0, 0.0
     for _ in os.scandir(point):
         now = time.perf_counter()
-        yield now - before
-        before = now
+        before, longest, count = now, max(longest, now - before), count + 1
+    return f"{count:,} entries in {before - began:.2f} s; longest wait for one of them {longest * 1000:.1f} ms"
 
 
 def _crowd_live(point: Path, files: int, rng: random.Random) -> str:
