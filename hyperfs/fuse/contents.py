@@ -1,9 +1,10 @@
 """Operations on bytes: open, read, write, fsync, release."""
 
+import errno
 import os
 
 import pyfuse3
-from pyfuse3 import FileInfo, RequestContext
+from pyfuse3 import FileInfo, FUSEError, RequestContext
 
 from hyperfs.fuse.guard import guarded
 from hyperfs.fuse.past import PAST_BIT, refuse_change
@@ -64,7 +65,11 @@ class ContentOperations(pyfuse3.Operations):
 
     @guarded
     async def flush(self, fh: int) -> None:
-        """Nothing waits for a close: errors of writes were told with the write, errors of syncs with the sync."""
+        """Nothing waits for a close: errors of writes were told with the write, errors of syncs with the sync.
+
+        The kernel takes this answer as "never ask again", and still writes back what it holds when a file is closed.
+        """
+        raise FUSEError(errno.ENOSYS)
 
     @guarded
     async def release(self, fh: int) -> None:

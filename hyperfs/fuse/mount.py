@@ -14,6 +14,7 @@ import trio
 from tzlocal import get_localzone
 
 from hyperfs.fuse.contents import ContentOperations
+from hyperfs.fuse.event_loop import short_ways
 from hyperfs.fuse.folders import FolderOperations
 from hyperfs.fuse.metadata import MetadataOperations
 from hyperfs.fuse.names import NameOperations
@@ -29,6 +30,8 @@ READ_AHEAD_KIB: Final = 1024
 MAX_TASKS: Final = 500
 """Requests that are being answered at once. One that waits for the disk takes a place: when writers have taken all,
 nobody is answered until one of them is. More than programs' threads there can't be."""
+IDLE_TASKS: Final = 8
+"""Tasks that stay though no request waits for them. To start one costs as much as half a request."""
 SETTLE_SECONDS: Final = 1.0
 """By then the kernel has told what it forgot."""
 
@@ -86,7 +89,8 @@ class Mount:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._announce, ready)
                 nursery.start_soon(self._relieve_past)
-                await pyfuse3.main(min_tasks=1, max_tasks=MAX_TASKS)
+                with short_ways():
+                    await pyfuse3.main(min_tasks=IDLE_TASKS, max_tasks=MAX_TASKS)
                 nursery.cancel_scope.cancel()
             self.volume.write_back = None
 
