@@ -67,7 +67,7 @@ def key_changes(
             yield keys.inode_key(ino), (record, b"")
         for name, dentry in sorted(layer.dentries.get(ino, {}).items()):
             yield keys.dentry_key(ino, name), None if dentry is None else entries.encode_dentry(dentry)
-        for offset, extent in layer.extents.get(ino, {}).items():
+        for offset, extent in layer.extents_of(ino):
             yield keys.extent_key(ino, offset), None if extent is None else entries.encode_extent(extent)
         for name, value in sorted(layer.xattrs.get(ino, {}).items()):
             held = long_xattrs.get((ino, name), value)

@@ -5,7 +5,8 @@ A value of None says that the thing is gone. Values are the trie's own (value, h
 attributes; extents are kept by file offset in a sorted map, since reads ask for ranges.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
+from operator import itemgetter
 from typing import Final
 
 from sortedcontainers import SortedDict
@@ -19,6 +20,11 @@ INODE_BYTES: Final = 1500
 NAME_BYTES: Final = 500
 EXTENT_BYTES: Final = 500
 XATTR_BYTES: Final = 300
+FEW_EXTENTS: Final = 16
+"""So many of one file are sorted when somebody asks. Most files have one: a sorted map costs a quarter of their commit.
+"""
+
+Extents = MutableMapping[int, Extent | None]
 
 
 class Layer:
@@ -27,7 +33,7 @@ class Layer:
     def __init__(self) -> None:
         self.inodes: dict[int, Inode | None] = {}
         self.dentries: dict[int, dict[bytes, Dentry | None]] = {}
-        self.extents: dict[int, SortedDict[int, Extent | None]] = {}
+        self.extents: dict[int, Extents] = {}  # by inode, then by file offset; in order once they are not few
         self.xattrs: dict[int, dict[bytes, bytes | None]] = {}
         self.facts: dict[bytes, bytes | None] = {}  # whole trie keys: snapshots, settings
         self._more_bytes = 0  # of names, extents and attributes; of those dropped again too
@@ -60,9 +66,11 @@ class Layer:
     def set_extent(self, ino: int, offset: int, extent: Extent | None) -> None:
         extents = self.extents.get(ino)
         if extents is None:
-            extents = self.extents[ino] = SortedDict()
+            extents = self.extents[ino] = {}
         if offset not in extents:
             self._more_bytes += EXTENT_BYTES
+            if len(extents) == FEW_EXTENTS:
+                extents = self.extents[ino] = SortedDict(extents)
         extents[offset] = extent
 
     def set_xattr(self, ino: int, name: bytes, value: bytes | None) -> None:
@@ -76,7 +84,7 @@ class Layer:
         extents = self.extents.get(ino)
         if extents is None:
             return
-        for offset in extents.irange(start, end, (True, False)):
+        for offset in _offsets(extents, start, end):
             yield offset, extents[offset]
 
     def extent_before(self, ino: int, start: int, least: int) -> Extent | None:
@@ -84,11 +92,24 @@ class Layer:
         extents = self.extents.get(ino)
         if extents is None:
             return None
-        for offset in extents.irange(least, start, (True, False), reverse=True):
+        for offset in _offsets(extents, least, start, reverse=True):
             extent: Extent | None = extents[offset]
             if extent is not None:
                 return extent
         return None
+
+    def extents_of(self, ino: int) -> list[tuple[int, Extent | None]]:
+        """All changes to a file's extents, in order of offset."""
+        return sorted(self.extents.get(ino, {}).items(), key=itemgetter(0))
+
+    def only(self, ino: int) -> "Layer":
+        """What the layer says about an inode's extents and attributes: shared, not copied."""
+        kept = Layer()
+        if ino in self.extents:
+            kept.extents[ino] = self.extents[ino]
+        if ino in self.xattrs:
+            kept.xattrs[ino] = self.xattrs[ino]
+        return kept
 
     def drop_inode(self, ino: int) -> None:
         """Forgets all that the layer says about an inode, and says that it is gone."""
@@ -96,3 +117,10 @@ class Layer:
         self.extents.pop(ino, None)
         self.xattrs.pop(ino, None)
         self.inodes[ino] = None
+
+
+def _offsets(extents: Extents, start: int, end: int, reverse: bool = False) -> Iterator[int]:
+    """Those in [start, end), in order."""
+    if isinstance(extents, SortedDict):
+        return extents.irange(start, end, (True, False), reverse)  # type: ignore[no-any-return]
+    return iter(sorted((offset for offset in extents if start <= offset < end), reverse=reverse))

@@ -158,6 +158,8 @@ class Overlay:
         """The extents with bytes in [start, end), of a linked or unlinked file."""
         orphan = self._orphan_extents(inode)
         if orphan is None:
+            if not inode.born and inode.ino not in self.live.active.extents:
+                return []  # no version and no commit under way has ever heard of the file
             return self.live.extents(inode.ino, start, end)
         return [e for _, e in sorted(orphan.items()) if e.offset < end and e.end > start]
 

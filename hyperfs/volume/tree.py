@@ -130,12 +130,9 @@ class LiveTree(Tree):
     def as_now(self, ino: int) -> "LiveTree":
         """A tree that goes on to answer for this inode's extents and attributes as now, after it was removed here."""
         past = LiveTree(self.load, self.root, self._read_extent)
-        past.frozen = Layer()  # of what is frozen only this: a file that is open for long must not hold it all
-        for kept, layer in ((past.frozen, self.frozen), (past.active, self.active)):
-            if layer is not None and ino in layer.extents:
-                kept.extents[ino] = layer.extents[ino]
-            if layer is not None and ino in layer.xattrs:
-                kept.xattrs[ino] = layer.xattrs[ino]
+        past.active = self.active.only(ino)
+        if self.frozen is not None:
+            past.frozen = self.frozen.only(ino)  # a file that is open for long must not hold all of it
         return past
 
     def only_attributes(self, ino: int) -> "LiveTree":

@@ -51,11 +51,14 @@ class Due:
 
     at: float | None = None
     changed: trio.Event = field(default_factory=trio.Event)
+    _asked: float = 0.0  # the seconds that were asked for when `at` was set
 
     def within(self, seconds: float) -> None:
+        if self.at is not None and seconds >= self._asked:
+            return  # that would be later: time has gone on since
         at = trio.current_time() + seconds
         if self.at is None or at < self.at:
-            self.at = at
+            self.at, self._asked = at, seconds
             self.changed.set()
 
 

@@ -28,7 +28,7 @@ def folded(tree: LiveTree) -> None:
     if tree.frozen is not None:
         changes = [
             (keys.extent_key(INO, offset), None if extent is None else encode_extent(extent))
-            for offset, extent in tree.frozen.extents.get(INO, {}).items()
+            for offset, extent in tree.frozen.extents_of(INO)
         ]
         tree.settle(update(no_load, tree.root, changes, lambda ref: None))  # type: ignore[arg-type]
 
