@@ -14,6 +14,8 @@ from tests.mount import drive as mounts
 from tests.mount.drive import Drive
 
 OPENS = 1000
+FOUND_MOST = 1_000_000
+"""Memory is at its bounds long before that."""
 MIB = 1 << 20
 Tell = Callable[[str], None]
 
@@ -142,12 +144,12 @@ def _crowd_past(point: Path, files: int, rng: random.Random) -> str:
 
 
 def _find(point: Path) -> str:
-    times: list[float] = []
-    found = 0
-    with _timed(times):
-        for _, folders, names in os.walk(point):
-            found += len(folders) + len(names)
-    return f"{found:,} in {times[0]:.1f} s"
+    began, found = time.perf_counter(), 0
+    for _, folders, names in os.walk(point):
+        found += len(folders) + len(names)
+        if found >= FOUND_MOST:
+            break
+    return f"{found:,} in {time.perf_counter() - began:.1f} s"
 
 
 def _find_live(point: Path, files: int, rng: random.Random) -> str:
@@ -165,6 +167,6 @@ _ROWS: dict[str, Callable[[Path, int, random.Random], str]] = {
     "stat in a version at random": _open_versions,
     "list the large folder": _crowd_live,
     "list the large folder in a version": _crowd_past,
-    "find everything": _find_live,
-    "find everything in a version": _find_past,
+    "find all, a million at most": _find_live,
+    "find all in a version, a million at most": _find_past,
 }
