@@ -65,13 +65,15 @@ def key_changes(
         record = records.get(ino)
         if record is not None:
             yield keys.inode_key(ino), (record, b"")
-        for name, dentry in sorted(layer.dentries.get(ino, {}).items()):
-            yield keys.dentry_key(ino, name), None if dentry is None else entries.encode_dentry(dentry)
+        if ino in layer.dentries:  # most inodes have some of one kind, and none of the others
+            for name, dentry in sorted(layer.dentries[ino].items()):
+                yield keys.dentry_key(ino, name), None if dentry is None else entries.encode_dentry(dentry)
         for offset, extent in layer.extents_of(ino):
             yield keys.extent_key(ino, offset), None if extent is None else entries.encode_extent(extent)
-        for name, value in sorted(layer.xattrs.get(ino, {}).items()):
-            held = long_xattrs.get((ino, name), value)
-            yield keys.xattr_key(ino, name), None if held is None else entries.encode_xattr(held)
+        if ino in layer.xattrs:
+            for name, value in sorted(layer.xattrs[ino].items()):
+                held = long_xattrs.get((ino, name), value)
+                yield keys.xattr_key(ino, name), None if held is None else entries.encode_xattr(held)
 
 
 async def fold(

@@ -130,3 +130,18 @@ def test_a_disk_that_somebody_else_fills_stops_writes_and_nothing_more(small: Dr
     small.remount()
     assert (small.point / "before").read_bytes() == b"kept" * 50_000
     assert (small.point / "after").read_bytes() == b"again" * 50_000
+
+
+def test_a_close_tells_that_there_was_no_room_for_what_was_written(small: Drive) -> None:
+    """The kernel took the bytes and sends them at the close: no FLUSH is asked of the drive for that."""
+    fill(small.point, random.Random(10), 1_000_000)
+    told = []
+    for number in range(20):
+        fd = os.open(small.point / f"f{number}", os.O_CREAT | os.O_WRONLY)
+        os.write(fd, random.Random(number).randbytes(500_000))
+        try:
+            os.close(fd)
+        except OSError as error:
+            told.append(error.errno)
+    assert errno.ENOSPC in told
+    assert set(told) == {errno.ENOSPC}
