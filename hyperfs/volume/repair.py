@@ -6,7 +6,7 @@
     index     made anew
     journal   replayed as far as it is whole; kept aside as it was, where it is not
     chunks    and nodes of old versions: found elsewhere, they get a place
-    verify    again: what was sound is not read again
+    verify    again: what was sound is not read again; once more from the top where this brought new damage to light
 
 Every step appends, or writes a file under another name and renames it; a kill leaves the store before a step or behind
 it, and the next repair goes on from there. No log is ever cut short.
@@ -16,6 +16,7 @@ import shutil
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import trio
 
@@ -48,6 +49,9 @@ from hyperfs.volume.repair_report import Outcome, Repaired
 from hyperfs.volume.volume import Volume
 
 
+ROUNDS_MOST: Final = 4
+
+
 @dataclass
 class Work:
     """One repair. `done` belongs to the caller, who can tell of it even when the repair fails half-way."""
@@ -71,18 +75,28 @@ def first_aid(store: Path, disk: Disk, done: list[Repaired]) -> None:
 def repair(work: Work) -> Outcome:
     """Of a store that is not mounted. Raises what opening raises where even a repair can't open it, and OSError."""
     report, version = _verified(work)
-    if report.damage:
-        losses = report.losses
-        places = _mend_newest(work, losses)
-        if any(damage.where == folder.INDEX for damage in report.damage):
-            shutil.rmtree(work.store / folder.INDEX, ignore_errors=True)
-            work.done.append(Repaired("made anew of the logs", folder.INDEX))
-        if any(damage.where == folder.JOURNAL for damage in report.damage):
-            with StoreLock(work.store):
-                _keep_journal(work, "records are missing: those before them were replayed")
-        trio.run(_mend_volume, work, losses, places)
+    known: set[str] = set()
+    # A mended version may bring to light what could not be looked at without it, a damaged journal above all.
+    for _ in range(ROUNDS_MOST):
+        wheres = {damage.where for damage in report.damage}
+        if wheres <= known:
+            break
+        known |= wheres
+        _mend(work, report, wheres)
         report, version = _verified(work)
     return Outcome(report, version, work.done)
+
+
+def _mend(work: Work, report: Report, wheres: set[str]) -> None:
+    losses = report.losses
+    places = _mend_newest(work, losses)
+    if folder.INDEX in wheres:
+        shutil.rmtree(work.store / folder.INDEX, ignore_errors=True)
+        work.done.append(Repaired("made anew of the logs", folder.INDEX))
+    if folder.JOURNAL in wheres:
+        with StoreLock(work.store):
+            _keep_journal(work, "records are missing: those before them were replayed")
+    trio.run(_mend_volume, work, losses, places)
 
 
 def _verified(work: Work) -> tuple[Report, int]:
