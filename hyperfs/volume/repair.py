@@ -48,7 +48,6 @@ from hyperfs.volume.repair_newest import Base, NewestRepair, find_nodes
 from hyperfs.volume.repair_report import Outcome, Repaired
 from hyperfs.volume.volume import Volume
 
-
 ROUNDS_MOST: Final = 4
 
 
