@@ -9,6 +9,7 @@ from pyfuse3 import FileInfo, FUSEError, RequestContext
 from hyperfs.fuse.guard import guarded
 from hyperfs.fuse.past import PAST_BIT, refuse_change
 from hyperfs.fuse.state import Handle, State
+from hyperfs.fuse.warming import SMALL_BYTES
 from hyperfs.volume.inode import Inode
 
 
@@ -51,6 +52,9 @@ class ContentOperations(pyfuse3.Operations):
         handle = self.state.handle(fh)
         if handle.past is not None:
             return await self.state.past.read(handle.past, handle.inode, off, size)
+        if size <= SMALL_BYTES and off != handle.read_end:
+            self.state.warming.scattered_read(handle.inode, off)
+        handle.read_end = off + size
         return await self.state.volume.files.read_soon(handle.inode, off, size)
 
     @guarded

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from hyperfs.fuse.names import NameOperations
 from hyperfs.fuse.own_mount import OwnMount
 from hyperfs.fuse.past import VERSIONS_NAME, Past
 from hyperfs.fuse.state import State
+from hyperfs.fuse.warming import Warming
 from hyperfs.volume.queues import UNBOUNDED, Queue
 from hyperfs.volume.volume import Volume
 
@@ -70,7 +72,7 @@ class Mount:
         self.directory = directory
         self._options = options
         past = Past(volume, get_localzone(), volume.overlay.now_ns)
-        self.state = State(volume, past, options.show_versions)
+        self.state = State(volume, past, Warming(directory, volume.overlay), options.show_versions)
         self._operations = Operations(self.state)
         self._own = _own_mount(directory, options)
         point = str(directory) if self._own is None else self._own.name
@@ -89,7 +91,7 @@ class Mount:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._announce, ready)
                 nursery.start_soon(self._relieve_past)
-                with short_ways():
+                with short_ways(), closing(self.state.warming):
                     await pyfuse3.main(min_tasks=IDLE_TASKS, max_tasks=MAX_TASKS)
                 nursery.cancel_scope.cancel()
             self.volume.write_back = None

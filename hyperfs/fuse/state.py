@@ -8,6 +8,7 @@ from hyperfs.errors import StaleHandle
 from hyperfs.fuse.attributes import entry_of
 from hyperfs.fuse.listing import Listing
 from hyperfs.fuse.past import PAST_BIT, Past, PastNode, refuse_change
+from hyperfs.fuse.warming import Warming
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.volume import Volume
 
@@ -20,6 +21,7 @@ class Handle:
     writing: bool = False
     anew: bool = False
     past: PastNode | None = None
+    read_end: int = 0  # where the last read ended
 
 
 @dataclass(slots=True)
@@ -34,8 +36,9 @@ class FolderHandle:
 class State:
     """Owned by the trio thread."""
 
-    def __init__(self, volume: Volume, past: Past, show_versions: bool) -> None:
+    def __init__(self, volume: Volume, past: Past, warming: Warming, show_versions: bool) -> None:
         self.volume = volume
+        self.warming = warming
         self.past = past
         self.show_versions = show_versions
         self._handles: dict[int, Handle] = {}

@@ -5,6 +5,7 @@ followed. Everything here reads only.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from hyperfs.errors import Corrupt, NotFound
@@ -15,6 +16,8 @@ from hyperfs.volume.entries import decode_dentry
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.tree import Tree
 
+NEAR_MOST: Final = 1000
+"""So deep a file may lie for `near_path`."""
 PREDECESSORS_MOST: Final = 1000
 """How many replaced inodes are gone back through in search of one that a version has."""
 
@@ -89,6 +92,21 @@ def scope(live: Tree, paths: "Paths", path: bytes) -> bytes:
         return b"/".join(parts_of(path))
     found = paths.of(inode)
     return path if path in found else found[0]
+
+
+def near_path(live: Tree, inode: Inode, names_most: int) -> bytes | None:
+    """A path of an inode, found by looking through the first `names_most` names of each folder on the way up; None
+    where that is not enough. Other than `Paths` it never takes long, and never looks elsewhere for a further name."""
+    parts: list[bytes] = []
+    ino, parent = inode.ino, inode.parent
+    while ino != ROOT_INO:
+        name = next((name for name, (other, _) in islice(live.dentries(parent), names_most) if other == ino), None)
+        folder = live.inode(parent)
+        if name is None or folder is None or len(parts) >= NEAR_MOST:
+            return None
+        parts.append(name)
+        ino, parent = parent, folder.parent
+    return b"/".join(reversed(parts))
 
 
 class Paths:
