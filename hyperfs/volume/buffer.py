@@ -1,11 +1,13 @@
 """Bytes that a program wrote and that no chunk holds yet: sorted runs that never overlap, per file. Pure."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Final
 
 Bytes = bytes | bytearray | memoryview
 Run = tuple[int, bytes | bytearray]
+_start = itemgetter(0)
 _JOIN_LIMIT_BYTES: Final = 1 << 20
 _LARGE_BYTES: Final = 64 << 10
 """A write of this size is kept as it came, without a copy, as a run of its own."""
@@ -210,10 +212,14 @@ def merged(pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return result
 
 
-def lay_over(target: bytearray, offset: int, runs: Iterable[tuple[int, Bytes]]) -> None:
-    """Copies each run's bytes over `target`, which stands for the file's bytes from `offset` on."""
+def lay_over(target: bytearray, offset: int, runs: Sequence[tuple[int, Bytes]]) -> None:
+    """Copies each run's bytes over `target`, which stands for the file's bytes from `offset` on. Runs are sorted and do
+    not overlap."""
     end = offset + len(target)
-    for start, run in runs:
+    for position in range(max(0, bisect_right(runs, offset, key=_start) - 1), len(runs)):
+        start, run = runs[position]
+        if start >= end:
+            break
         low, high = max(start, offset), min(start + len(run), end)
         if low < high:
             target[low - offset : high - offset] = run[low - start : high - start]

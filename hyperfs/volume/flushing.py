@@ -274,8 +274,9 @@ class Flushing:
         """[start, end) with the extents that it touches, and the short one that it goes on, if that is cheap."""
         most = max(4096, min(WIDEN_MOST_BYTES, WIDEN_FACTOR * (end - start)))
         touched = self._overlay.extents(inode, max(0, start - 1), end)
-        if touched and touched[0].end == start and touched[0].length > min(most, SHORT_TAIL_BYTES):
-            touched = touched[1:]
+        goes_on = bool(touched) and touched[0].end == start
+        if goes_on and (len(touched) > 1 or touched[0].length > min(most, SHORT_TAIL_BYTES)):
+            touched = touched[1:]  # an edit among other bytes, or behind many, is not joined with those before it
         if not touched or inode.inline is not None:
             return start, end
         low, high = min(start, touched[0].offset), max(end, touched[-1].end)

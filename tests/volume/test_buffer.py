@@ -119,3 +119,15 @@ def test_runs_are_laid_over_only_where_they_meet_the_target() -> None:
     target = bytearray(b"..........")
     lay_over(target, 100, ((95, memoryview(b"abcdefgh")), (108, memoryview(b"ABCDEFGH")), (200, memoryview(b"x"))))
     assert target == b"fgh.....AB"
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5)), max_size=12), st.integers(0, 60), st.integers(0, 30))
+def test_runs_lie_over_a_target_where_they_meet_it(gaps: list[tuple[int, int]], offset: int, size: int) -> None:
+    runs, at = [], 0
+    for gap, length in gaps:
+        runs.append((at + gap, bytes(range(at + gap, at + gap + length))))
+        at += gap + length
+    target = bytearray(b"\xff" * size)
+    lay_over(target, offset, runs)
+    covered = {start + i for start, run in runs for i in range(len(run))}
+    assert target == bytes(at if at in covered else 255 for at in range(offset, offset + size))
