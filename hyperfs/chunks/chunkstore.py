@@ -133,6 +133,10 @@ class ChunkStore:
         The caller bounds `size` by the file's. Raises NotResident with every block that is missing for this
         read, Corrupt, KeyMissing, FormatTooNew.
         """
+        if len(extents) == 1 and extents[0].offset <= offset and offset + size <= extents[0].end:
+            # Most reads that are small: within one extent.
+            span, start = self._find(extents[0]), offset - extents[0].offset + extents[0].skip
+            return span.data[span.start + start : span.start + start + size]
         pieces = plan_read(extents, offset, size)
         missing: dict[BlockRef, None] = {}
         parts: list[Bytes] = []
