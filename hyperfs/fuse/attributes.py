@@ -34,10 +34,16 @@ def fill(entry: EntryAttributes, inode: Inode, number: int) -> EntryAttributes:
     entry.st_rdev = inode.rdev
     entry.st_size = DIRECTORY_BYTES if inode.is_directory else inode.size
     entry.st_blksize = IO_BYTES
-    stored = inode.stored + (inode.dirty.nbytes if inode.dirty is not None else 0)
-    stored += sum(len(run) for _, run in inode.flushing)
-    stored = min(stored, inode.size) if inode.is_file else stored
-    entry.st_blocks = (stored + BLOCK_BYTES - 1) // BLOCK_BYTES * (BLOCK_BYTES // 512)
+    stored = inode.stored
+    if inode.dirty is not None:
+        stored += inode.dirty.nbytes
+    if inode.flushing:
+        stored += sum(len(run) for _, run in inode.flushing)
+    if stored:
+        stored = min(stored, inode.size) if inode.is_file else stored
+        entry.st_blocks = (stored + BLOCK_BYTES - 1) // BLOCK_BYTES * (BLOCK_BYTES // 512)
+    else:
+        entry.st_blocks = 0
     entry.st_atime_ns = inode.atime_ns
     entry.st_mtime_ns = inode.mtime_ns
     entry.st_ctime_ns = inode.ctime_ns
