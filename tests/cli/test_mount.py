@@ -290,3 +290,35 @@ def test_a_second_signal_does_not_cut_the_end_short(mounted: Machine) -> None:
     mounted.mount()
     assert (mounted.point / "file").stat().st_size == 20_000_000
     assert mounted.facts("verify", mounted.point)["damage"] == []
+
+
+ASK = """
+import ctypes, os, sys
+statx, buffer, path = ctypes.CDLL(None).statx, ctypes.create_string_buffer(256), os.fsencode(sys.argv[1])
+while not statx(-100, path, 0x2000, 0x7FF, buffer):  # past the kernel's cache
+    if sys.stdout:
+        sys.stdout = print("asking", flush=True)
+"""
+
+
+def test_commands_and_signals_are_heard_while_requests_never_end(mounted: Machine) -> None:
+    (mounted.point / "folder").mkdir()
+    command = [sys.executable, "-c", ASK, str(mounted.point / "folder")]
+    programs = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]
+    try:
+        for program in programs:
+            assert program.stdout is not None
+            assert program.stdout.readline()
+        assert mounted.facts("status", mounted.point)["files"] == 0
+        assert all(program.poll() is None for program in programs)
+        worker = mounted.drive_pid()
+        waiter = os.pidfd_open(worker)
+        os.kill(worker, signal.SIGTERM)
+        assert wait_for(waiter, 60)
+        os.close(waiter)
+    finally:
+        for program in programs:
+            program.kill()
+            program.communicate()
+    mounted.mount()
+    assert (mounted.point / "folder").is_dir()
