@@ -119,6 +119,8 @@ class Replay:
 
     def lay_out(self, rng: random.Random | None) -> None:
         """The image after a power cut now: without dice, of the unflushed nothing."""
+        # A new file each time: a loop device that is slow to let go of the last one would show its old blocks.
+        self._image.unlink(missing_ok=True)
         run("cp", "--sparse=always", self._solid, self._image)
         if rng is not None:
             write(self._image, list(torn(self._loose, rng)))
