@@ -137,6 +137,13 @@ class ChunkStore:
             # Most reads that are small: within one extent.
             span, start = self._find(extents[0]), offset - extents[0].offset + extents[0].skip
             return span.data[span.start + start : span.start + start + size]
+        parts = self.read_parts(extents, offset, size)
+        if len(parts) == 1 and isinstance(parts[0], bytes):
+            return parts[0]
+        return b"".join(parts)
+
+    def read_parts(self, extents: Sequence[Extent], offset: int, size: int) -> list[Bytes]:
+        """As `read`, in parts that are to be joined: most are views of what is cached."""
         pieces = plan_read(extents, offset, size)
         missing: dict[BlockRef, None] = {}
         parts: list[Bytes] = []
@@ -149,9 +156,7 @@ class ChunkStore:
             parts.append(part)
         if missing:
             raise NotResident(missing)
-        if len(parts) == 1 and isinstance(parts[0], bytes):
-            return parts[0]
-        return b"".join(parts)
+        return parts
 
     def read_chunk(self, extent: Extent) -> bytes:
         """The whole chunk that the extent is cut from. Raises as `read`."""

@@ -106,11 +106,11 @@ class Content:
         middle = _middle(extents, offset, size) if size >= 2 * LARGE_READ_BYTES else offset
         if middle == offset:
             return await trio.to_thread.run_sync(self.read, extents, offset, size)
-        found: list[bytes | Exception] = [b"", b""]
+        found: list[list[Bytes] | Exception] = [[], []]
 
         def read(half: int, start: int, end: int) -> None:
             try:
-                found[half] = self.read(extents, start, end - start)
+                found[half] = self._store.read_parts(extents, start, end - start)
             except Exception as error:  # noqa: BLE001  # told by whoever asked, as if there were no second thread
                 found[half] = error
 
@@ -311,14 +311,17 @@ def _middle(extents: Sequence[Extent], offset: int, size: int) -> int:
     return nearest if offset + size // 4 <= nearest <= offset + size - size // 4 else offset
 
 
-def _joined(parts: Sequence[bytes | Exception]) -> bytes:
-    """Raises what a part raised; NotResident with all that is missing."""
+def _joined(halves: Sequence[list[Bytes] | Exception]) -> bytes:
+    """Copies once. Raises what a part raised; NotResident with all that is missing."""
     missing: dict[BlockRef, None] = {}
-    for part in parts:
-        if isinstance(part, NotResident):
-            missing.update(dict.fromkeys(part.blocks))
-        elif isinstance(part, Exception):
-            raise part
+    parts: list[Bytes] = []
+    for half in halves:
+        if isinstance(half, NotResident):
+            missing.update(dict.fromkeys(half.blocks))
+        elif isinstance(half, Exception):
+            raise half
+        else:
+            parts += half
     if missing:
         raise NotResident(missing)
-    return b"".join(part for part in parts if isinstance(part, bytes))
+    return b"".join(parts)
