@@ -7,7 +7,7 @@
 Killed anywhere, the next opening for writing goes on at 2. Nothing may refer to a block that an intent names.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from hyperfs.log.cleared import Cleared, Range, runs_of
 from hyperfs.log.control_codec import Body, Clear, ClearDeed, ClearIntent
@@ -32,6 +32,19 @@ def clear_of(log: Log, number: int, blocks: Iterable[int]) -> Clear | None:
     ranges = tuple(runs_of(blocks))
     head = log.head()
     return Clear(number, head.fork, head.length, head.tree_hash, ranges) if ranges else None
+
+
+def worth_clearing(log: Log, number: int, blocks: Iterable[int], cleared: Cleared) -> Iterator[int]:
+    """Those of the blocks, ascending, whose run gives a page back to the disk, with the runs that it joins.
+
+    What gives none stays as it is until a neighbour goes: the chain has to keep each run for good.
+    """
+    for start, end in runs_of(blocks):
+        beside = [cleared.around(number, block) for block in (start - 1, end)]
+        sides = [run for run in beside if run is not None]
+        whole = min([start, *(run[0] for run in sides)]), max([end, *(run[1] for run in sides)])
+        if _page_bytes(log, whole) > sum(_page_bytes(log, run) for run in sides):
+            yield from range(start, end)
 
 
 def announce(parts: Parts, clears: Sequence[Clear]) -> None:

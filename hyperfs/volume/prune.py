@@ -213,7 +213,8 @@ def _sweep(parts: Parts, plan: _Plan, marks: Marks, limits: dict[int, int]) -> l
         if number == parts.metadata_number:
             before = oldest.index if oldest.log == number else 0
             free = (b for b in free if b < before or parts.nodes.kind(number, b) not in _LISTS)
-        clear = clearing.clear_of(parts.logs[number], number, free)
+        log = parts.logs[number]
+        clear = clearing.clear_of(log, number, clearing.worth_clearing(log, number, free, cleared))
         if clear is not None:
             clears.append(clear)
     return clears

@@ -383,3 +383,40 @@ async def test_killed_at_any_moment_everything_that_is_kept_is_there_and_it_goes
         if not killed:
             break
     assert number > 8
+
+
+async def test_what_gives_no_page_back_is_not_announced(store: Store) -> None:
+    """The control chain keeps each run that was ever announced; small ones between commits would add up in it."""
+    async with store.opened() as volume:
+        await write_file(volume, b"file", b"first")
+        await volume.make_snapshot(ROOT_INO, b"keeps all commits after it")
+        for number in range(100):
+            store.clock.forward(2)
+            await write_file(volume, b"file", b"%d" % number)
+            if number % 10 == 0:
+                await write_file(volume, b"big", noise(number, 50 * KIB))
+            await volume.commit()
+        done = await let_go(volume, 1)
+        chain, cleared = volume.parts.chain, volume.parts.catalog.cleared
+        ranges = [run for log in volume.parts.logs for run in cleared.ranges(log)]
+        assert done.versions > 90
+        assert done.bytes >= 9 * 48 * KIB
+        assert 0 < len(ranges) <= 12
+        assert len(chain.encode()) < 5000
+        again = await let_go(volume, 1, dry_run=True)
+        assert (again.blocks, again.bytes) == (0, 0)
+        assert damage(volume) == []
+    async with store.opened() as volume:
+        assert damage(volume) == []
+
+
+async def test_a_small_run_goes_with_its_neighbour(store: Store) -> None:
+    async with store.opened() as volume:
+        for number in range(6):
+            store.clock.forward(2)
+            await write_file(volume, b"small", noise(number, 3 * KIB))
+            await volume.commit()
+            await let_go(volume, 1)
+        log = volume.content.number
+        assert volume.parts.catalog.cleared.has(log, 0)
+        assert damage(volume) == []
