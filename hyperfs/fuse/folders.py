@@ -1,5 +1,6 @@
 """Operations on directory streams."""
 
+import stat
 from collections.abc import Iterator
 from functools import partial
 
@@ -95,7 +96,7 @@ class FolderOperations(pyfuse3.Operations):
             if not pyfuse3.readdir_reply(token, listed.name, listed.entry, position):
                 past.drop_unknown(listed.node)
                 return
-            past.given(listed.node)
+            past.given(listed.node, None if stat.S_ISDIR(listed.entry.st_mode) else (folder.number, listed.name))
 
     @guarded
     async def releasedir(self, fh: int) -> None:

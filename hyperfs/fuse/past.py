@@ -29,6 +29,10 @@ CROWD_NODES: Final = 4000
 """Some 600 bytes each. A search through an old version would have the kernel know every file of it."""
 
 
+Spot = tuple[int, bytes]
+"""The number of a directory as the kernel has it, and a name in it."""
+
+
 class PastNode(NamedTuple):
     """Something in the past.
 
@@ -68,6 +72,7 @@ class Past:
         self.crowded = trio.Event()
         """The kernel knows so many nodes that it should be asked to forget those that nobody uses: see `relieve`."""
         self._crowd = CROWD_NODES
+        self._leaves: dict[int, Spot] = {}  # by number, of those that the kernel knows
         self._known: dict[int, int] = {}  # by number: how many answers gave it to the kernel, less what it forgot
 
     # Nodes
@@ -79,8 +84,11 @@ class Past:
             raise StaleHandle(f"no such inode of a version: {number}")
         return node
 
-    def given(self, node: PastNode) -> None:
-        """The kernel was told of the node: it stays until the kernel has forgotten it as often."""
+    def given(self, node: PastNode, leaf: Spot | None = None) -> None:
+        """The kernel was told of the node: it stays until the kernel has forgotten it as often. `leaf`: where it was
+        found, if it is no directory."""
+        if leaf is not None:
+            self._leaves[node.number] = leaf
         self._nodes[node.number] = node
         self._known[node.number] = self._known.get(node.number, 0) + 1
         if len(self._nodes) > self._crowd:
@@ -94,15 +102,26 @@ class Past:
             return
         self._known.pop(number, None)
         self._nodes.pop(number, None)
+        self._leaves.pop(number, None)
+
+    def leaves(self) -> list[Spot]:
+        """Where the kernel may know things that are no directories."""
+        return list(self._leaves.values())
 
     def directories(self) -> set[int]:
         """The live directories whose `.versions` the kernel knows something of."""
         return {node.directory for node in self._nodes.values()}
 
     def relieve(self) -> None:
-        """The kernel has forgotten what nobody uses. What is in use now is no crowd: else it would be asked in vain."""
-        self._crowd = max(CROWD_NODES, 2 * len(self._nodes))
+        """The kernel was asked to forget what nobody uses. Directories that it still knows are in use and no crowd:
+        else it would be asked in vain. What else it knows, it may not have come to on a busy machine."""
+        self._crowd = max(CROWD_NODES, 2 * (len(self._nodes) - len(self._leaves)))
         self.crowded = trio.Event()
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more than `crowded` tells of is held still."""
+        return len(self._nodes) > self._crowd
 
     @property
     def held(self) -> int:

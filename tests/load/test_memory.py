@@ -98,6 +98,26 @@ def test_what_the_kernel_knows_of_old_versions_is_let_go(machine: Machine) -> No
     machine.unmount()
 
 
+def test_it_is_let_go_though_a_program_stays_in_the_old_version(machine: Machine) -> None:
+    """By a program that holds the folder, the kernel finds it below a `.versions` that it has dropped before."""
+    files = CROWD_NODES + CROWD_NODES // 4
+    machine.mount()
+    for file in range(files):
+        os.mknod(machine.point / f"{file}")
+    for number in range(3):
+        (machine.point / ".versions" / f"kept{number}").mkdir()
+    stays = [os.open(machine.point / ".versions" / f"kept{number}", os.O_RDONLY) for number in range(3)]
+    try:
+        for folder in stays:
+            assert len(os.listdir(folder)) == files
+            until("few inodes of versions are left", lambda: versions_known(machine) < CROWD_NODES)
+            assert os.stat("7", dir_fd=folder).st_nlink == 1
+    finally:
+        for folder in stays:
+            os.close(folder)
+    machine.unmount()
+
+
 def versions_known(machine: Machine) -> int:
     return queues(machine.store)["inodes of versions"]
 
