@@ -4,11 +4,12 @@ On the way down `layout` groups new chunks into plans, and `encode` makes the pa
 On the way up `decode` gives a block as it is cached, with all ids checked that need no other block.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from hyperfs.chunks import codec, pack
-from hyperfs.chunks.codec import RAW, Bytes
+from hyperfs.chunks.bases import Delta
+from hyperfs.chunks.codec import RAW, ZSTD_WITH_BASE, Bytes
 from hyperfs.chunks.extents import WHOLE_BLOCK, Place
 from hyperfs.chunks.pack import Pack, PackEntry
 from hyperfs.crypto.ids import chunk_id
@@ -16,16 +17,33 @@ from hyperfs.crypto.seal import KIND_CHUNK, KIND_PACK, BlockHeader
 from hyperfs.errors import Corrupt
 
 WHOLE_FROM_BYTES: Final = 64 << 10
-"""A chunk of this length or more is a block of its own."""
+"""A chunk that takes this much or more, as raw bytes or as a delta, is a block of its own."""
 
 PACK_BYTES: Final = 256 << 10
 """A pack's entries, directory included, come to at most this much."""
 
 
-class BlockPlan(NamedTuple):
-    """What one block will hold: (chunk id, bytes) in the order of the slots. Several chunks make a pack."""
+class PlannedChunk(NamedTuple):
+    """A chunk that is to be stored, as a delta if there is one."""
 
-    chunks: tuple[tuple[bytes, Bytes], ...]
+    chunk: bytes
+    data: Bytes
+    delta: Delta | None = None
+
+    @property
+    def cost(self) -> int:
+        """The bytes that it takes before the block's codec."""
+        return len(self.data) if self.delta is None else len(self.delta.payload) + pack.ID_BYTES
+
+    @property
+    def bases(self) -> tuple[Place, ...]:
+        return () if self.delta is None else self.delta.bases
+
+
+class BlockPlan(NamedTuple):
+    """What one block will hold, in the order of the slots. Several chunks make a pack."""
+
+    chunks: tuple[PlannedChunk, ...]
 
     @property
     def is_pack(self) -> bool:
@@ -34,8 +52,8 @@ class BlockPlan(NamedTuple):
     def places(self, log: int, index: int) -> list[Place]:
         """Where each chunk will lie, in order, once the block has its index."""
         if not self.is_pack:
-            return [Place(log, index, WHOLE_BLOCK)]
-        return [Place(log, index, slot) for slot in range(len(self.chunks))]
+            return [Place(log, index, WHOLE_BLOCK, self.chunks[0].bases)]
+        return [Place(log, index, slot, planned.bases) for slot, planned in enumerate(self.chunks)]
 
 
 class EncodedBlock(NamedTuple):
@@ -45,6 +63,7 @@ class EncodedBlock(NamedTuple):
     codec: int
     decoded_length: int
     payload: Bytes
+    base: bytes | None = None
 
 
 class ChunkBlock(NamedTuple):
@@ -58,24 +77,25 @@ class ChunkBlock(NamedTuple):
 DecodedBlock = ChunkBlock | Pack
 
 
-def layout(chunks: Sequence[tuple[bytes, Bytes]]) -> list[BlockPlan]:
+def layout(chunks: Sequence[tuple[bytes, Bytes]], deltas: Mapping[bytes, Delta] | None = None) -> list[BlockPlan]:
     """Blocks for `chunks` (id, 1..2^24 bytes), copying nothing. The order of small chunks is kept.
 
     The caller has left out what is stored already and has each id at most once. A pack stays open while big
-    chunks pass, so that one flush leaves at most one pack that is not full.
+    chunks pass, so that one flush leaves at most one pack that is not full. `deltas`, by id, of those that have one.
     """
     plans: list[BlockPlan] = []
-    small: list[tuple[bytes, Bytes]] = []
+    small: list[PlannedChunk] = []
     small_bytes = 0
     for chunk, data in chunks:
-        if len(data) >= WHOLE_FROM_BYTES:
-            plans.append(BlockPlan(((chunk, data),)))
+        planned = PlannedChunk(chunk, data, deltas.get(chunk) if deltas else None)
+        if planned.cost >= WHOLE_FROM_BYTES:
+            plans.append(BlockPlan((planned,)))
             continue
-        cost = pack.ENTRY_BYTES + len(data)
+        cost = pack.ENTRY_BYTES + planned.cost
         if small and small_bytes + cost > PACK_BYTES:
             plans.append(BlockPlan(tuple(small)))
             small, small_bytes = [], 0
-        small.append((chunk, data))
+        small.append(planned)
         small_bytes += cost
     if small:
         plans.append(BlockPlan(tuple(small)))
@@ -85,12 +105,22 @@ def layout(chunks: Sequence[tuple[bytes, Bytes]]) -> list[BlockPlan]:
 def encode(plan: BlockPlan, level: int) -> EncodedBlock:
     """Kind, codec and payload. A single chunk that does not compress is handed on, not copied."""
     if not plan.is_pack:
-        data = plan.chunks[0][1]
+        data, delta = plan.chunks[0].data, plan.chunks[0].delta
+        if delta is not None:
+            return EncodedBlock(KIND_CHUNK, ZSTD_WITH_BASE, len(data), delta.payload, delta.base)
         number, payload = codec.encode(data, level)
         return EncodedBlock(KIND_CHUNK, number, len(data), payload)
-    plaintext = pack.build([PackEntry(chunk, RAW, len(data), data) for chunk, data in plan.chunks])
+    plaintext = pack.build([_entry(planned) for planned in plan.chunks])
     number, payload = codec.encode(plaintext, level)
     return EncodedBlock(KIND_PACK, number, len(plaintext), payload)
+
+
+def _entry(planned: PlannedChunk) -> PackEntry:
+    """Raw, since the pack is compressed as a whole; but a delta is one."""
+    chunk, data, delta = planned
+    if delta is None:
+        return PackEntry(chunk, RAW, len(data), data)
+    return PackEntry(chunk, ZSTD_WITH_BASE, len(data), delta.payload, delta.base)
 
 
 def decode(

@@ -15,14 +15,15 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from hyperfs.chunks import blocks, codec
+from hyperfs.chunks.bases import Base, Delta
 from hyperfs.chunks.blocks import BlockPlan
 from hyperfs.chunks.check import BlockFacts, check_block
 from hyperfs.chunks.codec import Bytes
-from hyperfs.chunks.extents import Extent, Piece, plan_read
+from hyperfs.chunks.extents import MAX_DELTAS, Extent, Piece, Place, plan_read
 from hyperfs.chunks.resolver import ContentCache, FindPlace, Resolver, Span, where
 from hyperfs.crypto.ids import chunk_id
 from hyperfs.crypto.seal import CODEC_RAW, KIND_VOID, Sealer
-from hyperfs.errors import Corrupt, NotResident
+from hyperfs.errors import Corrupt, HyperfsError, NotResident
 from hyperfs.log.log import Log
 from hyperfs.log.merkle import leaf_hash
 from hyperfs.values import BlockRef
@@ -61,9 +62,11 @@ class ChunkStore:
         """The chunk id of each piece. Pieces must not change meanwhile."""
         return [chunk_id(self._key, piece) for piece in pieces]
 
-    def layout(self, chunks: Sequence[tuple[bytes, Bytes]]) -> list[BlockPlan]:
+    def layout(
+        self, chunks: Sequence[tuple[bytes, Bytes]], deltas: Mapping[bytes, Delta] | None = None
+    ) -> list[BlockPlan]:
         """See `blocks.layout`. Plans refer to the bytes given: don't change them before they are sealed."""
-        return blocks.layout(chunks)
+        return blocks.layout(chunks, deltas)
 
     def seal_block(
         self,
@@ -89,6 +92,7 @@ class ChunkStore:
             encoded.payload,
             nonce,
             self._realm,
+            encoded.base,
         )
         return SealedBlock(block, leaf_hash(block))
 
@@ -163,9 +167,33 @@ class ChunkStore:
         span = self._find(extent)
         return span.data[span.start : span.start + span.length]
 
-    def check_block(self, log: int, index: int) -> BlockFacts:
+    def bases(self, chunk: bytes, place: Place) -> list[Base]:
+        """What a delta against the chunk at `place` can be made with: that chunk, or, where its chain is as long as one
+        may be, its bases, nearest first. What can't be had from there is left out."""
+        known = [(chunk, place)] if len(place.bases) < MAX_DELTAS else self.chain(chunk, place)
+        found = []
+        for base, base_place in known:
+            try:
+                found.append(self._resolver.base(base, base_place))
+            except (HyperfsError, OSError):
+                continue  # whoever wants to read it will be told
+        return [base for base in found if base is not None]
+
+    def check_block(self, log: int, index: int, lies: FindPlace = lambda chunk: None) -> BlockFacts:
         """See `check.check_block`."""
-        return check_block(self._resolver, BlockRef(log, index))
+        return check_block(self._resolver, BlockRef(log, index), lies)
+
+    def reads(self, chunk: bytes, place: Place) -> bool:
+        """Whether the chunk can be had, from there or from where it was moved to."""
+        try:
+            self._resolver.find(chunk, place)
+        except (HyperfsError, OSError):
+            return False
+        return True
+
+    def chain(self, chunk: bytes, place: Place) -> list[tuple[bytes, Place]]:
+        """The bases (id, place, nearest first) that a read of the chunk at `place` needs, as far as can be told."""
+        return self._resolver.chain(chunk, place)
 
     def _piece(self, piece: Piece, alone: bool) -> Bytes:
         """As a view, so that joining copies once, unless it is the whole answer."""

@@ -17,12 +17,15 @@ ZSTD_WITH_BASE: Final = 2
 
 MAX_DECODED_BYTES: Final = 16 << 20
 DEFAULT_LEVEL: Final = 1
+DENSE_LEVEL: Final = 6
+"""A tenth less of text than at level 1, for five times its time: for what nobody waits for."""
 
 # A result that saves less than 1/32 is not worth the decompression on each read.
 _WORTH: Final = 32
 _PROBE_FROM_BYTES: Final = 32 << 10
 _SAMPLE_BYTES: Final = 4 << 10
 _SAMPLES: Final = 4
+_LARGE_BYTES: Final = 64 << 10
 
 Bytes = bytes | bytearray | memoryview
 
@@ -38,7 +41,7 @@ def encode(data: Bytes, level: int = DEFAULT_LEVEL) -> tuple[int, Bytes]:
     size = len(data)
     if size > MAX_DECODED_BYTES:
         raise ValueError(f"{size} bytes in one block: at most {MAX_DECODED_BYTES}")
-    if size >= _PROBE_FROM_BYTES and not _probe(data):
+    if size >= _PROBE_FROM_BYTES and not shrinks(data):
         return RAW, data
     if size == 0:
         return RAW, data
@@ -48,15 +51,26 @@ def encode(data: Bytes, level: int = DEFAULT_LEVEL) -> tuple[int, Bytes]:
     return ZSTD, payload
 
 
-def encode_delta(data: Bytes, base: bytes, level: int = 3) -> bytes:
+def encode_delta(data: Bytes, base: Bytes, fast: bool = False) -> bytes:
     """The payload of codec 2: `data` compressed with the bytes of `base` before it.
 
-    The window spans both, so that all of the base can be referred to.
+    The window spans both, so that all of the base can be referred to. `fast`: nearly all of it is as in the base, and
+    stands in order.
     """
+    level = _delta_level(len(data), len(base), fast)
     window_log = max(10, (len(data) + len(base)).bit_length())
     parameters = zstandard.ZstdCompressionParameters.from_level(level, window_log=window_log)
     compressor = zstandard.ZstdCompressor(dict_data=_raw_dictionary(base), compression_params=parameters)
     return compressor.compress(data)
+
+
+def _delta_level(size: int, base_size: int, fast: bool) -> int:
+    """Measured on 128 KiB of which a page is new: 0.2 ms at level 1, 0.6 at 3, for 5 bytes' difference; but in a base
+    of more level 1 finds nothing. On 700 KiB of text edited in hundreds of places: 3.4 ms and 77 KiB at level 3, 10 ms
+    and 60 KiB at 6, 19 ms and 44 KiB at 9. Small text: a fifth less at 9 than at 3."""
+    if fast:
+        return 1 if base_size <= 2 * _LARGE_BYTES else 3
+    return 9 if max(size, base_size) < _LARGE_BYTES else 6
 
 
 def decode(codec: int, payload: Bytes, decoded_length: int, base: bytes | None = None) -> bytes:
@@ -99,8 +113,8 @@ def _check_frame(payload: Bytes, decoded_length: int) -> None:
         raise Corrupt(f"a compressed frame says {announced} bytes where {decoded_length} were announced")
 
 
-def _probe(data: Bytes) -> bool:
-    """Whether a few samples of `data` shrink.
+def shrinks(data: Bytes) -> bool:
+    """Whether a few samples of `data` (4 KiB or more) shrink.
 
     Samples lie at odd places of the page grid, so that data which alternates by pages is met in both kinds.
     """
@@ -116,8 +130,8 @@ def _is_worth(size: int, compressed: int) -> bool:
     return compressed < size - size // _WORTH
 
 
-def _raw_dictionary(base: bytes) -> zstandard.ZstdCompressionDict:
-    return zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+def _raw_dictionary(base: Bytes) -> zstandard.ZstdCompressionDict:
+    return zstandard.ZstdCompressionDict(bytes(base), dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
 def _compressor(level: int) -> zstandard.ZstdCompressor:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from hyperfs.chunks import blocks, codec
+from hyperfs.chunks.bases import Base
 from hyperfs.chunks.blocks import ChunkBlock, DecodedBlock
 from hyperfs.chunks.cache import BlockCache
 from hyperfs.chunks.extents import MAX_DELTAS, Place
 from hyperfs.chunks.pack import Pack
 from hyperfs.crypto.seal import KIND_CHUNK, KIND_PACK, BlockHeader, Sealer
-from hyperfs.errors import Corrupt, FormatTooNew, NotResident
+from hyperfs.errors import Corrupt, FormatTooNew, HyperfsError, NotResident
 from hyperfs.log.log import Log
 from hyperfs.values import BlockRef
 
@@ -79,6 +80,45 @@ class Resolver:
         if span is None:
             raise Corrupt(f"chunk {chunk.hex()} is not there", where(BlockRef(hint.log, hint.block)))
         return span
+
+    def base(self, chunk: bytes, place: Place) -> Base | None:
+        """See `ChunkStore.bases`. Only what lies just where it is said to is named by a new delta."""
+        span = self._at(chunk, place, 0)
+        if span is None or span.deltas != len(place.bases) or span.deltas >= MAX_DELTAS:
+            return None
+        data = memoryview(span.data)[span.start : span.start + span.length]
+        return Base(chunk, data, (place._replace(bases=()), *place.bases))
+
+    def chain(self, chunk: bytes, place: Place) -> list[tuple[bytes, Place]]:
+        """See `ChunkStore.chain`."""
+        found: list[tuple[bytes, Place]] = []
+        while (base_place := place.base) is not None:
+            try:
+                base = self._base_of(chunk, place)
+            except (HyperfsError, OSError):
+                break
+            if base is None:
+                break
+            found.append((base, base_place))
+            chunk, place = base, base_place
+        return found
+
+    def _base_of(self, chunk: bytes, place: Place) -> bytes | None:
+        """The id of the base of the delta at `place`."""
+        ref = BlockRef(place.log, place.block)
+        header, payload = self.open(ref, self.raw(ref))
+        if header.kind == KIND_CHUNK:
+            return header.base
+        block = self.decode(ref, header, payload)
+        number = block.find(chunk) if isinstance(block, Pack) else None
+        return block.slots[number].base if isinstance(block, Pack) and number is not None else None
+
+    def find_base(self, base: bytes, hint: Place | None, above: int = 1) -> Span:
+        """A chunk that a delta names, where that is said to lie, or where the newest root or the index says."""
+        place = hint or self._place(base) or self._known(base)
+        if place is None or place.log == NOWHERE_LOG:
+            raise Corrupt(f"the base {base.hex()} is nowhere")
+        return self.find(base, place, above)
 
     def raw(self, ref: BlockRef) -> bytes:
         """The block as its log has it. NotResident if it was punched, Corrupt if there is none."""
@@ -158,10 +198,10 @@ class Resolver:
     def _base(self, base: bytes, hint: Place | None, of: BlockRef, above: int) -> ChunkBlock:
         if above >= MAX_DELTAS:
             raise Corrupt(f"a chain of more than {MAX_DELTAS} deltas", where(of))
-        place = hint or self._place(base) or self._known(base)
-        if place is None:
-            raise Corrupt(f"the base {base.hex()} of a chunk is nowhere", where(of))
-        span = self.find(base, place, above + 1)
+        try:
+            span = self.find_base(base, hint, above + 1)
+        except Corrupt as error:
+            raise Corrupt(f"{error.what}, which a delta needs", error.where or where(of)) from error
         if span.deltas >= MAX_DELTAS:
             raise Corrupt(f"a chain of more than {MAX_DELTAS} deltas", where(of))
         return ChunkBlock(base, span.data[span.start : span.start + span.length], span.deltas)

@@ -136,10 +136,11 @@ class DirtyBytes:
         self._starts, self._runs, self.nbytes, self.unjournaled = [], [], 0, []
         return runs
 
-    def take_front(self, most: int) -> list[Run]:
+    def take_front(self, most: int, most_runs: int) -> list[Run]:
         """The first runs, at least one and no more than `most` bytes if that is possible; the caller's from then on."""
         count, size = 0, 0
-        while count < len(self._runs) and (not count or size + len(self._runs[count]) <= most):
+        last = min(len(self._runs), most_runs)
+        while count < last and (not count or size + len(self._runs[count]) <= most):
             size += len(self._runs[count])
             count += 1
         taken = self.runs[:count]
@@ -148,6 +149,11 @@ class DirtyBytes:
         end = self._starts[0] if self._starts else None
         self.unjournaled = [] if end is None else [(max(a, end), b) for a, b in self.unjournaled if b > end]
         return taken
+
+    @property
+    def count(self) -> int:
+        """How many runs there are."""
+        return len(self._starts)
 
     @property
     def first(self) -> int | None:

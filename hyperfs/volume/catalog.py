@@ -105,7 +105,18 @@ class Catalog:
         if found is None:
             return None
         facts = _chunk_facts(found)
-        return None if self.cleared.has(facts.place.log, facts.place.block) else facts
+        return facts if self._is_here(facts.place) else None
+
+    def _is_here(self, place: Place) -> bool:
+        """Whether no block that a read of the place needs was let go. A delta that nothing needed may have been kept,
+        for what else is in its pack, when its base was not."""
+        has = self.cleared.has
+        return not has(place.log, place.block) and not any(has(base.log, base.block) for base in place.bases)
+
+    def may_need(self, place: Place) -> bool:
+        """Whether a new delta may have its base there: nothing that it takes to read that may be about to go. Trio
+        thread; holds until the extents are named that a flush, then under way, makes."""
+        return not self.only_live and self._is_here(place)
 
     def chunks(self) -> Iterator[tuple[bytes, ChunkFacts]]:
         for key, value in self._scan(b"c", b"c"):

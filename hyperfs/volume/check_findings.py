@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from hyperfs.chunks.extents import Extent
+from hyperfs.chunks.extents import Extent, Place
 from hyperfs.trie.node import Load, Ref
 from hyperfs.volume import keys
 from hyperfs.volume.entries import decode_dentry
@@ -61,6 +61,14 @@ class Losses:
         lost = self.chunks.setdefault(extent.chunk, LostChunk(extent.log, extent.block, extent.chunk_length))
         if len(lost.uses) < MOST_USES:
             lost.uses.append((ino, extent.offset, extent.skip))
+
+
+    def base(self, chunk: bytes, place: Place, needed: Extent, ino: int) -> None:
+        """A chunk that only a delta needs. An older state of the same file had it, about there; how long it is isn't
+        known."""
+        lost = self.chunks.setdefault(chunk, LostChunk(place.log, place.block, needed.chunk_length))
+        if len(lost.uses) < MOST_USES:
+            lost.uses.append((ino, needed.offset, needed.skip))
 
 
 class Range(NamedTuple):

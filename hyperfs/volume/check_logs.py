@@ -13,7 +13,7 @@ from hyperfs.log.control_codec import LogEntry
 from hyperfs.log.log import Log
 from hyperfs.volume import commit_record
 from hyperfs.volume.check_findings import Findings
-from hyperfs.volume.check_state import CheckState, StateDamaged
+from hyperfs.volume.check_state import CheckState, Held, StateDamaged
 from hyperfs.volume.device_logs import log_folder
 from hyperfs.volume.parts import Parts
 
@@ -154,8 +154,8 @@ class LogCheck:
             raise Corrupt(f"a block of kind {header.kind} in a metadata log")
 
     def _content(self, number: int, index: int) -> None:
-        for chunk in self._parts.chunkstore.check_block(number, index).chunks:
-            self._state.hold(chunk.chunk, number, index, chunk.length)
+        for chunk in self._parts.chunkstore.check_block(number, index, self._state.lies).chunks:
+            self._state.hold(chunk.chunk, number, index, Held(chunk.length, chunk.slot, chunk.base))
 
 
 def _slots(parts: Parts, name: str) -> list[bytes]:

@@ -6,7 +6,7 @@ been mended meanwhile. Keys (big-endian), in an index of its own that holds no p
 
     r                        the run: its sessions, 5 x i64 each
     d log, stretch           fork, blocks, bytes of a stretch of a log in which all is sound
-    h chunk, log, block      the length of a chunk that a sound block holds
+    h chunk, log, block      a chunk that a sound block holds: length, slot and, if it is a delta, its base's id
     c version, log, index    a commit that can be read
     n log, index             the id of a trie node; it and all below it are sound
     l chunk                  extents cut from the chunk in the newest version (counted anew by each session)
@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
+from hyperfs.chunks.extents import MAX_DELTAS, Place
+from hyperfs.crypto.ids import ID_BYTES
 from hyperfs.errors import HyperfsError, IndexDamaged
 from hyperfs.store.index import KeyValue
 
@@ -28,7 +30,7 @@ _STRETCH: Final = struct.Struct(">IQ")
 _DONE: Final = struct.Struct(">QQQ")
 _PLACE: Final = struct.Struct(">IQ")
 _VERSION: Final = struct.Struct(">QIQ")
-_LENGTH: Final = struct.Struct(">I")
+_HELD: Final = struct.Struct(">II")
 _COUNT: Final = struct.Struct(">Q")
 
 
@@ -46,6 +48,14 @@ class Session(NamedTuple):
     nodes: int
 
 
+class Held(NamedTuple):
+    """A chunk that a sound block holds, in `slot`; a delta if it has a `base`."""
+
+    length: int
+    slot: int
+    base: bytes | None
+
+
 class CheckState:
     """Owned by the thread that verifies. Raises StateDamaged, OSError: the state is then of no more use."""
 
@@ -53,6 +63,7 @@ class CheckState:
         self._index = index
         self._now_ns = now_ns
         self._waiting: dict[bytes, bytes | None] = {}
+        self._held_waiting: dict[bytes, tuple[int, int]] = {}  # (log, block) by chunk, of those that wait
         self.earlier = _sessions(self._get(b"r") or b"")
         """Of the run that this one goes on with; empty for a new one."""
         self._began_ns = now_ns()
@@ -75,19 +86,38 @@ class CheckState:
 
     # Facts of sound blocks
 
-    def hold(self, chunk: bytes, log: int, block: int, length: int) -> None:
-        self._put(b"h" + chunk + _PLACE.pack(log, block), _LENGTH.pack(length))
+    def hold(self, chunk: bytes, log: int, block: int, held: Held) -> None:
+        self._put(b"h" + chunk + _PLACE.pack(log, block), _HELD.pack(held.length, held.slot) + (held.base or b""))
+        self._held_waiting[chunk] = (log, block)
 
-    def held(self, chunk: bytes, log: int, block: int) -> int | None:
-        """The length of the chunk if that block holds it."""
+    def held(self, chunk: bytes, log: int, block: int) -> Held | None:
+        """The chunk as that block holds it, if it does."""
         found = self._get(b"h" + chunk + _PLACE.pack(log, block))
-        return None if found is None else _unpacked(_LENGTH, found)[0]
+        return None if found is None else _held(found)
+
+    def lies(self, chunk: bytes, above: int = 0) -> Place | None:
+        """Where a sound block holds the chunk, with its bases; None where none is known to."""
+        waiting = self._held_waiting.get(chunk)
+        places = [waiting] if waiting is not None else self._copies(chunk)
+        for log, block in places:
+            held = self.held(chunk, log, block)
+            if held is None:
+                continue
+            if held.base is None:
+                return Place(log, block, held.slot)
+            base = self.lies(held.base, above + 1) if above < MAX_DELTAS else None
+            if base is not None and len(base.bases) < MAX_DELTAS:
+                return Place(log, block, held.slot, (base._replace(bases=()), *base.bases))
+        return None
+
+    def _copies(self, chunk: bytes) -> list[tuple[int, int]]:
+        places = [_unpacked(_PLACE, key[1 + len(chunk) :]) for key, _ in self._scan(b"h" + chunk)]
+        return [(log, block) for log, block in places]
 
     def copies(self, chunk: bytes) -> list[tuple[int, int]]:
         """(log, block) of every sound block that holds the chunk."""
         self.flush()
-        places = [_unpacked(_PLACE, key[1 + len(chunk) :]) for key, _ in self._scan(b"h" + chunk)]
-        return [(log, block) for log, block in places]
+        return self._copies(chunk)
 
     def commit(self, version: int, log: int, index: int) -> None:
         self._put(b"c" + _VERSION.pack(version, log, index), b"")
@@ -155,7 +185,7 @@ class CheckState:
             return
         self._waiting[b"r"] = b"".join(_SESSION.pack(*session) for session in self.sessions())
         self._write(self._waiting.items())
-        self._waiting = {}
+        self._waiting, self._held_waiting = {}, {}
 
     def close(self) -> None:
         self._index.close()
@@ -186,6 +216,14 @@ class CheckState:
 
 def _sessions(data: bytes) -> list[Session]:
     return [Session(*_unpacked(_SESSION, data[at : at + _SESSION.size])) for at in range(0, len(data), _SESSION.size)]
+
+
+def _held(found: bytes) -> Held:
+    length, slot = _unpacked(_HELD, found[: _HELD.size])
+    base = found[_HELD.size :]
+    if len(base) not in (0, ID_BYTES):
+        raise StateDamaged("an entry of an impossible length")
+    return Held(length, slot, base or None)
 
 
 def _unpacked(layout: struct.Struct, found: bytes) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from hyperfs.trie.walk import walk
 from hyperfs.volume import keys
 from hyperfs.volume.check_findings import EVERYTHING, Findings, Losses, Range, inode_range
 from hyperfs.volume.check_logs import LogCheck, Progress, place_of
-from hyperfs.volume.check_state import CheckState, StateDamaged
+from hyperfs.volume.check_state import CheckState, Held, StateDamaged
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.entries import decode_dentry, decode_place, decode_xattr, extent_in
 from hyperfs.volume.gone import GoneVersions, marked_in
@@ -191,42 +191,61 @@ class TreeCheck:
         return None if extent is None else self._extent(extent, ino)
 
     def _extent(self, extent: Extent, ino: int) -> str | None:
-        length = self._held(extent)
-        if length == extent.chunk_length:
-            return None
+        held = self._held(extent.chunk, extent.log, extent.block)
         place = place_of(extent.log, extent.block)
-        if length is None and (extent.log, extent.block) in self._logs.bad:
-            return self._gone_or_damaged(extent, ino)
-        if length is None:
+        if held is None and (extent.log, extent.block) in self._logs.bad:
+            return self._gone_or_damaged(extent, ino, extent.log, extent.block)
+        length = None if held is None else held.length
+        if held is None:
             try:
                 length = len(self._parts.chunkstore.read_chunk(extent))
-            except NotResident:
-                return self._gone_or_damaged(extent, ino)
+            except NotResident as absent:
+                return self._gone_or_damaged(extent, ino, *absent.blocks[0])
             except HyperfsError as error:
                 where = f"chunk {extent.chunk.hex()} ({place})"
                 self._findings.add(f"chunk: {error}", where)
-                self.losses.chunk(extent, ino)
+                self._lose(extent, ino)
                 return where
         if length != extent.chunk_length:
             raise Corrupt(f"an extent of a chunk of {extent.chunk_length} bytes, which has {length}", place)
+        self._check_bases(extent, held)
         return None
 
-    def _held(self, extent: Extent) -> int | None:
-        """The chunk's length as a sound block holds it: where the extent says, or where it was moved to."""
-        length = self._state.held(extent.chunk, extent.log, extent.block)
-        if length is None:
-            moved = self._moved(extent.chunk)
-            if moved is not None:
-                length = self._state.held(extent.chunk, moved.log, moved.block)
-        return length
+    def _check_bases(self, extent: Extent, held: Held | None) -> None:
+        """Of a delta the extent must say where its bases lie: a prune keeps only those. Raises Corrupt."""
+        if held is None or self._state.held(extent.chunk, extent.log, extent.block) is None:
+            return  # moved: its new place says it
+        place = extent.place
+        for base in extent.bases:
+            held = None if held is None or held.base is None else self._held(held.base, base.log, base.block)
+            if held is None:
+                raise Corrupt("an extent says that a delta's base is where it is not", place_of(base.log, base.block))
+        if held is not None and held.base is not None:
+            raise Corrupt("an extent does not say where its delta's base lies", place_of(place.log, place.block))
 
-    def _gone_or_damaged(self, extent: Extent, ino: int) -> str:
-        """A block that is let go is damage only where a kept version still wants it: see `version`."""
-        place = place_of(extent.log, extent.block)
+    def _held(self, chunk: bytes, log: int, block: int) -> Held | None:
+        """The chunk as a sound block holds it: the one that is named, or the one where it was moved to."""
+        held = self._state.held(chunk, log, block)
+        if held is None:
+            moved = self._moved(chunk)
+            if moved is not None:
+                held = self._state.held(chunk, moved.log, moved.block)
+        return held
+
+    def _lose(self, extent: Extent, ino: int) -> None:
+        """The chunk, and those of its bases that can't be read, are to be found again."""
         self.losses.chunk(extent, ino)
-        if not self._logs.was_cleared(extent.log, extent.block):
-            self._findings.add(f"block {extent.block} is not here", place)
+        for base, place in self._parts.chunkstore.chain(extent.chunk, extent.place):
+            if self._held(base, place.log, place.block) is None:
+                self.losses.base(base, place, extent, ino)
+
+    def _gone_or_damaged(self, extent: Extent, ino: int, log: int, block: int) -> str:
+        """A block that is let go is damage only where a kept version still wants it: see `version`."""
+        place = place_of(log, block)
+        self._lose(extent, ino)
+        if not self._logs.was_cleared(log, block):
+            self._findings.add(f"block {block} is not here", place)
             return place
         where = f"{place} inode {ino}"
-        self._wanted[where] = (f"block {extent.block} was cleared, and a kept version needs it", ino)
+        self._wanted[where] = (f"block {block} was cleared, and a kept version needs it", ino)
         return where

@@ -30,9 +30,11 @@ from hyperfs.trie.persist import persist
 from hyperfs.volume import commit_record
 from hyperfs.volume.catalog import Catalog, Change, commit_changes, content_change
 from hyperfs.volume.commit_record import Commit, LogHead, RealmRoot, Replaced
-from hyperfs.volume.content import Content, Region
+from hyperfs.volume.content import Content
+from hyperfs.volume.cutting import Region
 from hyperfs.volume.deaths import deaths, split_replaced
 from hyperfs.volume.files import Files
+from hyperfs.volume.flushing import calm
 from hyperfs.volume.fold import Folded, LongXattrs, fold, freeze_records, long_values
 from hyperfs.volume.journaling import Journaling
 from hyperfs.volume.layer import Layer
@@ -46,6 +48,8 @@ REALM: Final = 0
 DEAD_BLOCK_ENTRIES: Final = 4000
 """Dead things listed in one block; a commit's own block takes that many too. Some 150 KiB."""
 SECOND_NS: Final = 1_000_000_000
+NODE_LEVEL: Final = 9
+"""Of nodes of some 1,000 bytes it takes 4% more off than level 1, for some 20 us each."""
 
 
 @dataclass
@@ -185,7 +189,7 @@ class Committer:
 
     async def _freeze(self, note: Callable[[int], None] | None = None) -> Frozen:
         """Takes the last dirty bytes while writers wait, then begins a new layer. The state is one instant's."""
-        await self._files.flushing.flush_all()
+        await self._files.flushing.flush_all(calm())
         async with self._journaling.lock:
             self._files.close_gate()
             try:
@@ -313,7 +317,7 @@ class Committer:
         def seal() -> tuple[list[bytes], list[bytes]]:
             blocks = []
             for position, (kind, data) in enumerate(batch.entries):
-                code, payload = codec.encode(data, codec.DEFAULT_LEVEL)
+                code, payload = codec.encode(data, NODE_LEVEL)
                 nonce = os.urandom(12)
                 blocks.append(
                     self._sealer.seal(

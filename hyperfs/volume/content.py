@@ -11,37 +11,24 @@ from typing import Final, NamedTuple
 
 import trio
 
+from hyperfs.chunks.bases import Delta
 from hyperfs.chunks.blocks import BlockPlan
 from hyperfs.chunks.chunker import Chunker
 from hyperfs.chunks.chunkstore import ChunkStore, SealedBlock
-from hyperfs.chunks.codec import Bytes
+from hyperfs.chunks.codec import DEFAULT_LEVEL, Bytes
 from hyperfs.chunks.extents import Extent, Place
 from hyperfs.errors import NoSpace, NotResident
 from hyperfs.log.log import Log
 from hyperfs.values import BlockRef
+from hyperfs.volume.cutting import Cut, Cutter, Region, jobs_of
 from hyperfs.volume.journal_items import BlocksItem
 
 SEAL_THREADS: Final = 2
 NONCE_BYTES: Final = 12
-SINGLE_CHUNK_BYTES: Final = 64 << 10
-"""A region of at most this many bytes is one chunk, cut nowhere."""
 ROOM_CHECK_BYTES: Final = 16 << 20
 """The disk is asked for its free space once per so many bytes that arrive."""
-
-
 LARGE_READ_BYTES: Final = 256 << 10
 """From this size on a hand-over to a thread (some 90 us) is worth its cost; from twice this, a second one."""
-
-
-class Region(NamedTuple):
-    """A stretch of a file that gets new chunks: its bytes are `parts`, joined in a worker thread.
-
-    Without `final`, bytes past the last sure cut come back.
-    """
-
-    offset: int
-    parts: Sequence[Bytes]
-    final: bool
 
 
 class Stored(NamedTuple):
@@ -49,13 +36,6 @@ class Stored(NamedTuple):
 
     extents: list[Extent]
     rest: memoryview
-
-
-class Cut(NamedTuple):
-    """A region in one piece, and its chunks: (id, offset in the region, bytes)."""
-
-    data: memoryview
-    chunks: list[tuple[bytes, int, memoryview]]
 
 
 class Room(NamedTuple):
@@ -76,12 +56,17 @@ class Content:
         chunker: Chunker,
         known: Callable[[bytes], Place | None],
         room: Callable[[], Room],
+        may_need: Callable[[Place], bool] = lambda place: True,
     ) -> None:
+        """`known`: where a chunk lies that may be referred to again. `may_need`: whether what lies at a place may be
+        what something new can't be read without."""
         self.log = log
         self.number = number
         self._store = store
         self.chunker = chunker
+        self._cutter = Cutter(store, chunker)
         self._known = known
+        self._may_need = may_need
         self._room = room
         self._append_lock = trio.Lock()
         self._fresh: dict[bytes, Place] = {}  # chunks appended or used again since the newest freeze
@@ -147,53 +132,58 @@ class Content:
 
     # Writing
 
-    async def store(self, regions: Sequence[Region]) -> list[Stored]:
-        """The extents of each region, appended where they were not known. Raises OSError; then none is."""
-        cuts = await trio.to_thread.run_sync(self._cut, regions)
+    async def store(self, regions: Sequence[Region], level: int = DEFAULT_LEVEL) -> list[Stored]:
+        """The extents of each region, appended where they were not known. Raises OSError; then none is.
+
+        What is known is not stored again; of the rest, what is like what it replaces is stored as a delta.
+        """
+        cuts = await trio.to_thread.run_sync(lambda: [self._cutter.cut(region) for region in regions])
         async with self._append_lock:
-            places = await self._append_unknown([chunk for cut in cuts for chunk in cut.chunks])
-        return [
-            Stored(
-                [
-                    Extent(region.offset + start, len(data), chunk, 0, len(data), *places[chunk])
-                    for chunk, start, data in cut.chunks
-                ],
-                cut.data[cut.chunks[-1][1] + len(cut.chunks[-1][2]) :] if cut.chunks else cut.data,
-            )
-            for region, cut in zip(regions, cuts, strict=True)
-        ]
+            places, new = self._look_up(cuts)
+            if new and any(region.replaced for region in regions):
+                cuts = await trio.to_thread.run_sync(self._cutter.align, cuts, new)
+                places, new = self._look_up(cuts)
+            deltas = await self._make_deltas(cuts, new)
+            if any(cut.alone for cut in cuts):
+                places, new = self._look_up(cuts)
+            if new:
+                appended = await self._append(self._store.layout(list(new.items()), deltas), level)
+                places.update(appended)
+                self._fresh.update(appended)
+        return [Stored(cut.extents(places), cut.rest) for cut in cuts]
 
-    def _cut(self, regions: Sequence[Region]) -> list[Cut]:
-        """In a worker thread."""
-        result = []
-        for region in regions:
-            view = memoryview(region.parts[0] if len(region.parts) == 1 else b"".join(region.parts))
-            if len(view) <= SINGLE_CHUNK_BYTES and region.final:
-                ends = [len(view)]
-            else:
-                ends = self.chunker.cut(view, region.final)
-            starts = [0, *ends[:-1]]
-            pieces = [view[start:end] for start, end in zip(starts, ends, strict=False)]
-            chunks = list(zip(self._store.identify(pieces), starts, pieces, strict=False))
-            result.append(Cut(view, chunks))
-        return result
-
-    async def _append_unknown(self, chunks: Sequence[tuple[bytes, int, memoryview]]) -> dict[bytes, Place]:
+    def _look_up(self, cuts: Sequence[Cut]) -> tuple[dict[bytes, Place], dict[bytes, memoryview]]:
+        """Where the chunks lie that are known, and the others."""
         places: dict[bytes, Place] = {}
         new: dict[bytes, memoryview] = {}
-        for chunk, _, data in chunks:
-            if chunk in places or chunk in new:
-                continue
-            place = self._place_of(chunk)
-            if place is None:
-                new[chunk] = data
-            else:
-                places[chunk] = place
-        if new:
-            appended = await self._append(self._store.layout(list(new.items())))
-            places.update(appended)
-            self._fresh.update(appended)
-        return places
+        for cut in cuts:
+            for chunk, _, data in cut.chunks:
+                if chunk in places or chunk in new:
+                    continue
+                place = self._place_of(chunk)
+                if place is None:
+                    new[chunk] = data
+                else:
+                    places[chunk] = place
+        return places, new
+
+    async def _make_deltas(self, cuts: list[Cut], new: Mapping[bytes, memoryview]) -> dict[bytes, Delta]:
+        """Of the new chunks, where that is worth it; changes the cuts of edits where it is not."""
+        jobs = jobs_of(cuts, new, self._may_need)
+        narrow = frozenset(number for number, cut in enumerate(cuts) if cut.is_narrow)
+        found: dict[bytes, Delta] = {}
+
+        def make(part: int) -> None:
+            # Cut by cut, so that what is learned of a file in one chunk serves for its next.
+            found.update(self._cutter.deltas([job for job in jobs if job.cut % threads == part], narrow))
+
+        threads = min(SEAL_THREADS, len({job.cut for job in jobs}))
+        async with trio.open_nursery() as nursery:
+            for part in range(threads):
+                nursery.start_soon(trio.to_thread.run_sync, make, part)
+        if narrow:
+            await trio.to_thread.run_sync(self._cutter.settle, cuts, found, new)
+        return found
 
     def _place_of(self, chunk: bytes) -> Place | None:
         """Where a chunk lies already. One that is used again is fresh again: the next commit is to list it."""
@@ -233,7 +223,7 @@ class Content:
         self._fresh.update(places)
         return places
 
-    async def _append(self, plans: Sequence[BlockPlan]) -> dict[bytes, Place]:
+    async def _append(self, plans: Sequence[BlockPlan], level: int = DEFAULT_LEVEL) -> dict[bytes, Place]:
         """Seals the plans' blocks under the next indices and writes them. Holding `_append_lock`."""
         first = self.log.length
         sealed: dict[int, SealedBlock] = {}
@@ -247,6 +237,7 @@ class Content:
                     fork=self.log.fork,
                     index=first + position,
                     nonce=os.urandom(NONCE_BYTES),
+                    level=level,
                 )
 
         async with trio.open_nursery() as nursery:
@@ -265,7 +256,7 @@ class Content:
         return {
             chunk: place
             for position, plan in enumerate(plans)
-            for (chunk, _), place in zip(plan.chunks, plan.places(self.number, first + position), strict=True)
+            for (chunk, _, _), place in zip(plan.chunks, plan.places(self.number, first + position), strict=True)
         }
 
     # Durability

@@ -58,11 +58,12 @@ class DirtyFiles:
             inode.dirty = None
         self._files.pop(inode.ino, None)
 
-    def take(self, inode: Inode, most: int | None) -> list[Run]:
-        """The file's runs, or the first `most` bytes of them; they still count until `settle` or `give_back`."""
+    def take(self, inode: Inode, most: int | None, most_runs: int) -> list[Run]:
+        """The file's runs, or the first `most` bytes of them in at most so many runs. They still count until `settle`
+        or `give_back`."""
         if inode.dirty is None:
             return []
-        runs = inode.dirty.take() if most is None else inode.dirty.take_front(most)
+        runs = inode.dirty.take() if most is None else inode.dirty.take_front(most, most_runs)
         self._drop_if_clean(inode)
         return runs
 

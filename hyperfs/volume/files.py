@@ -96,6 +96,8 @@ class Files:
             inode.inline = inode.inline[:size]
             inode.stored = len(inode.inline)
         else:
+            if not size and inode.stored:
+                self._overlay.predecessors.emptied(inode, self._overlay.extents(inode, 0, inode.size))
             replace_extents(self._overlay, inode, size, max(size, inode.size), [])
         inode.durable_size = min(inode.durable_size, size)
         self._overlay.void_bytes(inode, size)

@@ -4,14 +4,17 @@ Bytes on their way are in `Inode.flushing` and still readable. `_flush_lock` is 
 their extents: whoever would cut extents under them waits for it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import trio
 
+from hyperfs.chunks.codec import DEFAULT_LEVEL, DENSE_LEVEL
+from hyperfs.chunks.extents import Extent
 from hyperfs.errors import Corrupt, NotResident
 from hyperfs.volume.buffer import Run
-from hyperfs.volume.content import Content, Region, Stored
+from hyperfs.volume.content import Content, Stored
+from hyperfs.volume.cutting import Edit, Region
 from hyperfs.volume.dirty import DirtyFiles
 from hyperfs.volume.inode import INLINE_MAX_BYTES, Inode
 from hyperfs.volume.overlay import MAX_FILE_BYTES, Overlay, replace_extents
@@ -24,6 +27,10 @@ STREAM_BYTES: Final = 4 << 20
 DIRTY_LIMIT_BYTES: Final = 64 << 20
 """Past this, writers wait for the bytes of others to reach their chunks."""
 BATCH_BYTES: Final = 8 << 20
+BATCH_RUNS: Final = 512
+"""Of a file with many small runs at most so many go at a time: each may take in a chunk."""
+REGIONS_BYTES: Final = 16 << 20
+"""So many bytes of regions, and one region, are in memory at a time."""
 PARTS_MOST: Final = 3 * DIRTY_LIMIT_BYTES // BATCH_BYTES
 RETRY_SECONDS: Final = 1.0
 WIDEN_MOST_BYTES: Final = 1 << 20
@@ -31,6 +38,45 @@ WIDEN_FACTOR: Final = 4
 """An edit takes in the chunks it touches when that multiplies its bytes by no more than this."""
 SHORT_TAIL_BYTES: Final = 32 << 10
 """What is appended is chunked together with a last extent of at most this many bytes."""
+WIDE_MOST_BYTES: Final = 1 << 20
+"""An edit takes in all that it touches, up to this much, where the whole is stored as a delta: see `Effort`."""
+
+
+class Effort:
+    """How much may still be done in one flush for the sake of space.
+
+    `wide`: bytes beside those that were written that may be read and compared, some 0.7 ms for 128 KiB. Of an edit in
+    the middle of a chunk the whole chunk is stored anew, as a delta against what it was: that costs what has changed,
+    and the file stays in few pieces. `dense`: bytes that may be compressed well. A commit has time for both. Where
+    somebody waits for the bytes to be stored, most edits become small chunks of their own.
+    """
+
+    def __init__(self, wide: int, dense: int) -> None:
+        self._wide = wide
+        self._dense = dense
+
+    def may_widen(self, size: int) -> bool:
+        if size > self._wide:
+            return False
+        self._wide -= size
+        return True
+
+    def level(self, size: int) -> int:
+        """zstd's, for so many bytes."""
+        if size > self._dense:
+            return DEFAULT_LEVEL
+        self._dense -= size
+        return DENSE_LEVEL
+
+
+def calm() -> Effort:
+    """For a commit."""
+    return Effort(256 << 20, 16 << 20)
+
+
+def hurried() -> Effort:
+    """Where somebody waits."""
+    return Effort(8 << 20, 0)
 
 
 class Taken(NamedTuple):
@@ -45,6 +91,15 @@ class Taken(NamedTuple):
     streaming: bool
     size: int
     loose: list[tuple[int, int]]
+    effort: Effort
+
+
+class _Span(NamedTuple):
+    """A run with what it takes in. `is_wide`: only if that is stored as a delta."""
+
+    low: int
+    high: int
+    is_wide: bool
 
 
 class _Asked(NamedTuple):
@@ -57,7 +112,8 @@ class _Asked(NamedTuple):
 
     @property
     def is_large(self) -> bool:
-        return self.inode.dirty is not None and self.inode.dirty.nbytes > BATCH_BYTES
+        dirty = self.inode.dirty
+        return dirty is not None and (dirty.nbytes > BATCH_BYTES or dirty.count > BATCH_RUNS)
 
     @property
     def is_left(self) -> bool:
@@ -99,8 +155,9 @@ class Flushing:
             async with self._flush_lock:
                 pass
 
-    async def flush(self, inodes: Iterable[Inode]) -> None:
+    async def flush(self, inodes: Iterable[Inode], effort: Effort | None = None) -> None:
         """All dirty bytes of these files, as they are now, get into chunks. Not durable yet."""
+        effort = effort or hurried()
         waiting = [_Asked(i, i.dirty.end if i.dirty is not None else 0, PARTS_MOST) for i in inodes]
         while waiting:
             async with self._flush_lock:
@@ -110,7 +167,7 @@ class Flushing:
                 while waiting and size < BATCH_BYTES:
                     asked = waiting.pop()
                     in_part = asked.is_large and asked.parts > 0
-                    taken = self._take(asked.inode, streaming=in_part)
+                    taken = self._take(asked.inode, in_part, effort)
                     if taken is not None:
                         batch.append(taken)
                         size += sum(len(run) for _, run in taken.runs)
@@ -119,9 +176,9 @@ class Flushing:
                 await self._store(batch)
                 waiting += [asked for asked in parts if asked.is_left]
 
-    async def flush_all(self) -> None:
+    async def flush_all(self, effort: Effort | None = None) -> None:
         """All bytes that are dirty now, of all files."""
-        await self.flush(reversed(self._dirty.files))
+        await self.flush(reversed(self._dirty.files), effort)
 
     async def drain(self) -> None:
         """Returns when no byte is dirty or on its way. Only while the gate is closed: else it need not end.
@@ -141,7 +198,7 @@ class Flushing:
             while (inode := self._largest()) is not None:
                 try:
                     async with self._flush_lock:
-                        taken = self._take(inode, self._goes_on(inode))
+                        taken = self._take(inode, self._goes_on(inode), hurried())
                         await self._store([] if taken is None else [taken])
                     self._failure = None
                 except OSError as error:
@@ -178,7 +235,7 @@ class Flushing:
         self._room.set()
         self._room = trio.Event()
 
-    def _take(self, inode: Inode, streaming: bool) -> Taken | None:
+    def _take(self, inode: Inode, streaming: bool, effort: Effort) -> Taken | None:
         """Takes the file's dirty bytes; tiny files are settled at once. Holding `_flush_lock`."""
         if inode.dirty is None:
             return None
@@ -195,35 +252,52 @@ class Flushing:
             # They become dirty bytes and stay inline too, until their extents are named.
             self._dirty.fill(inode, 0, inode.inline)
         loose = list(inode.dirty.unjournaled)
-        runs = self._dirty.take(inode, BATCH_BYTES if streaming else None)
+        runs = self._dirty.take(inode, BATCH_BYTES if streaming else None, BATCH_RUNS)
         inode.flushing = tuple((start, memoryview(run)) for start, run in runs)
         size = inode.size if inode.dirty is None or inode.dirty.first is None else inode.dirty.first
-        return Taken(inode, runs, streaming, size, loose)
+        return Taken(inode, runs, streaming, size, loose, effort)
 
     async def _store(self, batch: list[Taken]) -> None:
         if not batch:
             return
+        safe = {taken.inode.ino: taken.size for taken in batch}
         try:
-            regions = [(taken, region) for taken in batch for region in self._readable_regions(taken)]
-            stored = await self._content.store([region for _, region in regions])
+            for regions in self._groups(batch):
+                level = batch[0].effort.level(sum(region.length for _, region in regions))
+                stored = await self._content.store([region for _, region in regions], level)
+                for (taken, region), found in zip(regions, stored, strict=True):
+                    ino = taken.inode.ino
+                    safe[ino] = min(safe[ino], self._name_extents(taken, region, found))
         except BaseException:
+            # Of some the extents may be named already: then the same bytes lie over them.
             for taken in batch:
                 taken.inode.flushing = ()
                 self._dirty.give_back(taken.inode, taken.runs, taken.loose)
             self._wake_writers()  # they have the bytes streamed: nobody else may come for them
             raise
-        safe = {taken.inode.ino: taken.size for taken in batch}
-        for (taken, region), found in zip(regions, stored, strict=True):
-            ino = taken.inode.ino
-            safe[ino] = min(safe[ino], self._name_extents(taken, region, found))
         for taken in batch:
             self._dirty.settle(taken.runs)
             self._stored(taken.inode, safe[taken.inode.ino])
         self._wake_writers()
 
+    def _groups(self, batch: list[Taken]) -> Iterator[list[tuple[Taken, Region]]]:
+        """The regions of what was taken, as many at a time as may be in memory."""
+        group: list[tuple[Taken, Region]] = []
+        size = 0
+        for taken in batch:
+            for region in self._readable_regions(taken):
+                group.append((taken, region))
+                size += region.length
+                if size >= REGIONS_BYTES:
+                    yield group
+                    group, size = [], 0
+        if group:
+            yield group
+
     def _stored(self, inode: Inode, safe: int) -> None:
         """What was taken is in chunks: a record may give the file at least the size `safe`."""
         inode.flushing = ()
+        self._overlay.predecessors.settled(inode)
         inode.durable_size = max(inode.durable_size, safe)
         self._overlay.void_bytes(inode, 0)
         self._overlay.touch(inode)
@@ -241,45 +315,75 @@ class Flushing:
         self._dirty.fill(inode, end, found.rest, taken.loose)
         return end
 
-    def _readable_regions(self, taken: Taken) -> list[Region]:
-        """The regions; the runs alone where what lies beside them is damaged or not here: they can still be saved."""
+    def _readable_regions(self, taken: Taken) -> Iterator[Region]:
+        """The regions; the runs alone where a small file can't be read whole: they can still be saved."""
+        inode = taken.inode
+        if inode.size > SMALL_FILE_BYTES:
+            return self._regions(taken)
         try:
-            return list(self._regions(taken))
+            whole = self._read(inode, 0, inode.size)
         except (Corrupt, NotResident):
-            return [Region(start, [run], final=True) for start, run in taken.runs]
+            return iter([Region(start, [run], final=True) for start, run in taken.runs])
+        return iter([Region(0, [whole], True, self._replaced(inode, 0, inode.size))])
+
+    def _replaced(self, inode: Inode, start: int, end: int) -> Sequence[Extent]:
+        """The extents that give way to new ones there; where there are none, those of the file whose place it takes."""
+        if inode.stored and inode.inline is None:
+            own = self._overlay.extents(inode, start, end)
+            if own:
+                return own
+        return self._overlay.predecessors.extents(inode, start, end)
 
     def _regions(self, taken: Taken) -> Iterator[Region]:
         """The stretches of the file that get new chunks: its runs, widened where that is cheap."""
         inode, runs, streaming = taken.inode, taken.runs, taken.streaming
-        if inode.size <= SMALL_FILE_BYTES:
-            yield Region(0, [self._read(inode, 0, inode.size)], final=True)
-            return
-        ranges = [self._widened(inode, start, start + len(run)) for start, run in runs]
+        spans = [self._widened(inode, start, start + len(run)) for start, run in runs]
         position = 0
-        while position < len(ranges):
-            low, high = ranges[position]
+        while position < len(spans):
+            low, high, is_wide = spans[position]
             last = position
-            while last + 1 < len(ranges) and ranges[last + 1][0] <= high:
+            while last + 1 < len(spans) and _meet(high, is_wide, spans[last + 1]):
                 last += 1
-                high = max(high, ranges[last][1])
+                high = max(high, spans[last].high)
+                is_wide = is_wide or spans[last].is_wide
             goes_on = high >= inode.size or (inode.dirty is not None and inode.dirty.first == high)
-            final = not (streaming and last == len(ranges) - 1 and goes_on)
-            parts: list[bytes | bytearray] = [run for _, run in runs[position : last + 1]]
-            if low != runs[position][0] or sum(map(len, parts)) != high - low:
-                parts = [self._read(inode, low, high - low)]
-            yield Region(low, parts, final)
+            final = not (streaming and last == len(spans) - 1 and goes_on)
+            yield from self._region(taken, runs[position : last + 1], low, high, final)
             position = last + 1
 
-    def _widened(self, inode: Inode, start: int, end: int) -> tuple[int, int]:
-        """[start, end) with the extents that it touches, and the short one that it goes on, if that is cheap."""
-        most = max(4096, min(WIDEN_MOST_BYTES, WIDEN_FACTOR * (end - start)))
-        touched = self._overlay.extents(inode, max(0, start - 1), end)
+    def _region(self, taken: Taken, runs: list[Run], low: int, high: int, final: bool) -> Iterator[Region]:
+        size = sum(len(run) for _, run in runs)
+        replaced = self._replaced(taken.inode, low, high)
+        if low == runs[0][0] and size == high - low:
+            whole = not low and high == taken.inode.size
+            yield Region(low, [run for _, run in runs], final, replaced, whole=whole)
+            return
+        is_narrow = high - low > _most(size)
+        if is_narrow and not taken.effort.may_widen(high - low):
+            for start, run in runs:
+                yield Region(start, [run], True, self._replaced(taken.inode, start, start + len(run)))
+            return
+        yield Region(low, (), final, replaced, Edit(high - low, runs, is_narrow))
+
+    def _widened(self, inode: Inode, start: int, end: int) -> _Span:
+        """[start, end) with the extents that it touches, and the short one that it goes on."""
+        touched = self._overlay.extents(inode, max(0, start - 1), end) if inode.stored and inode.inline is None else []
         goes_on = bool(touched) and touched[0].end == start
-        if goes_on and (len(touched) > 1 or touched[0].length > min(most, SHORT_TAIL_BYTES)):
+        if goes_on and (len(touched) > 1 or touched[0].length > SHORT_TAIL_BYTES):
             touched = touched[1:]  # an edit among other bytes, or behind many, is not joined with those before it
-        if not touched or inode.inline is not None:
-            return start, end
+        if not touched:
+            return _Span(start, end, False)
         low, high = min(start, touched[0].offset), max(end, touched[-1].end)
-        if high - low > most:
-            return start, end
-        return low, high
+        if high - low > max(WIDE_MOST_BYTES, _most(end - start)):
+            return _Span(start, end, False)
+        return _Span(low, high, high - low > _most(end - start))
+
+
+def _most(size: int) -> int:
+    """How many bytes may be stored anew for an edit of that size."""
+    return max(4096, min(WIDEN_MOST_BYTES, WIDEN_FACTOR * size))
+
+
+def _meet(high: int, is_wide: bool, follows: _Span) -> bool:
+    """Whether what follows goes into the same region. Chunks beside each other that were edited stay apart."""
+    return follows.low < high or (follows.low == high and not is_wide and not follows.is_wide)

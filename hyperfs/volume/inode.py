@@ -5,7 +5,7 @@ Format: docs/formats/inode.md.
 
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from hyperfs.chunks.extents import Extent
@@ -54,6 +54,7 @@ class Inode:
         "parent",
         "predecessor",
         "rdev",
+        "replaces",
         "size",
         "stored",
         "uid",
@@ -79,6 +80,7 @@ class Inode:
         self.orphan_extents: dict[int, Extent] | None = None  # the extents of an unlinked file
         self.orphan_source: Callable[[], list[Extent]] | None = None  # gives them first, when somebody asks
         self.orphan_tree: LiveTree | None = None  # what was said of it when its last name went, and since
+        self.replaces: Inode | Sequence[Extent] | None = None  # whose bytes its own are like: see `predecessors`
         self.entry: Any = None  # the kernel boundary's cached answer; None when it must be made anew
 
     @property

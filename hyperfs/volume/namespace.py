@@ -85,6 +85,8 @@ class Namespace:
         else:
             self._overlay.files += 1
         self._enter(directory, name, inode)
+        if stat.S_ISREG(mode):
+            self._overlay.predecessors.made(parent, name, inode)
         return inode
 
     def symlink(self, parent: int, name: bytes, target: bytes, uid: int, gid: int) -> Inode:
@@ -120,6 +122,7 @@ class Namespace:
             raise IsADirectory(f"{name!r}")
         self._leave(directory, name)
         self._drop_link(inode)
+        self._overlay.predecessors.left(parent, name, inode)
         return inode
 
     def rmdir(self, parent: int, name: bytes) -> Inode:
@@ -181,6 +184,10 @@ class Namespace:
                 older = replaced.ino if replaced.born else replaced.predecessor
                 inode.predecessor = older or inode.predecessor
                 self._drop_link(replaced)
+        if inode.is_file:
+            if inode.born:
+                self._overlay.predecessors.left(source.ino, name, inode)
+            self._overlay.predecessors.renamed(inode, target.ino, new_name, replaced)
         inode.parent = target.ino
         inode.ctime_ns = self._overlay.now_ns()
         self._enter(target, new_name, inode)

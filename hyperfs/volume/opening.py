@@ -198,7 +198,7 @@ def _assemble(
     reserve = Reserve(path / folder.RESERVE)
     chunker = Chunker(chunker_seed(ground.epoch.chunk_id_key()))
     content = Content(
-        ground.logs[ground.content], ground.content, store, chunker, catalog.place, reserve.room
+        ground.logs[ground.content], ground.content, store, chunker, catalog.place, reserve.room, catalog.may_need
     )
     files = Files(overlay, content)
     journaling = Journaling(overlay, journal, content, files)

@@ -14,6 +14,7 @@ from hyperfs.chunks.extents import Extent
 from hyperfs.errors import StaleHandle
 from hyperfs.volume.entries import Dentry
 from hyperfs.volume.inode import Inode
+from hyperfs.volume.predecessors import Predecessors
 from hyperfs.volume.tree import LiveTree
 
 MAX_FILE_BYTES: Final = (1 << 63) - 1
@@ -59,6 +60,7 @@ class Overlay:
         self._trim_at = TABLE_LIMIT
         self._in_hands: WeakValueDictionary[int, Inode] = WeakValueDictionary()  # trimmed, and still used by somebody
         self.orphans: dict[int, Inode] = {}  # unlinked, still open or known to the kernel
+        self.predecessors = Predecessors(self)
         self.unjournaled = Unjournaled()
         self.files = self.directories = self.file_bytes = 0  # totals of the live tree
 

@@ -52,12 +52,19 @@ async def mend_chunks(
         await _search(volume, wanted, sources, progress, found)
     _tell_catalog(volume.parts.catalog, losses, found)
     live = volume.overlay.live
-    for chunk in losses.chunks:
+    for chunk in sorted(losses.chunks, key=lambda c: c not in found.places):
+        if chunk not in found.places and _reads_again(volume, chunk, losses.chunks[chunk]):
+            continue
         key, value = keys.place_key(chunk), encode_place(found.places.get(chunk, NOWHERE))
         if live.fact(key) != value:
             volume.overlay.set_fact(key, value)
     await volume.committer.commit()
     return found
+
+
+def _reads_again(volume: Volume, chunk: bytes, lost: LostChunk) -> bool:
+    """Whether all that was wrong with it was a base, which has been found."""
+    return volume.parts.chunkstore.reads(chunk, Place(lost.log, lost.block, 0))
 
 
 def _note(found: Found, chunk: bytes, place: Place, lost: LostChunk, how: str) -> None:

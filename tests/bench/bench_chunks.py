@@ -76,7 +76,7 @@ class Bench:
         for chunks in self.pool.map(self.cut_and_identify, jobs):
             plans = self.store.layout(chunks)
             for number, plan in enumerate(plans, index):
-                for (chunk, piece), place in zip(plan.chunks, plan.places(2, number), strict=True):
+                for (chunk, piece, _), place in zip(plan.chunks, plan.places(2, number), strict=True):
                     extents.append(Extent(offset, len(piece), chunk, 0, len(piece), *place))
                     offset += len(piece)
             for at in range(0, len(plans), 8):

@@ -47,7 +47,7 @@ class Content:
         self.log.append([s.block for s in sealed], [s.leaf_hash for s in sealed])
         where: dict[bytes, Place] = {}
         for index, plan in enumerate(plans, first):
-            for (chunk, _), place in zip(plan.chunks, plan.places(NUMBER, index), strict=True):
+            for (chunk, _, _), place in zip(plan.chunks, plan.places(NUMBER, index), strict=True):
                 where[chunk] = place
         extents = []
         offset = 0

@@ -26,20 +26,20 @@ def test_every_chunk_is_in_one_block(lengths: list[int]) -> None:
     zeros = memoryview(bytes(300_000))
     chunks = [(number.to_bytes(16, "big"), zeros[:length]) for number, length in enumerate(lengths)]
     plans = blocks.layout(chunks)
-    assert sorted(chunk for plan in plans for chunk, _ in plan.chunks) == [chunk for chunk, _ in chunks]
-    small = [chunk for plan in plans for chunk, data in plan.chunks if len(data) < WHOLE_FROM_BYTES]
+    assert sorted(chunk for plan in plans for chunk, _, _ in plan.chunks) == [chunk for chunk, _ in chunks]
+    small = [chunk for plan in plans for chunk, data, _ in plan.chunks if len(data) < WHOLE_FROM_BYTES]
     assert small == [chunk for chunk, data in chunks if len(data) < WHOLE_FROM_BYTES]
     for plan in plans:
         if plan.is_pack:
-            assert all(len(data) < WHOLE_FROM_BYTES for _, data in plan.chunks)
-            assert sum(ENTRY_BYTES + len(data) for _, data in plan.chunks) <= PACK_BYTES
+            assert all(len(data) < WHOLE_FROM_BYTES for _, data, _ in plan.chunks)
+            assert sum(ENTRY_BYTES + len(data) for _, data, _ in plan.chunks) <= PACK_BYTES
             assert plan.places(4, 9) == [Place(4, 9, slot) for slot in range(len(plan.chunks))]
         else:
             assert plan.places(4, 9) == [Place(4, 9, WHOLE_BLOCK)]
     # All packs but the last are full: the next chunk would not have gone in.
     packs = [plan for plan in plans if len(plan.chunks[0][1]) < WHOLE_FROM_BYTES]
     for plan, following in itertools.pairwise(packs):
-        used = sum(ENTRY_BYTES + len(data) for _, data in plan.chunks)
+        used = sum(ENTRY_BYTES + len(data) for _, data, _ in plan.chunks)
         assert used + ENTRY_BYTES + len(following.chunks[0][1]) > PACK_BYTES
 
 

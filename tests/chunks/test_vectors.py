@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hyperfs.chunks import codec, extents, pack
-from hyperfs.chunks.blocks import BlockPlan
+from hyperfs.chunks.blocks import BlockPlan, PlannedChunk
 from hyperfs.chunks.cache import BlockCache
 from hyperfs.chunks.chunker import chunker_seed
 from hyperfs.chunks.chunkstore import ChunkStore
@@ -87,7 +87,7 @@ def test_both_deltas_are_there() -> None:
 @pytest.mark.parametrize("block", [block for block in VECTORS["blocks"] if block["plan"]])
 def test_a_golden_block_is_written(golden: Blocks, block: dict[str, Any]) -> None:
     store, log = golden
-    chunks = tuple((bytes.fromhex(c["id"]), bytes.fromhex(c["data"])) for c in block["chunks"])
+    chunks = tuple(PlannedChunk(bytes.fromhex(c["id"]), bytes.fromhex(c["data"])) for c in block["chunks"])
     sealed = store.seal_block(
         BlockPlan(chunks),
         log_number=NUMBER,

@@ -12,7 +12,7 @@ from hyperfs.errors import ReadOnlyDrive, SyncFailed
 from hyperfs.store.journal_records import Kind
 from hyperfs.volume import sync_pace
 from hyperfs.volume.device_logs import log_folder
-from hyperfs.volume.flushing import BATCH_BYTES
+from hyperfs.volume.flushing import BATCH_BYTES, hurried
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.journaling import SMALL_BYTES
 from hyperfs.volume.volume import Volume
@@ -122,7 +122,7 @@ async def test_a_stream_into_chunks_leaves_fsynced_bytes_that_it_has_not_come_to
     volume.opened(inode, True)
     flushing = volume.files.flushing
     async with flushing._flush_lock:
-        taken = flushing._take(inode, streaming=True)
+        taken = flushing._take(inode, streaming=True, effort=hurried())
         assert taken is not None
         await flushing._store([taken])
     assert inode.dirty is not None
@@ -142,7 +142,7 @@ async def test_a_record_gives_no_size_past_what_a_stream_has_not_come_to(store: 
     volume.opened(inode, True)
     flushing = volume.files.flushing
     async with flushing._flush_lock:
-        taken = flushing._take(inode, streaming=True)
+        taken = flushing._take(inode, streaming=True, effort=hurried())
         assert taken is not None
         await flushing._store([taken])
     await volume.fsync(None)

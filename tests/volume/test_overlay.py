@@ -5,6 +5,8 @@ from functools import partial
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from hyperfs.volume.flushing import hurried
+
 from .conftest import Store, kill, unlink, write_file
 from .model import walk_tree
 from .test_model import check_garbage
@@ -60,7 +62,7 @@ async def test_a_file_that_goes_while_its_bytes_are_on_their_way_gets_into_no_ve
     inode = await write_file(volume, b"f", b"x" * 100_000)
     flushing = volume.files.flushing
     async with flushing._flush_lock:
-        taken = flushing._take(inode, streaming=False)
+        taken = flushing._take(inode, streaming=False, effort=hurried())
         assert taken is not None
         unlink(volume, b"f")
         volume.forgotten(inode.ino)
