@@ -8,7 +8,6 @@ from typing import Final
 import trio
 
 from hyperfs.crypto.seal import BlockHeader
-from hyperfs.store import folder
 from hyperfs.values import ROOT_INO
 from hyperfs.volume.creating import create_store, new_secrets
 from hyperfs.volume.inode import Inode
@@ -23,7 +22,7 @@ NOT_COUNTED: Final = ("index", "reserve")
 
 
 class Clock:
-    """Ten minutes pass between two looks, so that nothing here is a matter of the machine's speed."""
+    """A millisecond passes between two looks, so that nothing here is a matter of the machine's speed."""
 
     def __init__(self) -> None:
         self.now_ns = 1_795_000_000_000_000_000
@@ -63,6 +62,15 @@ class Drive:
             await self.volume.room_for_change()
             await self.volume.files.write(inode, offset + at, bytes(data[at : at + WRITE_BYTES]))
         self.volume.released(inode, writing=True)
+
+    async def write_at(self, path: bytes, offset: int, data: bytes) -> None:
+        inode = self.find(path)
+        assert inode is not None, path
+        await self.write(inode, offset, data)
+
+    def used(self) -> int:
+        """Bytes of all logs, their hash trees included."""
+        return sum(log.byte_length + 80 * log.length for log in self.volume.parts.logs.values())
 
     async def save(self, path: bytes, data: bytes, mode: int = 0o644) -> None:
         """As rsync and editors do: a temporary file beside it, renamed over it."""
@@ -122,6 +130,3 @@ def block_bytes(volume: Volume) -> dict[str, tuple[int, int]]:
             found[kind] = (number + 1, size + len(block))
     return found
 
-
-def is_counted(name: str) -> bool:
-    return name not in (folder.INDEX, folder.RESERVE)

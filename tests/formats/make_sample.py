@@ -1,8 +1,9 @@
 """Makes the sample drives: archives of small stores, and for each a manifest of every version's tree.
 
-    python -m tests.formats.make_sample FOLDER
+    python -m tests.formats.make_sample FOLDER NAME
 
-writes FOLDER/sample.tar.xz and FOLDER/sample.json, and the same of `pruned`, of which old versions were let go. The
+writes FOLDER/NAME.tar.xz and FOLDER/NAME.json. The name is `sample`; `pruned`, of which old versions were let go; or
+`deltas`, in which much takes the place of what is like it, and of which old versions were let go too. The
 stores are what a kill leaves behind: their newest changes were fsynced and are in no version. Those of a frozen format
 are never made anew: this is for a further format, or a further sample; see docs/formats/README.md.
 """
@@ -285,8 +286,61 @@ async def letting_go(author: Author) -> None:
     await author.volume.commit()
 
 
-async def live(path: Path, device_keys: Any, clock: Clock, pruned: bool) -> bytes:
+def edited(data: bytes, number: int) -> bytes:
+    """A little of it changed, a little put in."""
+    at = len(data) * (number % 7 + 1) // 9
+    return data[:at] + b"edit %d" % number + data[at + number % 3 :]
+
+
+async def replacing(author: Author) -> None:
+    """Every way in which bytes take the place of others: in chains as long as they may be, in packs and alone."""
+    author.make(b"docs", 0o40755)
+    author.make(b"drop", 0o40755)
+    await many_names(author)
+    files = {
+        b"docs/letter": text("letter", 6000),
+        b"docs/book": text("book", 300_000),
+        b"docs/noise": noise("noise", 20_000),
+        b"large": noise("large", 180_000),
+        b"tiny": b"tiny",
+    }
+    for path, data in files.items():
+        await author.write(path, data)
+    pages = await author.write(b"pages", noise("pages", 150_000))
+    log = await author.write(b"log", noise("log", 20_000))
+    for number in range(9):
+        await author.volume.commit()
+        for path, data in files.items():
+            files[path] = edited(data, number)
+            if number % 3 == 1:
+                author.unlink(path)
+                await author.write(path, files[path])
+            else:
+                await author.write(b"drop/new", files[path])
+                author.rename(b"drop/new", path)
+        await author.volume.files.write(pages, 15_000 * number, noise(f"page {number}", 4096))
+        await author.volume.files.write(log, log.size, text(f"line {number}", 90))
+    await author.volume.commit()
+    await prune(author.volume, 4, False, quiet)
+    await author.write(b"docs/again", files[b"docs/book"])
+    await author.volume.commit()
+    await author.volume.files.write(pages, 3000, noise("alone in its block", 90_000))
+    await author.volume.commit()
+    # In the journal: one in chunks that no version names, one as bytes.
+    for path, data in files.items():
+        await author.write(b"drop/new", edited(data, 99))
+        author.rename(b"drop/new", path)
+        await author.volume.fsync(author.at(path))
+    await author.volume.files.write(pages, 100_000, noise("last page", 4096))
+    await author.volume.fsync(pages)
+
+
+async def live(path: Path, device_keys: Any, clock: Clock, name: str) -> bytes:
     """Lives, and gives the archive of what a kill then would leave."""
+    if name == "deltas":
+        async with open_volume(path, device_keys, options(clock)).running() as volume:
+            await replacing(Author(volume))
+            return pack(path)
     archive = b""
     async with open_volume(path, device_keys, options(clock)).running() as volume:
         author = Author(volume)
@@ -301,7 +355,7 @@ async def live(path: Path, device_keys: Any, clock: Clock, pruned: bool) -> byte
         await volume.delete_snapshot(ROOT_INO, b"forgotten")
         await restore(volume, b"many", 3, b"many of old")
         await volume.commit()
-        if pruned:
+        if name == "pruned":
             await letting_go(author)
         await in_the_journal(author)
         archive = pack(path)
@@ -334,21 +388,16 @@ def unpack(archive: Path, into: Path) -> Path:
     return store
 
 
-def main(into: Path) -> None:
-    into.mkdir(parents=True, exist_ok=True)
-    make(into, "sample", pruned=False)
-    make(into, "pruned", pruned=True)
-
-
-def make(into: Path, name: str, pruned: bool) -> None:
+def make(into: Path, name: str) -> None:
     """One sample."""
+    into.mkdir(parents=True, exist_ok=True)
     clock = Clock()
     drive = new_secrets("sample", "here")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "store"
         create_store(path, drive, wrap.wrap(wrap.KIND_DEVICE, drive.device_keys.to_bytes()), options(clock))
         archive = into / f"{name}.tar.xz"
-        archive.write_bytes(trio.run(live, path, drive.device_keys, clock, pruned))
+        archive.write_bytes(trio.run(live, path, drive.device_keys, clock, name))
         copy = unpack(archive, Path(folder) / "copy")
         volume = open_volume(copy, drive.device_keys, Options(read_only=True))
         manifest = {
@@ -361,4 +410,4 @@ def make(into: Path, name: str, pruned: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    make(Path(sys.argv[1]), sys.argv[2])

@@ -1,16 +1,20 @@
 """Every version of hyperfs opens the sample drives of all formats, and finds in them what was put there."""
 
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from hyperfs.chunks.extents import WHOLE_BLOCK, Extent
 from hyperfs.crypto import recovery, wrap
 from hyperfs.crypto.keys import DeviceKeys
 from hyperfs.store import folder
+from hyperfs.trie.walk import walk
 from hyperfs.volume.check import verify
+from hyperfs.volume.entries import extent_in
 from hyperfs.volume.opening import open_volume
 from hyperfs.volume.options import Options
 from hyperfs.volume.volume import Volume
@@ -65,6 +69,22 @@ def test_nothing_in_it_is_damaged(read_only: Volume) -> None:
     report = verify(read_only.parts)
     assert report.damage == []
     assert report.checked["files"] > 100
+
+
+def test_the_sample_of_deltas_has_chains_of_every_length() -> None:
+    with tempfile.TemporaryDirectory() as folder_name:
+        store = unpack(Path(__file__).parent / "v1" / "deltas.tar.xz", Path(folder_name))
+        volume = open_volume(store, device_keys(store), Options(read_only=True))
+        entries = [found for facts in volume.versions.all() for found in walk_extents(volume, facts.version)]
+        volume.parts.close()
+    assert {len(extent.bases) for extent in entries} == {0, 1, 2, 3, 4}
+    assert {extent.slot == WHOLE_BLOCK for extent in entries if extent.bases} == {False, True}
+
+
+def walk_extents(volume: Volume, version: int) -> list[Extent]:
+    tree = volume.versions.tree(version)
+    found = (extent_in(key, (value, hint)) for key, value, hint in walk(tree.load, tree.root))
+    return [extent for extent in found if extent is not None]
 
 
 def test_its_root_key_is_the_one_on_the_card(read_only: Volume, manifest: dict[str, Any]) -> None:
