@@ -2,7 +2,7 @@
 
     python -m tests.bench.side_by_side.hyperdrive [--rounds 3] [--mib 256] [--entries 20000]
 
-The environment's NODE_MODULES names the folder where `npm install hyperdrive corestore` put things. hyperfs is used as a
+NODE_MODULES in the environment names the folder where `npm install hyperdrive corestore` put it. hyperfs is used as a
 user does, through a mount, and everything is synced before its time is taken; hyperdrive by its own interface, which
 spares it the kernel. What is stored is `du` of each store, without the reserve that hyperfs keeps for a full disk.
 """
