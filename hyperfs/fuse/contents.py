@@ -60,7 +60,8 @@ class ContentOperations(pyfuse3.Operations):
     @guarded
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         volume = self.state.volume
-        await volume.room_for_change()
+        if not volume.has_room_for_change:
+            await volume.room_for_change()
         # With the writeback cache the kernel keeps a file's times, and tells them beside the bytes, in any order:
         # the time at which bytes arrive here would take the place of the time at which a program wrote them.
         written = await volume.files.write(self.state.handle(fh).inode, off, buf, keep_times=True)

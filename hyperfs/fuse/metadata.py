@@ -36,9 +36,10 @@ class MetadataOperations(pyfuse3.Operations):
         self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
     ) -> EntryAttributes:
         volume = self.state.volume
-        self.state.inode(inode)
-        await volume.room_for_change()
         changed = self.state.inode(inode)
+        if not volume.has_room_for_change:
+            await volume.room_for_change()
+            changed = self.state.inode(inode)
         if fields.update_size:
             if fh is None:
                 await volume.before_change(changed)

@@ -70,12 +70,13 @@ class NameOperations(pyfuse3.Operations):
             refuse_change()
         if name == VERSIONS_NAME:
             raise NotPermitted("the name .versions belongs to the drive")
-        await self.state.volume.room_for_change()
+        if not self.state.volume.has_room_for_change:
+            await self.state.volume.room_for_change()
 
     async def _before_change(self, parent: int, name: bytes) -> None:
-        """Before a name goes: what has it may be in no version yet."""
+        """Before a name goes, while a version waits: what has it may be in none yet."""
         volume = self.state.volume
-        dentry = volume.overlay.live.dentry(parent, name) if volume.version_waits else None
+        dentry = volume.overlay.live.dentry(parent, name)
         if dentry is not None and dentry[0] in volume.overlay.live.active.inodes:
             inode = volume.overlay.inode(dentry[0])
             if not inode.is_directory:
@@ -143,9 +144,11 @@ class NameOperations(pyfuse3.Operations):
 
     @guarded
     async def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
+        volume = self.state.volume
         await self._changeable(parent_inode, name)
-        await self._before_change(parent_inode, name)
-        self.state.volume.unlinked(self.state.volume.names.unlink(parent_inode, name))
+        if volume.version_waits:
+            await self._before_change(parent_inode, name)
+        volume.unlinked(volume.names.unlink(parent_inode, name))
 
     @guarded
     async def rmdir(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
@@ -170,6 +173,7 @@ class NameOperations(pyfuse3.Operations):
         await self._changeable(parent_inode_new, name_new)
         volume = self.state.volume
         for parent, name in ((parent_inode_old, name_old), (parent_inode_new, name_new)):
-            await self._before_change(parent, name)
+            if volume.version_waits:
+                await self._before_change(parent, name)
         replaced = volume.names.rename(parent_inode_old, name_old, parent_inode_new, name_new, flags)
         volume.renamed(volume.names.lookup(parent_inode_new, name_new), replaced)

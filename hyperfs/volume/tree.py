@@ -112,9 +112,9 @@ class Tree:
 class LiveTree(Tree):
     """The present: the active layer over the frozen one over the newest version's root."""
 
-    def __init__(self, load: Load, root: Ref | None, read_extent: ReadExtent) -> None:
+    def __init__(self, load: Load, root: Ref | None, read_extent: ReadExtent, active: Layer | None = None) -> None:
         super().__init__(load, root, read_extent)
-        self.active = Layer()
+        self.active = Layer() if active is None else active
         self.frozen: Layer | None = None
 
     def freeze(self) -> Layer:
@@ -129,8 +129,7 @@ class LiveTree(Tree):
 
     def as_now(self, ino: int) -> "LiveTree":
         """A tree that goes on to answer for this inode's extents and attributes as now, after it was removed here."""
-        past = LiveTree(self.load, self.root, self._read_extent)
-        past.active = self.active.only(ino)
+        past = LiveTree(self.load, self.root, self._read_extent, self.active.only(ino))
         if self.frozen is not None:
             past.frozen = self.frozen.only(ino)  # a file that is open for long must not hold all of it
         return past

@@ -192,6 +192,12 @@ class Volume:
         due = self._due.at
         return self._making or (due is not None and trio.current_time() >= due)
 
+    @property
+    def has_room_for_change(self) -> bool:
+        """Whether `room_for_change` would return at once, which is nearly always. Raises ReadOnlyDrive."""
+        self.check_writable()
+        return self.overlay.live.active.nbytes <= CHANGES_LIMIT_BYTES
+
     async def room_for_change(self) -> None:
         """To be awaited before anything of the tree changes. When commits are slower than changes, whoever makes them
         waits here with nothing in hand; when commits fail, it hears why (OSError). Raises ReadOnlyDrive.
