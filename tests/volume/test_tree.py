@@ -44,7 +44,7 @@ def replace(tree: LiveTree, new: list[Extent], start: int, end: int) -> None:
             tree.active.set_extent(INO, offset, extent)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(STEPS, st.booleans())
 def test_any_range_of_extents_is_that_of_the_whole_list(steps: list[tuple[str, int, int]], neighbours: bool) -> None:
     tree = LiveTree(no_load, None, lambda extent: b"")
