@@ -71,7 +71,7 @@ class Effort:
 
 def calm() -> Effort:
     """For a commit."""
-    return Effort(256 << 20, 16 << 20)
+    return Effort(256 << 20, 32 << 20)
 
 
 def hurried() -> Effort:
