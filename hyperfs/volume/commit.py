@@ -34,12 +34,12 @@ from hyperfs.volume.content import Content
 from hyperfs.volume.cutting import Region
 from hyperfs.volume.deaths import deaths, split_replaced
 from hyperfs.volume.files import Files
-from hyperfs.volume.flushing import calm
 from hyperfs.volume.fold import Folded, LongXattrs, fold, freeze_records, long_values
 from hyperfs.volume.journaling import Journaling
 from hyperfs.volume.layer import Layer
 from hyperfs.volume.nodes import Nodes
 from hyperfs.volume.overlay import Overlay
+from hyperfs.volume.regions import calm
 from hyperfs.volume.reserve import Reserve
 
 T = TypeVar("T")

@@ -12,9 +12,10 @@ from hyperfs.errors import ReadOnlyDrive, SyncFailed
 from hyperfs.store.journal_records import Kind
 from hyperfs.volume import sync_pace
 from hyperfs.volume.device_logs import log_folder
-from hyperfs.volume.flushing import BATCH_BYTES, hurried
+from hyperfs.volume.flushing import BATCH_BYTES
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.journaling import SMALL_BYTES
+from hyperfs.volume.regions import hurried
 from hyperfs.volume.volume import Volume
 
 from .conftest import Store, inode_of, kill, make_folder, read_file, unlink, write_file

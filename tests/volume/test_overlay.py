@@ -5,7 +5,7 @@ from functools import partial
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from hyperfs.volume.flushing import hurried
+from hyperfs.volume.regions import hurried
 
 from .conftest import Store, kill, unlink, write_file
 from .model import walk_tree
