@@ -20,7 +20,10 @@ NOT_READ_FROM_OTHERS = {
     "daemon/process.py Spec.decode": "a pipe from the process that wrote it",
     "daemon/server.py _is_ours": "the kernel's answer about a connection",
     "cli/cat.py command": "the drive's own answer",
+    "fuse/listing.py _unpack": "what this process packed, in its memory",
+    "fuse/warmer.py main": "a pipe from the process that wrote it",
     "store/rocksdb.py RocksIndex._check_markers": "compares the length first; tests/faults flips each bit of its files",
+    "volume/remembered.py Remembered._recalled": "only what a keyed hash of the drive's vouches for",
     "volume/check_trees.py TreeCheck._branch": "hex digits that verify wrote itself",
     "volume/salvage.py range_of": "hex digits that the salvage wrote itself",
 }

@@ -84,6 +84,7 @@ def test_the_child_ends_with_the_mount_however_that_ends(drive: Drive, end: Call
     fd, _ = opened_cold(drive)
     for page in (50, 7, 9):
         os.pread(fd, PAGE, page * PAGE)
+    until("there is a child", lambda: warmers(drive))
     (child,) = warmers(drive)
     until("the stretch is in the kernel's cache", lambda: in_stretch(fd, 0) == STRETCH_PAGES)
     os.close(fd)
