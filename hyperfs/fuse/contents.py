@@ -7,8 +7,9 @@ import pyfuse3
 from pyfuse3 import FileInfo, FUSEError, RequestContext
 
 from hyperfs.fuse.guard import guarded
-from hyperfs.fuse.past import PAST_BIT, refuse_change
+from hyperfs.fuse.past import refuse_change
 from hyperfs.fuse.state import Handle, State
+from hyperfs.fuse.views import PAST_BIT
 from hyperfs.fuse.warming import SMALL_BYTES
 from hyperfs.volume.inode import Inode
 

@@ -1,6 +1,5 @@
 """Operations on directory streams."""
 
-import stat
 from collections.abc import Iterator
 from functools import partial
 
@@ -11,8 +10,9 @@ from hyperfs.errors import NotADirectory
 from hyperfs.fuse.attributes import entry_of
 from hyperfs.fuse.guard import guarded
 from hyperfs.fuse.listing import Item, Listing
-from hyperfs.fuse.past import PAST_BIT, VERSIONS_NAME
+from hyperfs.fuse.past import VERSIONS_NAME
 from hyperfs.fuse.state import FolderHandle, State
+from hyperfs.fuse.views import PAST_BIT
 
 
 class FolderOperations(pyfuse3.Operations):
@@ -94,9 +94,8 @@ class FolderOperations(pyfuse3.Operations):
             position += 1
             listed = past.listed(directory, *item)
             if not pyfuse3.readdir_reply(token, listed.name, listed.entry, position):
-                past.drop_unknown(listed.node)
                 return
-            past.given(listed.node, None if stat.S_ISDIR(listed.entry.st_mode) else (folder.number, listed.name))
+            past.given(listed.node)
 
     @guarded
     async def releasedir(self, fh: int) -> None:

@@ -10,8 +10,9 @@ from pyfuse3 import EntryAttributes, FUSEError, RequestContext, SetattrFields, S
 from hyperfs.errors import AttributeTooBig, InvalidArgument, NoAttribute
 from hyperfs.fuse.attributes import BLOCK_BYTES, entry_of
 from hyperfs.fuse.guard import guarded
-from hyperfs.fuse.past import PAST_BIT, refuse_change
+from hyperfs.fuse.past import refuse_change
 from hyperfs.fuse.state import State
+from hyperfs.fuse.views import PAST_BIT
 from hyperfs.values import NAME_MAX_BYTES
 from hyperfs.volume.acl import ACCESS, DEFAULT
 from hyperfs.volume.inode import Inode

@@ -5,7 +5,7 @@ import logging
 import os
 import subprocess
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from hyperfs.fuse.folders import FolderOperations
 from hyperfs.fuse.metadata import MetadataOperations
 from hyperfs.fuse.names import NameOperations
 from hyperfs.fuse.own_mount import OwnMount
-from hyperfs.fuse.past import VERSIONS_NAME, Past, Spot
+from hyperfs.fuse.past import VERSIONS_NAME, Past
 from hyperfs.fuse.state import State
 from hyperfs.fuse.warming import Warming
 from hyperfs.volume.queues import UNBOUNDED, Queue
@@ -36,8 +36,6 @@ IDLE_TASKS: Final = 8
 """Tasks that stay though no request waits for them. To start one costs as much as half a request."""
 SETTLE_SECONDS: Final = 1.0
 """By then the kernel has told what it forgot; on a busy machine not all of it."""
-RELIEF_ROUNDS: Final = 10
-"""How often it is asked again. What it still knows then is in use."""
 
 
 @dataclass(frozen=True)
@@ -103,25 +101,17 @@ class Mount:
         ready()
 
     async def _relieve_past(self) -> None:
-        """Has the kernel forget inodes of old versions that no program uses, when it knows too many."""
+        """Has the kernel forget what no program uses of old versions, when it knows too many of them."""
         past = self.state.past
         while True:
             await past.crowded.wait()
-            for _ in range(RELIEF_ROUNDS):
-                await self._forget_past()
-                await trio.sleep(SETTLE_SECONDS)
-                past.relieve()
-                if not past.is_crowded:
-                    break
-
-    async def _forget_past(self) -> None:
-        past = self.state.past
-        try:
-            await trio.to_thread.run_sync(_forget_leaves, past.leaves())
-            for directory in past.directories():
-                await self.forget_entry(directory, VERSIONS_NAME)
-        except OSError as error:
-            log.info("the kernel was not told what it may forget: %s", error)
+            try:
+                for directory in past.directories():
+                    await self.forget_entry(directory, VERSIONS_NAME)
+            except OSError as error:
+                log.info("the kernel was not told what it may forget: %s", error)
+            await trio.sleep(SETTLE_SECONDS)
+            past.relieve()
 
     async def _write_back(self) -> None:
         """Has the kernel send what programs wrote to it.
@@ -143,7 +133,7 @@ class Mount:
         return [
             Queue("open files", self.state.open_count, UNBOUNDED),
             Queue("open folders", self.state.open_folders, UNBOUNDED),
-            Queue("inodes of versions", self.state.past.held, UNBOUNDED),
+            Queue("views of versions", self.state.past.held, UNBOUNDED),
         ]
 
     async def forget_versions(self) -> None:
@@ -170,14 +160,6 @@ def _own_mount(directory: Path, options: MountOptions) -> OwnMount | None:
         return OwnMount(directory, options.fsname, options.read_only, options.allow_other)
     except PermissionError:
         return None
-
-
-def _forget_leaves(spots: list[Spot]) -> None:
-    """Names of files one by one: below a `.versions` that the kernel has dropped once, while a program is in it, the
-    kernel finds nothing by dropping it again."""
-    for parent, name in spots:
-        with suppress(OSError):  # it has forgotten it by itself, or the mount ends
-            pyfuse3.invalidate_entry(parent, name)
 
 
 def _kernel_options(options: MountOptions) -> list[str]:

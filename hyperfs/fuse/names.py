@@ -9,8 +9,9 @@ from pyfuse3 import EntryAttributes, FileInfo, RequestContext
 from hyperfs.errors import NotFound, NotPermitted
 from hyperfs.fuse.attributes import entry_of, nothing
 from hyperfs.fuse.guard import guarded
-from hyperfs.fuse.past import PAST_BIT, VERSIONS_NAME, PastNode, Spot, refuse_change
+from hyperfs.fuse.past import VERSIONS_NAME, PastNode, refuse_change
 from hyperfs.fuse.state import Handle, State
+from hyperfs.fuse.views import PAST_BIT
 from hyperfs.volume.inode import Inode
 
 _NOTHING = nothing()
@@ -47,14 +48,14 @@ class NameOperations(pyfuse3.Operations):
         if name == b".." and node.is_versions:
             return self.state.attributes(node.directory)
         try:
-            return self._give(past.lookup(node, name), (parent, name))
+            return self._give(past.lookup(node, name))
         except NotFound:
             return _NOTHING_YET
 
-    def _give(self, node: PastNode, spot: Spot | None = None) -> EntryAttributes:
-        """An answer that makes the kernel know the node, by a name that was looked up."""
+    def _give(self, node: PastNode) -> EntryAttributes:
+        """An answer that makes the kernel know the node."""
         entry = self.state.past.attributes(node)
-        self.state.past.given(node, None if stat.S_ISDIR(entry.st_mode) else spot)
+        self.state.past.given(node)
         return entry
 
     def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:  # type: ignore[override]  # the stub is wrong

@@ -1,15 +1,12 @@
 """The past as inodes: `.versions` of any directory, its entries, and what stands in them.
 
-Numbers with bit 63 set are a hash of (directory whose `.versions` it is, entry name, version, inode): every name is
-a tree of its own, for the kernel allows a directory one dentry only. The version is in it because a snapshot's name
-may be given again, and the kernel keeps bytes and sizes by number. The numbers are the same whenever they are asked
-for, and memory holds only those that the kernel knows.
+Their numbers are made in `views.py`. Memory holds the views that the kernel knows something of, and nothing of the
+inodes in them.
 """
 
 import stat
 from collections.abc import Callable, Iterator
 from datetime import tzinfo
-from hashlib import blake2b
 from typing import Final, NamedTuple
 
 import trio
@@ -18,19 +15,15 @@ from pyfuse3 import EntryAttributes
 from hyperfs.errors import BadWhen, NoSuchVersion, NotADirectory, NotFound, ReadOnlyVersion, StaleHandle
 from hyperfs.fuse.attributes import LONG_SECONDS, fill
 from hyperfs.fuse.listing import Item
+from hyperfs.fuse.views import Views
 from hyperfs.volume.acl import ACCESS
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.volume import Volume
 
-PAST_BIT: Final = 1 << 63
 VERSIONS_NAME: Final = b".versions"
-CROWD_NODES: Final = 4000
-"""Some 600 bytes each. A search through an old version would have the kernel know every file of it."""
-
-
-Spot = tuple[int, bytes]
-"""The number of a directory as the kernel has it, and a name in it."""
+CROWD_VIEWS: Final = 4000
+"""Some 600 bytes each. A listing of `.versions` has the kernel know one for each version."""
 
 
 class PastNode(NamedTuple):
@@ -68,79 +61,48 @@ class Past:
         self._versions = volume.versions
         self._zone = zone
         self._now_ns = now_ns
-        self._nodes: dict[int, PastNode] = {}
+        self._views = Views()
         self.crowded = trio.Event()
-        """The kernel knows so many nodes that it should be asked to forget those that nobody uses: see `relieve`."""
-        self._crowd = CROWD_NODES
-        self._leaves: dict[int, Spot] = {}  # by number, of those that the kernel knows
-        self._known: dict[int, int] = {}  # by number: how many answers gave it to the kernel, less what it forgot
+        """The kernel knows so many views that it should be asked to forget those that nobody uses: see `relieve`."""
+        self._crowd = CROWD_VIEWS
 
     # Nodes
 
     def node(self, number: int) -> PastNode:
         """Raises StaleHandle for a number that the kernel should not have."""
-        node = self._nodes.get(number)
-        if node is None:
-            raise StaleHandle(f"no such inode of a version: {number}")
-        return node
+        view, ino = self._views.find(number)
+        if not view.entry:
+            return PastNode(number, ino)
+        return PastNode(number, view.directory, view.entry, view.version, ino, view.target)
 
-    def given(self, node: PastNode, leaf: Spot | None = None) -> None:
-        """The kernel was told of the node: it stays until the kernel has forgotten it as often. `leaf`: where it was
-        found, if it is no directory."""
-        if leaf is not None:
-            self._leaves[node.number] = leaf
-        self._nodes[node.number] = node
-        self._known[node.number] = self._known.get(node.number, 0) + 1
-        if len(self._nodes) > self._crowd:
+    def given(self, node: PastNode) -> None:
+        """The kernel was told of the node, and will say when it has forgotten it."""
+        self._views.given(node.number)
+        if len(self._views) > self._crowd:
             self.crowded.set()
 
     def forget(self, number: int, count: int) -> None:
-        """The kernel takes back `count` answers: an older one may be on its way back when a newer is given."""
-        left = self._known.get(number, 0) - count
-        if left > 0:
-            self._known[number] = left
-            return
-        self._known.pop(number, None)
-        self._nodes.pop(number, None)
-        self._leaves.pop(number, None)
-
-    def leaves(self) -> list[Spot]:
-        """Where the kernel may know things that are no directories."""
-        return list(self._leaves.values())
+        """The kernel takes back `count` answers."""
+        self._views.forget(number, count)
 
     def directories(self) -> set[int]:
         """The live directories whose `.versions` the kernel knows something of."""
-        return {node.directory for node in self._nodes.values()}
+        return {view.directory for view in self._views.all() if view.entry}
 
     def relieve(self) -> None:
-        """The kernel was asked to forget what nobody uses. Directories that it still knows are in use and no crowd:
-        else it would be asked in vain. What else it knows, it may not have come to on a busy machine."""
-        self._crowd = max(CROWD_NODES, 2 * (len(self._nodes) - len(self._leaves)))
+        """The kernel was asked to forget what nobody uses. What it still knows is no crowd: else it would be asked in
+        vain."""
+        self._crowd = max(CROWD_VIEWS, 2 * len(self._views))
         self.crowded = trio.Event()
 
     @property
-    def is_crowded(self) -> bool:
-        """Whether more than `crowded` tells of is held still."""
-        return len(self._nodes) > self._crowd
-
-    @property
     def held(self) -> int:
-        """How many nodes are in memory."""
-        return len(self._nodes)
-
-    def drop_unknown(self, node: PastNode) -> None:
-        """Lets go of a node that a listing made, if the kernel never heard of it."""
-        if node.number not in self._known:
-            self._nodes.pop(node.number, None)
+        """How many views are in memory."""
+        return len(self._views)
 
     def _keep(self, directory: int, entry: bytes, version: int, ino: int, target: bytes = b"") -> PastNode:
-        named = directory.to_bytes(8) + version.to_bytes(8) + ino.to_bytes(8) + entry
-        number = int.from_bytes(blake2b(named, digest_size=8).digest()) | PAST_BIT
-        while True:
-            node = self._nodes.setdefault(number, PastNode(number, directory, entry, version, ino, target))
-            if node == (number, directory, entry, version, ino, target):
-                return node
-            number = (number + 1) | PAST_BIT
+        number = self._views.number(directory, entry, version, ino, target)
+        return PastNode(number, directory, entry, version, ino, target)
 
     def tree(self, node: PastNode) -> Tree:
         return self._versions.tree(node.version)
@@ -155,16 +117,16 @@ class Past:
     def lapsed(self) -> list[tuple[int, bytes]]:
         """(number of the `.versions`, entry) of what the kernel may know and is not kept any more."""
         return [
-            (self.versions_of(node.directory).number, node.entry)
-            for node in list(self._nodes.values())
-            if node.entry and node.ino == node.directory and not self._versions.is_kept(node.version)
+            (self.versions_of(view.directory).number, view.entry)
+            for view in self._views.all()
+            if view.entry and not self._versions.is_kept(view.version)
         ]
 
     # Questions
 
     def versions_of(self, directory: int) -> PastNode:
-        """The `.versions` of a live directory."""
-        return self._keep(directory, b"", 0, 0)
+        """The `.versions` of a live directory: its number is the directory's, in the view that all of them share."""
+        return PastNode(self._views.number(0, b"", 0, directory), directory)
 
     def lookup(self, parent: PastNode, name: bytes) -> PastNode:
         """Raises NotFound, NotADirectory."""
