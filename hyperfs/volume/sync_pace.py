@@ -7,9 +7,9 @@ wait one by one who could share a sync; for both the thread is there.
 
 from typing import Final
 
-DIRECT_SECONDS: Final = 0.0004
+DIRECT_SECONDS: Final = 0.001
 """A disk whose every recent sync took less is waited for."""
-TRUSTED_SYNCS: Final = 16
+TRUSTED_SYNCS: Final = 8
 """So many in a row must have been quick. One that was not is the last that held up everybody for a while."""
 LOOK_EVERY: Final = 64
 """One sync in so many goes to a thread all the same: only there others can ask meanwhile."""
