@@ -143,7 +143,7 @@ class Content:
             if new and any(region.replaced for region in regions):
                 cuts = await trio.to_thread.run_sync(self._cutter.align, cuts, new)
                 places, new = self._look_up(cuts)
-            deltas = await self._make_deltas(cuts, new)
+            deltas = await self._make_deltas(cuts, new, fast=level <= DEFAULT_LEVEL)
             if any(cut.alone for cut in cuts):
                 places, new = self._look_up(cuts)
             if new:
@@ -167,7 +167,7 @@ class Content:
                     places[chunk] = place
         return places, new
 
-    async def _make_deltas(self, cuts: list[Cut], new: Mapping[bytes, memoryview]) -> dict[bytes, Delta]:
+    async def _make_deltas(self, cuts: list[Cut], new: Mapping[bytes, memoryview], fast: bool) -> dict[bytes, Delta]:
         """Of the new chunks, where that is worth it; changes the cuts of edits where it is not."""
         jobs = jobs_of(cuts, new, self._may_need)
         narrow = frozenset(number for number, cut in enumerate(cuts) if cut.is_narrow)
@@ -175,7 +175,7 @@ class Content:
 
         def make(part: int) -> None:
             # Cut by cut, so that what is learned of a file in one chunk serves for its next.
-            found.update(self._cutter.deltas([job for job in jobs if job.cut % threads == part], narrow))
+            found.update(self._cutter.deltas([job for job in jobs if job.cut % threads == part], narrow, fast))
 
         threads = min(SEAL_THREADS, len({job.cut for job in jobs}))
         async with trio.open_nursery() as nursery:

@@ -194,14 +194,15 @@ class Cutter:
         except (HyperfsError, OSError):
             return b""
 
-    def deltas(self, jobs: Sequence[Job], narrow: frozenset[int]) -> dict[bytes, Delta]:
-        """The deltas that are worth it. Of the cuts in `narrow` all: whether they are, their sum decides."""
+    def deltas(self, jobs: Sequence[Job], narrow: frozenset[int], fast: bool) -> dict[bytes, Delta]:
+        """The deltas that are worth it. Of the cuts in `narrow` all: whether they are, their sum decides. `fast`:
+        somebody waits for the bytes to be stored."""
         found: dict[bytes, Delta] = {}
         failed: dict[int, int] = {}
         for job in jobs:
             if failed.get(job.cut, 0) >= TRIES:
                 continue
-            delta = self._delta(job, job.cut in narrow)
+            delta = self._delta(job, job.cut in narrow, fast)
             if delta is None:
                 failed[job.cut] = failed.get(job.cut, 0) + 1
             else:
@@ -209,11 +210,11 @@ class Cutter:
                 found[job.chunk] = delta
         return found
 
-    def _delta(self, job: Job, always: bool) -> Delta | None:
+    def _delta(self, job: Job, always: bool, fast: bool) -> Delta | None:
         known = [b for b in self._store.bases(job.extent.chunk, job.extent.place) if b.chunk != job.chunk]
         if not known:
             return None
-        payloads = [codec.encode_delta(job.data, base.data, fast=always) for base in known]
+        payloads = [codec.encode_delta(job.data, base.data, fast=always or fast) for base in known]
         number = bases.best([len(payload) for payload in payloads])
         base, payload = known[number], payloads[number]
         if not always and len(payload) * SURE_FACTOR > len(job.data):
