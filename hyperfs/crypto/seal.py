@@ -23,7 +23,8 @@ FORMAT: Final = 1
 
 KIND_CHUNK: Final = 1
 KIND_PACK: Final = 2
-KIND_NODE: Final = 3
+KIND_NODES: Final = 3
+"""Nodes of the trie, one or more."""
 KIND_COMMIT: Final = 4
 KIND_VOID: Final = 5
 KIND_DEAD: Final = 6

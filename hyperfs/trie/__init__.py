@@ -15,6 +15,7 @@ from hyperfs.trie.node import (
     decode,
     encode,
 )
+from hyperfs.trie.node_pack import NodePack, Point, block_of, point_of, slot_of
 from hyperfs.trie.persist import Append, Identify, persist
 from hyperfs.trie.update import Change, update
 from hyperfs.trie.walk import reachable, walk, walk_nodes
@@ -30,7 +31,10 @@ __all__ = [
     "Leaf",
     "Load",
     "Node",
+    "NodePack",
+    "Point",
     "Ref",
+    "block_of",
     "canonical",
     "canonical_size",
     "decode",
@@ -38,7 +42,9 @@ __all__ = [
     "encode",
     "lookup",
     "persist",
+    "point_of",
     "reachable",
+    "slot_of",
     "update",
     "walk",
     "walk_nodes",

@@ -1,7 +1,7 @@
 """Nodes of the trie in memory and their codec. The format's page is docs/formats/trie.md.
 
 An encoded node is its canonical part followed by its locations. The canonical part (keys, values, children's
-ids, weights and counts) is what the node's id is made of; the locations (hints, and log and index of each
+ids, weights and counts) is what the node's id is made of; the locations (hints, and log and point of each
 child) may differ between two devices that hold equal contents, and are never part of an identity.
 
 Nodes are immutable: readers of older roots share them.
@@ -16,6 +16,7 @@ from operator import lt
 from typing import Final, NamedTuple, TypeAlias, final
 
 from hyperfs.errors import Corrupt
+from hyperfs.trie.node_pack import Point, block_of, slot_of
 
 LEAF_WEIGHT: Final = 4096
 """The greatest weight of a leaf that has more than one entry."""
@@ -42,13 +43,23 @@ Entry: TypeAlias = tuple[bytes, bytes]
 
 
 class Ref(NamedTuple):
-    """A stored node: what it is (id), where it lies (log, index), its subtree's weight and entry count."""
+    """A stored node: what it is (id), where it lies (log, point), its subtree's weight and entry count."""
 
     id: bytes
     log: int
-    index: int  # type: ignore[assignment]  # the field's name matters more here than tuple.index
+    point: Point
     weight: int
-    count: int  # type: ignore[assignment]  # as above
+    count: int  # type: ignore[assignment]  # the field's name matters more here than tuple.count
+
+    @property
+    def block(self) -> int:
+        """The index of the block that it lies in."""
+        return block_of(self.point)
+
+    @property
+    def slot(self) -> int:
+        """Which of the nodes in that block it is."""
+        return slot_of(self.point)
 
 
 @final
@@ -128,7 +139,8 @@ def resolve(load: Load, child: Child) -> Node:
 
 def misplaced(ref: Ref) -> Corrupt:
     """The error for a node that isn't what its reference promised."""
-    return Corrupt("a trie node is not the one that its parent names", f"log {ref.log} block {ref.index}")
+    where = f"log {ref.log} block {ref.block} node {ref.slot}"
+    return Corrupt("a trie node is not the one that its parent names", where)
 
 
 def encode(node: Node) -> bytes:
@@ -138,7 +150,7 @@ def encode(node: Node) -> bytes:
 
 
 def canonical(node: Node) -> bytes:
-    """What the node's id is made of: its encoding without hints, logs and indexes."""
+    """What the node's id is made of: its encoding without hints, logs and points."""
     return encode_parts(node)[0]
 
 
@@ -252,7 +264,7 @@ def _encode_branch(branch: Branch) -> tuple[bytes, bytes]:
             raise ValueError("a branch is encoded after its children are stored")
         which |= 1 << nibble
         canonical_part.append(_CHILD.pack(child.id, child.weight, child.count))
-        locations.append(_LOCATION.pack(child.log, child.index))
+        locations.append(_LOCATION.pack(child.log, child.point))
     canonical_part[0] = _BRANCH_HEAD.pack(_BRANCH_KIND, branch.depth, which)
     return b"".join(canonical_part), b"".join(locations)
 
@@ -284,12 +296,12 @@ def _decode_branch(data: bytes) -> tuple[Branch, int]:
     children: list[Child | None] = [None] * 16
     nibbles = [nibble for nibble in range(16) if which >> nibble & 1]
     names = _CHILD.iter_unpack(data[at:end])
-    for nibble, (id_, weight, count), (log, index) in zip(
+    for nibble, (id_, weight, count), (log, point) in zip(
         nibbles, names, _LOCATION.iter_unpack(data[place:]), strict=True
     ):
         if count < 1 or weight < ENTRY_WEIGHT * count:
             raise Corrupt("a trie branch names an impossible child")
-        children[nibble] = Ref(id_, log, index, weight, count)
+        children[nibble] = Ref(id_, log, point, weight, count)
     branch = make_branch(prefix, depth, (value, hint) if ended else None, children)
     if not LEAF_WEIGHT < branch.weight < 1 << 64:
         raise Corrupt("a trie branch has an impossible weight")

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 from hyperfs.trie.node import Branch, Child, Leaf, Node, Ref, encode_parts
+from hyperfs.trie.node_pack import Point
 
 Identify = Callable[[bytes], bytes]
 """The id of a canonical form, 16 bytes, keyed."""
-Append = Callable[[bytes], tuple[int, int]]
-"""Stores an encoded node and says where: (log, index)."""
+Append = Callable[[bytes], tuple[int, Point]]
+"""Takes an encoded node to store and says where it will lie: (log, point)."""
 
 
 def persist(
@@ -24,8 +25,8 @@ def persist(
     def store(node: Node) -> Ref:
         canonical_part, locations = encode_parts(node)
         id_ = identify(canonical_part)
-        log, index = append(canonical_part + locations)
-        ref = Ref(id_, log, index, node.weight, node.count)
+        log, point = append(canonical_part + locations)
+        ref = Ref(id_, log, point, node.weight, node.count)
         if stored is not None:
             stored(ref, node)
         return ref

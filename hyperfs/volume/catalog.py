@@ -9,7 +9,7 @@ lost, damaged, or behind the newest commit. Keys (big-endian, so that a scan goe
     s listed second        -> version
     i log, commit index    -> version                  births of metadata blocks
     j log, content length  -> version                  births of content blocks
-    r log, index of a node -> what a subtree reaches: see remembered.py
+    r log, block, slot     -> what a subtree reaches, by its node: see remembered.py
     m                      -> log u32, fork u32, length u64, newest version u64
 """
 
@@ -23,6 +23,7 @@ from hyperfs.chunks.extents import Place, decode_place, encode_place
 from hyperfs.errors import Corrupt, IndexDamaged
 from hyperfs.log.cleared import Cleared
 from hyperfs.store.index import KeyValue
+from hyperfs.trie.node_pack import Point, block_of, slot_of
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.gone import GoneVersions
 
@@ -31,6 +32,7 @@ _VERSION: Final = struct.Struct("<IQqqQ")
 _MARK: Final = struct.Struct("<IIQQ")
 _U64: Final = struct.Struct(">Q")
 _LOGGED: Final = struct.Struct(">IQ")
+_NODE: Final = struct.Struct(">IQB")
 _MARK_KEY: Final = b"m"
 _LAST: Final = (1 << 64) - 1
 
@@ -176,22 +178,22 @@ class Catalog:
         found = self._get(b"s" + _U64.pack(second))
         return None if found is None else int(_unpacked(_U64, found)[0])
 
-    def born_with_node(self, log: int, index: int) -> int | None:
+    def born_with_node(self, log: int, block: int) -> int | None:
         """The version whose batch holds a metadata block."""
-        return self._first(b"i" + _LOGGED.pack(log, 0)[:4], b"i" + _LOGGED.pack(log, index))
+        return self._first(b"i" + _LOGGED.pack(log, 0)[:4], b"i" + _LOGGED.pack(log, block))
 
     def born_with_block(self, log: int, block: int) -> int | None:
         """The first version whose content head covers a block."""
         return self._first(b"j" + _LOGGED.pack(log, 0)[:4], b"j" + _LOGGED.pack(log, block + 1))
 
-    def reach(self, log: int, index: int) -> bytes | None:
+    def reach(self, log: int, point: Point) -> bytes | None:
         """The row that reach_change made for a node. Any thread."""
-        return self._get(b"r" + _LOGGED.pack(log, index))
+        return self._get(reach_change(log, point, b"")[0])
 
     def forget_reach(self, log: int, start: int, end: int) -> Iterator[Change]:
         """The changes that take away the rows of nodes in blocks [start, end)."""
         for key, _ in self._scan(b"r" + _LOGGED.pack(log, 0)[:4], b"r" + _LOGGED.pack(log, start)):
-            if _unpacked(_LOGGED, key[1:])[1] >= end:
+            if _unpacked(_NODE, key[1:])[1] >= end:
                 break
             yield key, None
 
@@ -282,8 +284,8 @@ def version_changes(commit: Commit, log: int, index: int) -> list[Change]:
     return changes
 
 
-def reach_change(log: int, index: int, row: bytes) -> Change:
-    return b"r" + _LOGGED.pack(log, index), row
+def reach_change(log: int, point: Point, row: bytes) -> Change:
+    return b"r" + _NODE.pack(log, block_of(point), slot_of(point)), row
 
 
 def forget_version(facts: VersionFacts) -> list[Change]:

@@ -47,7 +47,7 @@ class CommitCheck:
             self._gap(before + 1, version, commit)
             self._trees.version(commit)
             before = version
-        self._progress(WALKING, self._logs.metadata_blocks, self._logs.metadata_blocks)
+        self._progress(WALKING, self._logs.nodes, self._logs.nodes)
         self._missing_newest(before, last)
 
     def root_of(self, version: int) -> Ref | None:
@@ -97,4 +97,4 @@ class CommitCheck:
     def _lost(self, version: int, place: str) -> None:
         finding = self._findings.add(f"version {version} has no commit that can be read", place)
         finding.versions.append(version)
-        finding.lost = EVERYTHING
+        finding.lost.add(EVERYTHING)

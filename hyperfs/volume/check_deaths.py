@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from hyperfs.crypto.seal import KIND_DEAD
 from hyperfs.errors import HyperfsError, NotResident
+from hyperfs.trie.node_pack import block_of, slot_of
 from hyperfs.trie.walk import walk
 from hyperfs.volume import keys
 from hyperfs.volume.check_findings import Findings
@@ -42,21 +43,22 @@ def check_deaths(
             break
         for part in _lists(parts, log, index):
             for node in part.nodes:
-                if (node.log, node.index) in placed:
+                block = block_of(node.point)
+                if (node.log, block, slot_of(node.point)) in placed:
                     continue  # a repair has found a use for it since
-                if reached.has(node.log, node.index):
-                    _add(findings, version, "a node that the newest version reaches", node.log, node.index)
-                elif not listed.add(node.log, node.index):
-                    _add(findings, version, "a node that another version let go of as well", node.log, node.index)
+                if reached.has_node(node.log, node.point):
+                    _add(findings, version, "a node that the newest version reaches", node.log, block)
+                elif not listed.add_node(node.log, node.point):
+                    _add(findings, version, "a node that another version let go of as well", node.log, block)
             _note_chunks(dead, version, part, reached)
     _check_chunks(parts, newest, dead, findings)
 
 
-def _placed(parts: Parts, newest: Commit) -> set[tuple[int, int]]:
-    """The blocks to which chunks and nodes were moved."""
+def _placed(parts: Parts, newest: Commit) -> set[tuple[int, int, int]]:
+    """(log, block, slot) to which chunks and nodes were moved."""
     found = walk(parts.nodes.load, newest.root, keys.prefix(keys.NO_INO, keys.PLACE))
     places = (decode_place(value, key.hex()) for key, value, _ in found)
-    return {(place.log, place.block) for place in places}
+    return {(place.log, place.block, place.slot) for place in places}
 
 
 def _note_chunks(dead: Dead, version: int, part: Replaced, reached: Marks) -> None:

@@ -95,7 +95,7 @@ class Finding:
     what: str
     where: str
     inos: set[int] = field(default_factory=set)
-    lost: Range | None = None
+    lost: set[Range] = field(default_factory=set)
     versions: list[int] = field(default_factory=list)
 
 
@@ -143,7 +143,7 @@ class Names:
     def __init__(self, load: Load, root: Ref | None, findings: Iterable[Finding]) -> None:
         self._of: dict[int, list[tuple[int, bytes]]] = {}
         wanted = {ino for finding in findings for ino in finding.inos}
-        room = {finding.lost: MOST_PATHS for finding in findings if finding.lost is not None}
+        room = {lost: MOST_PATHS for finding in findings for lost in finding.lost}
         for key, value, _ in readable_entries(load, root):
             if len(key) <= keys.PREFIX_BYTES or key[keys.PREFIX_BYTES - 1] != keys.DENTRY:
                 continue
@@ -155,8 +155,7 @@ class Names:
     def paths(self, finding: Finding) -> list[bytes]:
         """At most MOST_PATHS, sorted."""
         inos = set(finding.inos)
-        if finding.lost is not None:
-            first, last = finding.lost
+        for first, last in finding.lost:
             inos |= {ino for ino in (1, *self._of) if first <= ino <= last}
         found = sorted({path for ino in inos for path in self._paths(ino, 0)})
         return found[:MOST_PATHS]

@@ -5,12 +5,13 @@ from typing import Final
 
 from hyperfs.chunks import codec
 from hyperfs.crypto.keys import LOG_METADATA
-from hyperfs.crypto.seal import KIND_COMMIT, KIND_DEAD, KIND_NODE, KIND_VOID
+from hyperfs.crypto.seal import KIND_COMMIT, KIND_DEAD, KIND_NODES, KIND_VOID
 from hyperfs.errors import Corrupt, HyperfsError, NotResident
 from hyperfs.log import flat_tree, heads
 from hyperfs.log.cleared import Cleared
 from hyperfs.log.control_codec import LogEntry
 from hyperfs.log.log import Log
+from hyperfs.trie import node_pack
 from hyperfs.volume import commit_record
 from hyperfs.volume.check_findings import Findings
 from hyperfs.volume.check_state import CheckState, Held, StateDamaged
@@ -33,7 +34,8 @@ def place_of(log: int, index: int) -> str:
 class LogCheck:
     """Goes through all logs; what their sound blocks hold is in the state afterwards.
 
-    `bad`: (log, block) of what can't be used. `lengths`: of each log, when this began.
+    `bad`: (log, block) of what can't be used. `lengths`: of each log, when this began. `nodes`: of the trie, in all
+    sound blocks; a bound for those to walk.
     """
 
     def __init__(self, parts: Parts, state: CheckState, findings: Findings, progress: Progress) -> None:
@@ -46,6 +48,7 @@ class LogCheck:
         self._sound = True  # nothing was found in the stretch under way
         self.blocks = 0
         self.bytes = 0
+        self.nodes = 0
         self.bad: set[tuple[int, int]] = set()
         self.lengths: dict[int, int] = {}
 
@@ -62,12 +65,6 @@ class LogCheck:
                 self._stretch(entry, log, first, end)
                 self._progress(f"reading log {entry.number}", end, length)
 
-    @property
-    def metadata_blocks(self) -> int:
-        """Of all metadata logs: a bound for the nodes to walk."""
-        logs = self._parts.chain.logs
-        return sum(length for number, length in self.lengths.items() if logs[number].kind == LOG_METADATA)
-
     def was_cleared(self, log: int, index: int) -> bool:
         """Whether the control chain let the block go."""
         if self._parts.chain is not self._chain:  # of a live drive it grows
@@ -80,16 +77,18 @@ class LogCheck:
         if known is not None and end - first == STRETCH_BLOCKS:
             self.blocks += known[0]
             self.bytes += known[1]
+            self.nodes += known[2]
             return
         self._sound = True
-        size = self.bytes
+        size, nodes = self.bytes, self.nodes
         self._tree(entry.number, log, first, end)
         for index in range(first, end):
             self._block(entry, log, index)
         self._state.blocks += end - first
         self._state.bytes += self.bytes - size
         if self._sound and end - first == STRETCH_BLOCKS:
-            self._state.stretch_done(entry.number, number, fork, end - first, self.bytes - size)
+            counts = (end - first, self.bytes - size, self.nodes - nodes)
+            self._state.stretch_done(entry.number, number, fork, *counts)
 
     def _heads(self, entry: LogEntry, log: Log) -> None:
         name = f"{log_folder(entry)}/heads"
@@ -143,10 +142,11 @@ class LogCheck:
 
     def _metadata(self, number: int, log: Log, index: int) -> None:
         header, payload = self._parts.sealer.open(number, log.key, log.fork, index, log.get(index))
-        if header.kind == KIND_NODE:
-            return  # decoded, and compared with its id, where a version reaches it
         data = codec.decode(header.codec, payload, header.decoded_length)
-        if header.kind == KIND_COMMIT:
+        if header.kind == KIND_NODES:
+            # They are decoded, and compared with their ids, where a version reaches them.
+            self.nodes += len(node_pack.parse(data))
+        elif header.kind == KIND_COMMIT:
             self._state.commit(commit_record.decode(data).version, number, index)
         elif header.kind == KIND_DEAD:
             commit_record.decode_overflow(data)

@@ -5,10 +5,10 @@ Only what was found to be sound is remembered. Damage is not: whoever goes on lo
 been mended meanwhile. Keys (big-endian), in an index of its own that holds no plaintext:
 
     r                        the run: its sessions, 5 x i64 each
-    d log, stretch           fork, blocks, bytes of a stretch of a log in which all is sound
+    d log, stretch           fork, blocks, bytes, nodes of a stretch of a log in which all is sound
     h chunk, log, block      a chunk that a sound block holds: length, slot and, if it is a delta, its base's id
     c version, log, index    a commit that can be read
-    n log, index             the id of a trie node; it and all below it are sound
+    n log, point             the id of a trie node; it and all below it are sound
     l chunk                  extents cut from the chunk in the newest version (counted anew by each session)
 """
 
@@ -21,13 +21,14 @@ from hyperfs.chunks.extents import MAX_DELTAS, Place
 from hyperfs.crypto.ids import ID_BYTES
 from hyperfs.errors import HyperfsError, IndexDamaged
 from hyperfs.store.index import KeyValue
+from hyperfs.trie.node_pack import Point
 
 FLUSH_CHANGES: Final = 20_000
 """Changes that wait in memory at most: some 4 MB."""
 
 _SESSION: Final = struct.Struct(">qqqqq")
 _STRETCH: Final = struct.Struct(">IQ")
-_DONE: Final = struct.Struct(">QQQ")
+_DONE: Final = struct.Struct(">QQQQ")
 _PLACE: Final = struct.Struct(">IQ")
 _VERSION: Final = struct.Struct(">QIQ")
 _HELD: Final = struct.Struct(">II")
@@ -71,17 +72,17 @@ class CheckState:
 
     # The log's stretches
 
-    def stretch(self, log: int, number: int, fork: int) -> tuple[int, int] | None:
-        """(blocks, bytes) of a stretch that was found sound, in this fork of the log."""
+    def stretch(self, log: int, number: int, fork: int) -> tuple[int, int, int] | None:
+        """(blocks, bytes, nodes) of a stretch that was found sound, in this fork of the log."""
         found = self._get(b"d" + _STRETCH.pack(log, number))
         if found is None:
             return None
-        at_fork, blocks, size = _unpacked(_DONE, found)
-        return (blocks, size) if at_fork == fork else None
+        at_fork, blocks, size, nodes = _unpacked(_DONE, found)
+        return (blocks, size, nodes) if at_fork == fork else None
 
-    def stretch_done(self, log: int, number: int, fork: int, blocks: int, size: int) -> None:
+    def stretch_done(self, log: int, number: int, fork: int, blocks: int, size: int, nodes: int) -> None:
         """Goes to the disk with all that was noted before it, or not at all."""
-        self._put(b"d" + _STRETCH.pack(log, number), _DONE.pack(fork, blocks, size))
+        self._put(b"d" + _STRETCH.pack(log, number), _DONE.pack(fork, blocks, size, nodes))
         self.flush()
 
     # Facts of sound blocks
@@ -138,12 +139,12 @@ class CheckState:
 
     # Trie nodes
 
-    def node(self, log: int, index: int) -> bytes | None:
+    def node(self, log: int, point: Point) -> bytes | None:
         """The id of the node there, if everything at and below it was found sound."""
-        return self._get(b"n" + _PLACE.pack(log, index))
+        return self._get(b"n" + _PLACE.pack(log, point))
 
-    def node_done(self, log: int, index: int, id_: bytes) -> None:
-        self._put(b"n" + _PLACE.pack(log, index), id_)
+    def node_done(self, log: int, point: Point, id_: bytes) -> None:
+        self._put(b"n" + _PLACE.pack(log, point), id_)
         if len(self._waiting) >= FLUSH_CHANGES:
             self.flush()
 

@@ -4,10 +4,10 @@ from typing import Final
 
 from hyperfs.chunks.extents import Extent, Place
 from hyperfs.crypto.ids import node_id
-from hyperfs.crypto.seal import KIND_NODE
 from hyperfs.errors import Corrupt, FormatTooNew, HyperfsError, NotResident
 from hyperfs.trie.lookup import lookup
 from hyperfs.trie.node import Branch, Leaf, Node, Ref, canonical_size
+from hyperfs.trie.node_pack import Point, block_of
 from hyperfs.trie.walk import walk
 from hyperfs.volume import keys
 from hyperfs.volume.check_findings import EVERYTHING, Findings, Losses, Range, inode_range
@@ -18,7 +18,7 @@ from hyperfs.volume.entries import decode_dentry, decode_place, decode_xattr, ex
 from hyperfs.volume.gone import GoneVersions, marked_in
 from hyperfs.volume.gone_files import GoneFiles
 from hyperfs.volume.inode import Inode
-from hyperfs.volume.nodes import decode_node
+from hyperfs.volume.nodes import Packs, decode_node, node_at
 from hyperfs.volume.parts import Parts
 
 TELL_NODES: Final = 100
@@ -46,7 +46,8 @@ class TreeCheck:
         self._logs = logs
         self._findings = findings
         self._newest = newest
-        self._touches: dict[tuple[int, int], frozenset[str]] = {}  # damages at or below a node, if any
+        self._touches: dict[tuple[int, Point], frozenset[str]] = {}  # damages at or below a node, if any
+        self._packs = Packs(parts.nodes.pack)  # of our own: what a reader has in memory may be gone from the disk
         self._wanted: dict[str, tuple[str, int]] = {}  # what was cleared and a tree names: words, inode
         self.losses = Losses()
         self._has_places, self._gone, self._gone_files = self._read_marks()
@@ -83,20 +84,20 @@ class TreeCheck:
     def load(self, ref: Ref) -> Node:
         """The node as it lies on the disk, past every cache, its id recomputed. Raises Corrupt, NotResident."""
         try:
-            return self._load_at(ref, ref.log, ref.index)
+            return self._load_at(ref, ref.log, ref.point)
         except _UNUSABLE:
             moved = self._moved(ref.id)
             if moved is None:
                 raise
-            return self._load_at(ref, moved.log, moved.block)
+            return self._load_at(ref, moved.log, node_at(moved))
 
-    def _load_at(self, ref: Ref, log: int, index: int) -> Node:
-        data = self._parts.nodes.plaintext(log, index, KIND_NODE)
+    def _load_at(self, ref: Ref, log: int, point: Point) -> Node:
+        data, block = self._packs.node(log, point), block_of(point)
         node = decode_node(data)
         if node_id(self._parts.node_id_key, data[: canonical_size(data)]) != ref.id:
-            raise Corrupt("a trie node is not the one that its id names", place_of(log, index))
+            raise Corrupt("a trie node is not the one that its id names", place_of(log, block))
         if node.weight != ref.weight or node.count != ref.count:
-            raise Corrupt("a trie node has another weight than its parent says", place_of(log, index))
+            raise Corrupt("a trie node has another weight than its parent says", place_of(log, block))
         return node
 
     def _moved(self, id_: bytes) -> Place | None:
@@ -111,21 +112,21 @@ class TreeCheck:
 
     def _node(self, ref: Ref, inos: Range) -> frozenset[str]:
         """The damages at or below the node. Recursion goes no deeper than a key has nibbles."""
-        place = (ref.log, ref.index)
+        place = (ref.log, ref.point)
         touched = self._touches.get(place)
         if touched is not None:
             return touched
         seen = self._state.node(*place)
         if seen == ref.id:
             return _NOTHING
-        where = place_of(*place)
+        where = place_of(ref.log, ref.block)
         try:
             node = self.load(ref)
         except StateDamaged:
             raise
         except (HyperfsError, RecursionError) as error:
             touched = frozenset((where,))
-            self._findings.add(f"trie node: {error}", where).lost = inos
+            self._findings.add(f"trie node: {error}", where).lost.add(inos)
             self.losses.nodes[ref.id] = ref
         else:
             touched = self._leaf(node, where) if isinstance(node, Leaf) else self._branch(node, where)
@@ -137,7 +138,7 @@ class TreeCheck:
             else:
                 self._state.node_done(*place, ref.id)
             if self.nodes % TELL_NODES == 0:
-                self._progress(WALKING, self.nodes, self._logs.metadata_blocks)
+                self._progress(WALKING, self.nodes, self._logs.nodes)
         return touched
 
     def _branch(self, branch: Branch, where: str) -> frozenset[str]:

@@ -13,21 +13,20 @@ readable, and the next attempt folds it first.
 """
 
 import errno
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import trio
 
-from hyperfs.chunks import codec
 from hyperfs.crypto.ids import node_id
-from hyperfs.crypto.seal import KIND_COMMIT, KIND_DEAD, KIND_NODE, Sealer
+from hyperfs.crypto.seal import KIND_COMMIT, KIND_DEAD, Sealer
 from hyperfs.log.log import Log
 from hyperfs.log.merkle import leaf_hash
 from hyperfs.trie.node import Node, Ref
 from hyperfs.trie.persist import persist
 from hyperfs.volume import commit_record
+from hyperfs.volume.batch import Batch, seal_blocks
 from hyperfs.volume.catalog import Catalog, Change, commit_changes, content_change
 from hyperfs.volume.commit_record import Commit, LogHead, RealmRoot, Replaced
 from hyperfs.volume.content import Content
@@ -254,12 +253,12 @@ class Committer:
 
     async def _write(self, frozen: Frozen, folded: Folded) -> tuple[Commit, list[Change]]:
         """Appends nodes, overflow and commit; nothing is synced."""
-        batch = _Batch(self._log.length)
+        batch = Batch(self._log.length)
         written: list[tuple[Ref, Node]] = []
         root = persist(
             folded.root,
             lambda canonical: node_id(self._node_id_key, canonical),
-            lambda data: (self._number, batch.add(KIND_NODE, data)),
+            lambda data: (self._number, batch.add_node(data)),
             lambda ref, node: written.append((ref, node)),
         )
         replaced, chunk_changes = deaths(folded, self._catalog, self.newest, self._content.stored)
@@ -268,7 +267,7 @@ class Committer:
         index = batch.add(KIND_COMMIT, commit_record.encode(commit))
         await self._append(batch)
         for ref, node in written:
-            self._nodes.keep((ref.log, ref.index), node)
+            self._nodes.keep((ref.log, ref.point), node)
         changes = [*chunk_changes, *commit_changes(commit, self._number, index, self._log.fork)]
         if commit.content.length > self.newest.content.length or commit.content.log != self.newest.content.log:
             changes.append(content_change(commit))
@@ -303,45 +302,25 @@ class Committer:
             realms=(RealmRoot(REALM, self._sealer.epoch, root),),
         )
 
-    def _add_dead(self, batch: "_Batch", commit: Commit, replaced: Replaced) -> Commit:
+    def _add_dead(self, batch: Batch, commit: Commit, replaced: Replaced) -> Commit:
         """Puts what does not fit the commit's own block into blocks right before it."""
         parts = split_replaced(replaced, DEAD_BLOCK_ENTRIES)
         for part in parts[1:]:
             batch.add(KIND_DEAD, commit_record.encode_overflow(part))
         return replace(commit, dead_blocks=len(parts) - 1, replaced=parts[0])
 
-    async def _append(self, batch: "_Batch") -> None:
+    async def _append(self, batch: Batch) -> None:
         """Compresses, seals and writes the batch."""
         log, number = self._log, self._number
 
         def seal() -> tuple[list[bytes], list[bytes]]:
-            blocks = []
-            for position, (kind, data) in enumerate(batch.entries):
-                code, payload = codec.encode(data, NODE_LEVEL)
-                nonce = os.urandom(12)
-                blocks.append(
-                    self._sealer.seal(
-                        number, log.key, log.fork, batch.first + position, kind, code, len(data), payload, nonce
-                    )
-                )
+            blocks = seal_blocks(self._sealer, number, log, batch.first, batch.blocks(), NODE_LEVEL)
             return blocks, [leaf_hash(block) for block in blocks]
 
         blocks, leaves = await trio.to_thread.run_sync(seal)
         pending = log.prepare([len(block) for block in blocks], leaves)
         joined = b"".join(blocks)
         await trio.to_thread.run_sync(log.write, pending, joined)
-
-
-class _Batch:
-    """Plaintexts of the blocks to append, which get their indices before they are sealed."""
-
-    def __init__(self, first: int) -> None:
-        self.first = first
-        self.entries: list[tuple[int, bytes]] = []
-
-    def add(self, kind: int, data: bytes) -> int:
-        self.entries.append((kind, data))
-        return self.first + len(self.entries) - 1
 
 
 def display_second(wall_ns: int, previous: Commit) -> int:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from hyperfs.errors import Corrupt, FormatTooNew
 from hyperfs.trie.node import Ref
+from hyperfs.trie.node_pack import Point
 
 FORMAT: Final = 1
 _FIXED: Final = struct.Struct("<BBHIQqqQqqQQQQQ")
@@ -46,7 +47,7 @@ class DeadNode(NamedTuple):
     """A trie node that the parent version reached and this one does not; `born` is the version that wrote it."""
 
     log: int
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls here
+    point: Point
     born: int
 
 
@@ -136,7 +137,7 @@ def encode(commit: Commit) -> bytes:
     for realm, epoch, root in commit.realms:
         parts.append(_REALM.pack(realm, epoch, root is not None))
         if root is not None:
-            parts.append(_ROOT.pack(root.id, root.log, root.index, root.weight, root.count))
+            parts.append(_ROOT.pack(root.id, root.log, root.point, root.weight, root.count))
     parts.append(encode_replaced(commit.replaced))
     return b"".join(parts)
 

@@ -21,8 +21,8 @@ def deaths(
     """
     replaced, changes = Replaced(), []
     for ref in folded.gone:
-        born = catalog.born_with_node(ref.log, ref.index)
-        replaced.nodes.append(DeadNode(ref.log, ref.index, born or 0))
+        born = catalog.born_with_node(ref.log, ref.block)
+        replaced.nodes.append(DeadNode(ref.log, ref.point, born or 0))
     for chunk, difference in folded.chunks.difference.items():
         place, length = folded.chunks.places[chunk]
         known = catalog.chunk(chunk)

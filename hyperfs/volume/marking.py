@@ -1,7 +1,8 @@
 """Marking: every block that some roots reach. The truth about what is needed, whatever the index believes.
 
 Costs in proportion to the metadata that the roots reach, each node once however many roots share it; memory, one
-bit a block. Runs in a worker thread: it reads blocks and its own marks, and nothing that the trio thread changes.
+bit a block, and some 150 bytes for each block of nodes. Runs in a worker thread: it reads blocks and its own marks, and
+nothing that the trio thread changes.
 """
 
 import re
@@ -10,6 +11,7 @@ from typing import Final, Protocol
 
 from hyperfs.chunks.extents import Extent, Place
 from hyperfs.trie.node import Leaf, Ref
+from hyperfs.trie.node_pack import Point, block_of, slot_of
 from hyperfs.volume import keys
 from hyperfs.volume.entries import decode_place, extent_in, kind_of_key
 from hyperfs.volume.nodes import Nodes
@@ -25,15 +27,16 @@ _NOT_ALL: Final = re.compile(rb"[^\xff]", re.DOTALL)
 
 
 class Adds(Protocol):
-    """What collects blocks."""
+    """What collects blocks of content."""
 
     def add(self, log: int, block: int) -> bool: ...
 
 
 class Marks:
-    """One bit for each block of each log."""
+    """One bit for each block of each log, and one for each node: blocks are kept or let go, but nodes are walked."""
 
     def __init__(self) -> None:
+        self._nodes: dict[tuple[int, int], int] = {}  # by log and block: bit n for the node in slot n
         self._lengths: dict[int, int] = {}
         self._bits: dict[int, bytearray] = {}
 
@@ -54,6 +57,19 @@ class Marks:
         bits[byte] |= bit
         return True
 
+    def add_node(self, log: int, point: Point) -> bool:
+        """As `add`, of the node's block; whether the node, and so all below it, was not marked before."""
+        return self.add_nodes(log, block_of(point), 1 << slot_of(point))
+
+    def add_nodes(self, log: int, block: int, slots: int) -> bool:
+        """As `add_node`, of several in one block: bit n for slot n."""
+        if block >= self._lengths.get(log, 0):
+            return False
+        self.add(log, block)
+        known = self._nodes.get((log, block), 0)
+        self._nodes[log, block] = known | slots
+        return known | slots != known
+
     def add_run(self, log: int, start: int, end: int) -> None:
         """Blocks [start, end), quickly."""
         end = min(end, self._lengths.get(log, 0))
@@ -65,6 +81,9 @@ class Marks:
 
     def has(self, log: int, block: int) -> bool:
         return block < self._lengths.get(log, 0) and bool(self._bits[log][block >> 3] >> (block & 7) & 1)
+
+    def has_node(self, log: int, point: Point) -> bool:
+        return bool(self._nodes.get((log, block_of(point)), 0) >> slot_of(point) & 1)
 
     def unmarked(self, log: int, end: int) -> Iterator[int]:
         """The blocks below `end` that were not marked, ascending."""
@@ -85,7 +104,7 @@ def mark_trees(nodes: Nodes, roots: Iterable[Ref | None], marks: Marks, progress
     done = 0
     while stack:
         ref = stack.pop()
-        if not marks.add(ref.log, ref.index):
+        if not marks.add_node(ref.log, ref.point):
             continue  # with all below it
         node = nodes.read(ref)  # past the cache: this reads all, once
         if isinstance(node, Leaf):

@@ -15,6 +15,7 @@ from typing import Final
 from hyperfs.crypto.ids import ID_BYTES, node_id
 from hyperfs.log.cleared import runs_of
 from hyperfs.trie.node import Child, Leaf, Ref, is_leaf
+from hyperfs.trie.node_pack import Point, block_of, slot_of
 from hyperfs.volume.catalog import Catalog, Change, reach_change
 from hyperfs.volume.marking import Marks, mark_entry, mark_leaf
 from hyperfs.volume.nodes import Nodes
@@ -24,31 +25,57 @@ SUBTREE_WEIGHT: Final = 1 << 20
 _DEEPEST: Final = 100
 """Branches on top of one another; keys that share hundreds of bytes make more. Those are read each time."""
 _ROWS_AT_ONCE: Final = 500
+_COUNT: Final = struct.Struct("<I")
 _RUN: Final = struct.Struct("<IQQ")
+_SLOTS: Final = struct.Struct("<IQ32s")
 
-Blocks = dict[int, set[int]]
-"""By log."""
-Run = tuple[int, int, int]
-"""Log, and blocks [start, end) of it."""
 
 
 class Reached:
-    """Collects blocks as Marks does, whatever their number."""
+    """Collects blocks of content and nodes as Marks does, whatever their number."""
 
     def __init__(self) -> None:
-        self.blocks: Blocks = {}
+        self._blocks: dict[int, set[int]] = {}  # by log
+        self._nodes: dict[tuple[int, int], int] = {}  # as Marks has them
 
     def add(self, log: int, block: int) -> bool:
-        self.blocks.setdefault(log, set()).add(block)
+        self._blocks.setdefault(log, set()).add(block)
         return True
 
-    def runs(self) -> list[Run]:
-        """In order."""
-        return [(log, *run) for log, blocks in sorted(self.blocks.items()) for run in runs_of(sorted(blocks))]
+    def add_node(self, log: int, point: Point) -> bool:
+        return self.add_nodes(log, block_of(point), 1 << slot_of(point))
 
-    def join(self, other: "Reached") -> None:
-        for log, blocks in other.blocks.items():
-            self.blocks.setdefault(log, set()).update(blocks)
+    def add_nodes(self, log: int, block: int, slots: int) -> bool:
+        known = self._nodes.get((log, block), 0)
+        self._nodes[log, block] = known | slots
+        return known | slots != known
+
+    def add_run(self, log: int, start: int, end: int) -> None:
+        self._blocks.setdefault(log, set()).update(range(start, end))
+
+    def encode(self) -> bytes:
+        runs = [(log, *run) for log, blocks in sorted(self._blocks.items()) for run in runs_of(sorted(blocks))]
+        parts = [_COUNT.pack(len(runs)), *(_RUN.pack(*run) for run in runs)]
+        parts += [_SLOTS.pack(*place, slots.to_bytes(32, "little")) for place, slots in sorted(self._nodes.items())]
+        return b"".join(parts)
+
+    def pour(self, into: "Marks | Reached") -> None:
+        for log, blocks in self._blocks.items():
+            for start, end in runs_of(sorted(blocks)):
+                into.add_run(log, start, end)
+        for place, slots in self._nodes.items():
+            into.add_nodes(*place, slots)
+
+
+def _decoded(data: bytes) -> Reached:
+    """What `encode` gave: the row was authenticated."""
+    found, (count,) = Reached(), _COUNT.unpack_from(data)
+    nodes = _COUNT.size + count * _RUN.size
+    for run in _RUN.iter_unpack(data[_COUNT.size : nodes]):
+        found.add_run(*run)
+    for log, block, slots in _SLOTS.iter_unpack(data[nodes:]):
+        found.add_nodes(log, block, int.from_bytes(slots, "little"))
+    return found
 
 
 class Remembered:
@@ -69,9 +96,8 @@ class Remembered:
             child = stack.pop()
             assert isinstance(child, Ref)
             if _is_remembered(child):
-                for log, start, end in self._recalled(child) or self._below(child, 0).runs():
-                    marks.add_run(log, start, end)
-            elif marks.add(child.log, child.index):
+                (self._recalled(child) or self._below(child, 0)).pour(marks)
+            elif marks.add_node(child.log, child.point):
                 stack += self._children(child, marks)
         self._hand_on()
 
@@ -88,34 +114,32 @@ class Remembered:
 
     def _below(self, ref: Ref, depth: int) -> Reached:
         """All that a subtree reaches, itself included."""
+        if _is_remembered(ref) and (recalled := self._recalled(ref)) is not None:
+            return recalled
         found = Reached()
-        if _is_remembered(ref) and (runs := self._recalled(ref)) is not None:
-            for log, start, end in runs:
-                found.blocks.setdefault(log, set()).update(range(start, end))
-            return found
-        found.add(ref.log, ref.index)
+        found.add_node(ref.log, ref.point)
         stack = self._children(ref, found)
         while stack:
             child = stack.pop()
             assert isinstance(child, Ref)
             if _is_remembered(child) and depth < _DEEPEST:
-                found.join(self._below(child, depth + 1))
+                self._below(child, depth + 1).pour(found)
                 continue
-            found.add(child.log, child.index)
+            found.add_node(child.log, child.point)
             stack += self._children(child, found)
         if _is_remembered(ref):
             self._remember(ref, found)
         return found
 
-    def _recalled(self, ref: Ref) -> list[Run] | None:
-        row = self._catalog.reach(ref.log, ref.index)
+    def _recalled(self, ref: Ref) -> Reached | None:
+        row = self._catalog.reach(ref.log, ref.point)
         if row is None or not compare_digest(row[:ID_BYTES], self._tag(ref, row[ID_BYTES:])):
             return None
-        return list(_RUN.iter_unpack(zlib.decompress(row[ID_BYTES:])))
+        return _decoded(zlib.decompress(row[ID_BYTES:]))
 
     def _remember(self, ref: Ref, found: Reached) -> None:
-        data = zlib.compress(b"".join([_RUN.pack(*run) for run in found.runs()]), 1)
-        self._rows.append(reach_change(ref.log, ref.index, self._tag(ref, data) + data))
+        data = zlib.compress(found.encode(), 1)
+        self._rows.append(reach_change(ref.log, ref.point, self._tag(ref, data) + data))
         if len(self._rows) >= _ROWS_AT_ONCE:
             self._hand_on()
 
@@ -126,7 +150,7 @@ class Remembered:
 
     def _tag(self, ref: Ref, data: bytes) -> bytes:
         # No node's canonical form begins like this, so that no tag is ever a node's id.
-        return node_id(self._key, b"reach" + ref.id + struct.pack("<IQ", ref.log, ref.index) + data)
+        return node_id(self._key, b"reach" + ref.id + struct.pack("<IQ", ref.log, ref.point) + data)
 
 
 def _is_remembered(ref: Ref) -> bool:

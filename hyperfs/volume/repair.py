@@ -20,7 +20,7 @@ from typing import Final
 
 import trio
 
-from hyperfs.chunks.extents import WHOLE_BLOCK, Place
+from hyperfs.chunks.extents import Place
 from hyperfs.crypto.journal_cipher import JournalCipher
 from hyperfs.crypto.keys import DeviceKeys
 from hyperfs.errors import HyperfsError, IndexDamaged
@@ -32,6 +32,7 @@ from hyperfs.store.folder import StoreLock
 from hyperfs.store.journal import Journal
 from hyperfs.store.journal_records import Record
 from hyperfs.store.rocksdb import RocksIndex
+from hyperfs.trie.node_pack import block_of, slot_of
 from hyperfs.volume import check, keys, repair_journal
 from hyperfs.volume.catalog import Catalog
 from hyperfs.volume.check import Report
@@ -44,7 +45,8 @@ from hyperfs.volume.options import Options
 from hyperfs.volume.repair_chunks import Found, mend_chunks
 from hyperfs.volume.repair_clear import clear_blocks
 from hyperfs.volume.repair_files import mend_files
-from hyperfs.volume.repair_newest import Base, NewestRepair, find_nodes
+from hyperfs.volume.repair_newest import Base, NewestRepair
+from hyperfs.volume.repair_nodes import find_lost
 from hyperfs.volume.repair_report import Outcome, Repaired
 from hyperfs.volume.volume import Volume
 
@@ -125,7 +127,7 @@ def _mend_newest(work: Work, losses: Losses) -> dict[bytes, Place]:
         base = newest.base()
         _write_newest(work, ground, newest, base)
         return {
-            id_: Place(log, index, WHOLE_BLOCK) for id_, (log, index) in find_nodes(ground, set(losses.nodes)).items()
+            id_: Place(log, block_of(point), slot_of(point)) for id_, (log, point) in find_lost(ground, losses).items()
         }
 
 
@@ -195,7 +197,7 @@ async def _mend_volume(work: Work, losses: Losses, nodes: dict[bytes, Place]) ->
             ref = losses.nodes[id_]
             volume.overlay.set_fact(keys.place_key(id_), encode_place(place))
             here = place_of(place.log, place.block)
-            work.done.append(Repaired(f"the same trie node is in {here}", place_of(ref.log, ref.index)))
+            work.done.append(Repaired(f"the same trie node is in {here}", place_of(ref.log, ref.block)))
         if nodes:
             await volume.committer.commit()
         found = await mend_chunks(volume, losses, work.state, work.sources, work.options.progress)
@@ -209,7 +211,7 @@ def _let_go(work: Work, volume: Volume, losses: Losses, nodes: dict[bytes, Place
         return  # nobody knows what the lost parts of old versions need
     parts = volume.parts
     lost = {(lost.log, lost.block) for chunk, lost in losses.chunks.items() if chunk not in found.places}
-    moved = {(losses.nodes[id_].log, losses.nodes[id_].index) for id_ in nodes}
+    moved = {(losses.nodes[id_].log, losses.nodes[id_].block) for id_ in nodes}
     for number, entry in parts.chain.logs.items():
         if entry.device != parts.device or entry.state != OPEN:
             continue

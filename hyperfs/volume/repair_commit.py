@@ -4,25 +4,27 @@ As every commit it is appended, and nothing that was there is touched: what is d
 leaves the log as it was or with the version.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
 from hyperfs.chunks import codec
 from hyperfs.crypto.ids import node_id
-from hyperfs.crypto.seal import KIND_COMMIT, KIND_DEAD, KIND_NODE
+from hyperfs.crypto.seal import KIND_COMMIT, KIND_DEAD
 from hyperfs.log.merkle import leaf_hash
 from hyperfs.trie.node import Child, Ref
+from hyperfs.trie.node_pack import Point
 from hyperfs.trie.persist import persist
 from hyperfs.volume import commit_record
+from hyperfs.volume.batch import Batch, seal_blocks
 from hyperfs.volume.commit import DEAD_BLOCK_ENTRIES, REALM, display_second
 from hyperfs.volume.commit_record import Commit, DeadNode, LogHead, RealmRoot, Replaced
 from hyperfs.volume.deaths import split_replaced
 from hyperfs.volume.opening import Ground
 
-Place = tuple[int, int]
-BATCH_BLOCKS: Final = 1000
+Place = tuple[int, Point]
+"""Of a node: the log, and where in it."""
+BATCH_BLOCKS: Final = 200
 
 
 class Facts(NamedTuple):
@@ -49,7 +51,7 @@ def write_version(
     `gone`: nodes of the tree before; those that are known stay. Raises OSError; then there is no such version.
     """
     log, first = ground.logs[ground.metadata], ground.logs[ground.metadata].length
-    batch: list[tuple[int, bytes]] = []
+    batch = Batch(first)
     ids: list[bytes] = []
 
     def identify(canonical: bytes) -> bytes:
@@ -60,19 +62,23 @@ def write_version(
         place = known.get(ids.pop())
         if place is not None:
             return place
-        batch.append((KIND_NODE, data))
-        return ground.metadata, first + len(batch) - 1
+        return ground.metadata, batch.add_node(data)
 
     stored = persist(root, identify, append)
     still = set(known.values())
-    dead = [DeadNode(ref.log, ref.index, 0) for ref in gone if (ref.log, ref.index) not in still]
+    dead = [DeadNode(ref.log, ref.point, 0) for ref in gone if (ref.log, ref.point) not in still]
     parts = split_replaced(Replaced(dead, [], []), DEAD_BLOCK_ENTRIES)
-    batch += [(KIND_DEAD, commit_record.encode_overflow(part)) for part in parts[1:]]
+    for part in parts[1:]:
+        batch.add(KIND_DEAD, commit_record.encode_overflow(part))
     commit = replace(_describe(ground, stored, facts, wall_ns()), dead_blocks=len(parts) - 1, replaced=parts[0])
-    batch.append((KIND_COMMIT, commit_record.encode(commit)))
+    batch.add(KIND_COMMIT, commit_record.encode(commit))
+    plain = batch.blocks()
     try:
-        for start in range(0, len(batch), BATCH_BLOCKS):
-            blocks = _sealed(ground, first + start, batch[start : start + BATCH_BLOCKS])
+        for start in range(0, len(plain), BATCH_BLOCKS):
+            part_of_it = plain[start : start + BATCH_BLOCKS]
+            blocks = seal_blocks(
+                ground.sealer, ground.metadata, log, first + start, part_of_it, codec.DEFAULT_LEVEL
+            )
             log.append(blocks, [leaf_hash(block) for block in blocks])
         log.flush()
     except BaseException:
@@ -80,18 +86,6 @@ def write_version(
         raise
     ground.newest, ground.newest_at = commit, (ground.metadata, log.length - 1)
     return commit
-
-
-def _sealed(ground: Ground, first: int, entries: list[tuple[int, bytes]]) -> list[bytes]:
-    log, blocks = ground.logs[ground.metadata], []
-    for index, (kind, data) in enumerate(entries, first):
-        code, payload = codec.encode(data, codec.DEFAULT_LEVEL)
-        blocks.append(
-            ground.sealer.seal(
-                ground.metadata, log.key, log.fork, index, kind, code, len(data), payload, os.urandom(12)
-            )
-        )
-    return blocks
 
 
 def _describe(ground: Ground, root: Ref | None, facts: Facts, wall: int) -> Commit:

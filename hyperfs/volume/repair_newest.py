@@ -9,15 +9,12 @@ it, as one more version:
 """
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from hyperfs.crypto.ids import node_id
-from hyperfs.crypto.keys import LOG_METADATA
-from hyperfs.crypto.seal import KIND_COMMIT, KIND_NODE, BlockHeader
-from hyperfs.errors import Corrupt, HyperfsError
-from hyperfs.trie.node import Child, Node, Ref, canonical_size, decode
+from hyperfs.crypto.seal import KIND_COMMIT, BlockHeader
+from hyperfs.errors import HyperfsError
+from hyperfs.trie.node import Child, Node, Ref
 from hyperfs.trie.update import update
 from hyperfs.volume import keys, rescue, salvage
 from hyperfs.volume.check_findings import Range
@@ -28,6 +25,7 @@ from hyperfs.volume.newest import COUNTER_BITS
 from hyperfs.volume.opening import Ground
 from hyperfs.volume.options import Options
 from hyperfs.volume.repair_commit import Facts, Place, write_version
+from hyperfs.volume.repair_nodes import CheckedNodes, find_nodes, moved_to, nodes_in, words_of
 from hyperfs.volume.repair_report import Repaired
 from hyperfs.volume.salvage import Entries, Straight, Tree
 
@@ -57,6 +55,7 @@ class NewestRepair:
         self._options = options
         self._known_version = known_version
         self._key = ground.epoch.node_id_key()
+        self.load = CheckedNodes(ground).load
 
     def base(self) -> Base:
         """What there is to go on from, with lost nodes looked for."""
@@ -69,15 +68,15 @@ class NewestRepair:
             root = self._last_root() or root
         base = Base(root, version, place, salvage.read_tree(self.load, root))
         while base.tree.lost:
-            found = self._look_for({ref.id for _, ref in base.tree.lost} - base.moved.keys())
+            found = find_nodes(ground, {ref.id for _, ref in base.tree.lost} - base.moved.keys())
             if not found:
                 break
             for _, ref in base.tree.lost:
                 if ref.id in found:
-                    here = place_of(*found[ref.id])
-                    base.mended.append(Repaired(f"the same trie node is in {here}", place_of(ref.log, ref.index)))
+                    here = words_of(found[ref.id])
+                    base.mended.append(Repaired(f"the same trie node is in {here}", place_of(ref.log, ref.block)))
             base.moved |= found
-            base.tree = salvage.read_tree(lambda ref: self.load(self._at(ref, base.moved)), root)
+            base.tree = salvage.read_tree(lambda ref: self.load(moved_to(ref, base.moved.get(ref.id))), root)
         return base
 
     def write(self, base: Base, journal_sequence: int) -> list[Repaired]:
@@ -95,7 +94,7 @@ class NewestRepair:
             straight.directories,
             straight.file_bytes,
         )
-        known = {ref.id: base.moved.get(ref.id, (ref.log, ref.index)) for ref in base.tree.refs}
+        known = {ref.id: base.moved.get(ref.id, (ref.log, ref.point)) for ref in base.tree.refs}
         gone = [*base.tree.refs, *(ref for _, ref in base.tree.lost)]
         root = _built(straight.entries)
         write_version(self._ground, root, facts, known, gone, self._options.wall_ns)
@@ -112,19 +111,6 @@ class NewestRepair:
         )
         return write_version(self._ground, to.root, facts, {}, [], self._options.wall_ns)
 
-    def load(self, ref: Ref) -> Node:
-        """The node, its id recomputed. Raises Corrupt, NotResident."""
-        data = self._ground.nodes.plaintext(ref.log, ref.index, KIND_NODE)
-        node = decode(data)
-        if node_id(self._key, data[: canonical_size(data)]) != ref.id:
-            raise Corrupt("a trie node is not the one that its id names", place_of(ref.log, ref.index))
-        return node
-
-    @staticmethod
-    def _at(ref: Ref, moved: dict[bytes, Place]) -> Ref:
-        place = moved.get(ref.id)
-        return ref if place is None else ref._replace(log=place[0], index=place[1])
-
     def _lost_commits(self) -> int:
         """How many commits there may have been behind the newest readable one: their numbers are not used again."""
         log, first = self._ground.logs[self._ground.metadata], self._first_behind()
@@ -132,7 +118,7 @@ class NewestRepair:
         for index in range(first, log.signed_length):
             try:
                 block = log.get(index)
-                count += self._node_at(self._ground.metadata, index) is None and may_be_commit(block)
+                count += not self._nodes_in(index) and may_be_commit(block)
             except HyperfsError:
                 count += 1
         return max(1, count)
@@ -145,21 +131,15 @@ class NewestRepair:
         """The last node behind the newest readable commit: a batch ends with its root and its commit."""
         first = self._first_behind()
         for index in range(self._ground.logs[self._ground.metadata].signed_length - 1, first - 1, -1):
-            found = self._node_at(self._ground.metadata, index)
-            if found is not None:
-                id_, node = found
-                return Ref(id_, self._ground.metadata, index, node.weight, node.count)
+            found = self._nodes_in(index)
+            if found:
+                (log, point), id_, node = found[-1]
+                return Ref(id_, log, point, node.weight, node.count)
         return None
 
-    def _node_at(self, log: int, index: int) -> tuple[bytes, Node] | None:
-        try:
-            data = self._ground.nodes.plaintext(log, index, KIND_NODE)
-            return node_id(self._key, data[: canonical_size(data)]), decode(data)
-        except HyperfsError:
-            return None
-
-    def _look_for(self, wanted: set[bytes]) -> dict[bytes, Place]:
-        return find_nodes(self._ground, wanted) if wanted else {}
+    def _nodes_in(self, block: int) -> list[tuple[Place, bytes, Node]]:
+        """The nodes of a block of the own log, with their ids."""
+        return list(nodes_in(self._ground.nodes, self._key, self._ground.metadata, block))
 
     # What is lost for good
 
@@ -173,7 +153,7 @@ class NewestRepair:
             older |= from_there
             how = f"{len(from_there)} files and folders are as in version {version}" if version else "it is left out"
             what = f"a part of the newest tree is lost ({_range_words(prefix)}): {how}"
-            words.append(Repaired(what, place_of(ref.log, ref.index)))
+            words.append(Repaired(what, place_of(ref.log, ref.block)))
         straight = salvage.straighten(entries, older, lambda: self._next_ino(entries), self._options.wall_ns())
         if straight.dropped:
             names = ", ".join(repr(name)[1:] for _, name in straight.dropped[:20])
@@ -212,28 +192,6 @@ def may_be_commit(block: bytes) -> bool:
         return BlockHeader.parse(block).kind == KIND_COMMIT
     except HyperfsError:
         return True
-
-
-def find_nodes(ground: Ground, wanted: set[bytes]) -> dict[bytes, Place]:
-    """Where nodes of these ids lie in any log. Reads all metadata blocks."""
-    found: dict[bytes, Place] = {}
-    for place, id_ in _all_nodes(ground):
-        if id_ in wanted:
-            found[id_] = place
-    return found
-
-
-def _all_nodes(ground: Ground) -> Iterator[tuple[Place, bytes]]:
-    key = ground.epoch.node_id_key()
-    for number, log in ground.logs.items():
-        if ground.chain.logs[number].kind != LOG_METADATA:
-            continue
-        for index in range(log.signed_length):
-            try:
-                data = ground.nodes.plaintext(number, index, KIND_NODE)
-                yield (number, index), node_id(key, data[: canonical_size(data)])
-            except HyperfsError:
-                continue  # damaged, or something else than a node
 
 
 def _built(entries: Entries) -> Child | None:

@@ -28,7 +28,7 @@ class Blocks:
         node = self.cache.get(ref)
         if node is None:
             self.cold_loads += 1
-            node = self.cache[ref] = decode(self.blocks[ref.index])
+            node = self.cache[ref] = decode(self.blocks[ref.block])
         return node
 
     def remember(self, ref: Ref, node: Node) -> None:
@@ -73,9 +73,9 @@ def main() -> None:
 
     everything = new_files(2, files, rng)
     timed("one batch into an empty trie, entry", len(everything), lambda: commit(everything))
-    leaves = [log.blocks[r.index] for r in reachable(log.load, state["root"], lambda r: False) if is_leaf(r)]
+    leaves = [log.blocks[r.block] for r in reachable(log.load, state["root"], lambda r: False) if is_leaf(r)]
     branches = [
-        log.blocks[r.index] for r in reachable(log.load, state["root"], lambda r: False) if not is_leaf(r)
+        log.blocks[r.block] for r in reachable(log.load, state["root"], lambda r: False) if not is_leaf(r)
     ]
     print(f"  {len(leaves)} leaves of {sum(map(len, leaves)) // len(leaves)} bytes,", end=" ")
     print(f"{len(branches)} branches of {sum(map(len, branches)) // len(branches)} bytes")

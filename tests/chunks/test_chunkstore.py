@@ -19,7 +19,7 @@ from hyperfs.chunks.pack import PackEntry
 from hyperfs.chunks.resolver import MAX_DELTAS
 from hyperfs.crypto.ids import chunk_id
 from hyperfs.crypto.keys import EpochKeys
-from hyperfs.crypto.seal import KIND_CHUNK, KIND_NODE, KIND_PACK, KIND_VOID
+from hyperfs.crypto.seal import KIND_CHUNK, KIND_NODES, KIND_PACK, KIND_VOID
 from hyperfs.errors import Corrupt, FormatTooNew, KeyMissing, NotResident
 from hyperfs.values import BlockRef
 
@@ -225,7 +225,7 @@ def test_an_extent_that_points_nowhere_is_corrupt(content: Content) -> None:
         content.store.read_chunk(extent._replace(chunk_length=70_001))
 
 
-@pytest.mark.parametrize("kind", [KIND_VOID, KIND_NODE])
+@pytest.mark.parametrize("kind", [KIND_VOID, KIND_NODES])
 def test_a_block_of_another_kind_is_no_content(content: Content, kind: int) -> None:
     data = noise(100, 1)
     index = content.append(kind, RAW, 100, data)

@@ -30,7 +30,7 @@ def sealed(payload: bytes = b"some bytes", **changes: object) -> bytes:
         "log_key": LOG_KEY,
         "fork": 1,
         "index": 7,
-        "kind": seal.KIND_NODE,
+        "kind": seal.KIND_NODES,
         "codec": seal.CODEC_RAW,
         "decoded_length": len(payload),
         "payload": payload,

@@ -112,7 +112,7 @@ def test_a_damaged_leaf_costs_what_is_in_it_in_the_versions_that_share_it(drive:
             ref = node.children[digit]
             assert isinstance(ref, Ref)
             node = volume.parts.nodes.load(ref)
-        return ref.index, {int.from_bytes(key[:8], "big") for key in node.keys}
+        return ref.block, {int.from_bytes(key[:8], "big") for key in node.keys}
 
     found = ask(drive, leaf)
     assert isinstance(found, tuple)

@@ -183,7 +183,7 @@ def leaf_of(drive: Drive, path: bytes) -> int:
             ref = node.children[int(wanted.hex()[node.depth], 16)]
             assert isinstance(ref, Ref)
             node = volume.parts.nodes.load(ref)
-        return ref.index
+        return ref.block
 
     found = ask(drive, look)
     assert isinstance(found, int)

@@ -103,8 +103,8 @@ def test_damage_that_was_found_is_looked_at_again(drive: Drive) -> None:
 def test_a_log_in_a_new_fork_is_read_anew(drive: Drive) -> None:
     index = MemoryIndex()
     state = CheckState(index)
-    state.stretch_done(1, 0, 0, 8, 100)
-    assert state.stretch(1, 0, 0) == (8, 100)
+    state.stretch_done(1, 0, 0, 8, 100, 20)
+    assert state.stretch(1, 0, 0) == (8, 100, 20)
     assert state.stretch(1, 0, 1) is None
 
 

@@ -69,7 +69,7 @@ def trie_node(data: bytes) -> node.Node:
 def tree(data: bytes) -> None:
     """All that is asked of a tree, of one whose root is this node."""
     root = node.decode(data)
-    ref = Ref(bytes(16), 1, 0, root.weight, root.count)
+    ref = Ref(bytes(16), 1, point_of(0, 0), root.weight, root.count)
 
     def load(wanted: Ref) -> node.Node:
         if wanted == ref:

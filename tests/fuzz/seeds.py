@@ -34,8 +34,8 @@ def unhex(text: str | None) -> bytes:
 
 
 def trie_nodes() -> list[bytes]:
-    blocks = [block for case in vectors("trie")["cases"] for block in case["blocks"]]
-    return [b"".join(unhex(p) if isinstance(p, str) else unhex(p[0]) * p[1] for p in block) for block in blocks]
+    nodes = [found for case in vectors("trie")["cases"] for found in case["nodes"]]
+    return [b"".join(unhex(p) if isinstance(p, str) else unhex(p[0]) * p[1] for p in found) for found in nodes]
 
 
 def _entries() -> list[tuple[bytes, bytes, bytes]]:

@@ -11,9 +11,9 @@ def test_children_are_stored_before_their_parents_and_each_node_once(entries: di
     assert len(log.refs(root)) == len(log.blocks)
     for ref in log.refs(root):
         for child in getattr(log.load(ref), "children", ()):
-            assert child is None or child.index < ref.index
+            assert child is None or child.block < ref.block
     if root is not None:
-        assert root.index == len(log.blocks) - 1
+        assert root.block == len(log.blocks) - 1
 
 
 @given(contents, changes)
@@ -22,7 +22,7 @@ def test_only_new_nodes_are_stored(entries: dict, batch: dict) -> None:
     old = log.of(entries)
     before = len(log.blocks)
     new = log.save(update(log.load, old, sorted(batch.items()), lambda ref: None))
-    assert {ref.index for ref in log.refs(new) - log.refs(old)} == set(range(before, len(log.blocks)))
+    assert {ref.block for ref in log.refs(new) - log.refs(old)} == set(range(before, len(log.blocks)))
     assert log.save(new) is new
 
 

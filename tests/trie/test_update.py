@@ -70,7 +70,7 @@ def test_a_change_of_a_hint_alone_is_stored_under_the_same_id() -> None:
     new = log.save(update(log.load, old, [(b"a", (b"v", b"there"))], replaced.append))
     assert old is not None
     assert new is not None
-    assert (new.id, new.index) == (old.id, 1)
+    assert (new.id, new.block) == (old.id, 1)
     assert replaced == [old]
     assert lookup(log.load, new, b"a") == (b"v", b"there")
 
@@ -80,7 +80,7 @@ def test_not_resident_names_every_block_that_the_batch_needs_and_reports_nothing
     root = log.of({bytes([i << 4]): (bytes(1000), b"") for i in range(16)})
     assert root is not None
     branch = log.load(root)
-    log.absent = {branch.children[3].index, branch.children[9].index}
+    log.absent = {branch.children[3].block, branch.children[9].block}
     batch = [(bytes([i << 4]), (b"new", b"")) for i in (1, 3, 9)]
     with pytest.raises(NotResident) as caught:
         update(log.load, root, batch, nothing_replaced)
@@ -94,7 +94,7 @@ def test_a_node_that_a_deletion_would_fold_in_is_named_when_it_is_not_resident()
     root = log.of({b"\x10": (bytes(2000), b""), b"\x20": (bytes(2000), b""), b"\x30": (bytes(2000), b"")})
     assert root is not None
     branch = log.load(root)
-    log.absent = {branch.children[2].index, branch.children[3].index}
+    log.absent = {branch.children[2].block, branch.children[3].block}
     with pytest.raises(NotResident) as caught:
         update(log.load, root, [(b"\x10", None)], nothing_replaced)
     assert set(caught.value.blocks) <= {BlockRef(1, index) for index in log.absent}

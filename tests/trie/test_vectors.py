@@ -21,17 +21,17 @@ def unpacked(parts: list) -> bytes:
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])
 def test_golden_nodes_are_written_and_read(case: dict) -> None:
     entries = [tuple(unpacked(part) for part in entry) for entry in case["entries"]]
-    blocks = [unpacked(block) for block in case["blocks"]]
+    nodes = [unpacked(node) for node in case["nodes"]]
     expected = case["root"] and Ref(**{**case["root"], "id": bytes.fromhex(case["root"]["id"])})
 
     log = MemoryLog(number=3, first=100)
     root = update(log.load, None, [(key, (value, hint)) for key, value, hint in entries], lambda ref: None)
     stored = persist(root, lambda data: node_id(bytes.fromhex(VECTORS["id_key"]), data), log.append)
     assert stored == expected
-    assert log.blocks == blocks
+    assert log.blocks == nodes
 
     golden = MemoryLog(number=3, first=100)
-    golden.blocks = blocks
+    golden.blocks = nodes
     assert list(walk(golden.load, expected)) == entries
     for key, value, hint in entries:
         assert lookup(golden.load, expected, key) == (value, hint)

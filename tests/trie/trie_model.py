@@ -10,7 +10,7 @@ from itertools import groupby
 from hypothesis import strategies as st
 
 from hyperfs.errors import NotResident
-from hyperfs.trie import Child, Entry, Node, Ref, decode, persist, update, walk_nodes
+from hyperfs.trie import Child, Entry, Node, Point, Ref, decode, persist, point_of, update, walk_nodes
 from hyperfs.values import BlockRef
 
 ID_KEY = bytes(range(32))
@@ -21,7 +21,7 @@ def identify(canonical: bytes) -> bytes:
 
 
 class MemoryLog:
-    """Blocks in memory, decoded anew at each load. `absent` are indexes that are not resident."""
+    """Blocks in memory of one node each, decoded anew at each load. `absent` are indexes that are not resident."""
 
     def __init__(self, number: int = 1, first: int = 0) -> None:
         self.number = number
@@ -30,16 +30,16 @@ class MemoryLog:
         self.loads = 0
         self.absent: set[int] = set()
 
-    def append(self, data: bytes) -> tuple[int, int]:
+    def append(self, data: bytes) -> tuple[int, Point]:
         self.blocks.append(data)
-        return self.number, self.first + len(self.blocks) - 1
+        return self.number, point_of(self.first + len(self.blocks) - 1, 0)
 
     def load(self, ref: Ref) -> Node:
         assert ref.log == self.number
         self.loads += 1
-        if ref.index in self.absent:
-            raise NotResident([BlockRef(ref.log, ref.index)])
-        return decode(self.blocks[ref.index - self.first])
+        if ref.block in self.absent:
+            raise NotResident([BlockRef(ref.log, ref.block)])
+        return decode(self.blocks[ref.block - self.first])
 
     def save(self, root: Child | None) -> Ref | None:
         return persist(root, identify, self.append)

@@ -602,7 +602,7 @@ class Machine(RuleBasedStateMachine):
         """Every version is what it was, and says of the one before it what went and what came back."""
         volume = self.volume
         versions = volume.versions
-        reached: set[tuple[int, int]] = set()
+        reached: set[tuple[int, Point]] = set()
         chunks: dict[bytes, int] = {}
         length = previous = 0
         for facts in versions.all():
@@ -611,11 +611,11 @@ class Machine(RuleBasedStateMachine):
             if facts.version in self.versions:
                 found = view_of_tree(volume, tree)
                 assert found == self.versions[facts.version], facts.version
-            now = {(ref.log, ref.index) for ref in walk_nodes(volume.parts.nodes.load, commit.root)}
+            now = {(ref.log, ref.point) for ref in walk_nodes(volume.parts.nodes.load, commit.root)}
             chunks_now = check_garbage(volume, facts.version)
             if facts.version == previous + 1:  # else those between have been let go
                 replaced = all_replaced(volume.parts.nodes, commit, facts.log, facts.index)
-                assert sorted((d.log, d.index) for d in replaced.nodes) == sorted(reached - now)
+                assert sorted((d.log, d.point) for d in replaced.nodes) == sorted(reached - now)
                 unused = {d for d in replaced.chunks if d.born == facts.version}
                 named = chunks.keys() | chunks_now.keys()
                 assert not {d.chunk for d in unused} & named, "chunks that something names"
