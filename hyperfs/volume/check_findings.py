@@ -114,7 +114,7 @@ class Findings:
     def report(self, load: Load, root_of: RootOf) -> list[Damage]:
         """The damages in the order of their finding."""
         return [
-            Damage(finding.what, finding.where, tuple(paths), tuple(sorted(finding.versions)))
+            Damage(finding.what, finding.where, tuple(paths), tuple(sorted(set(finding.versions))))
             for finding, paths in self._with_paths(load, root_of)
         ]
 

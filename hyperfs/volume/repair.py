@@ -46,7 +46,7 @@ from hyperfs.volume.repair_chunks import Found, mend_chunks
 from hyperfs.volume.repair_clear import clear_blocks
 from hyperfs.volume.repair_files import mend_files
 from hyperfs.volume.repair_newest import Base, NewestRepair
-from hyperfs.volume.repair_nodes import find_lost
+from hyperfs.volume.repair_nodes import find_nodes
 from hyperfs.volume.repair_report import Outcome, Repaired
 from hyperfs.volume.volume import Volume
 
@@ -126,9 +126,8 @@ def _mend_newest(work: Work, losses: Losses) -> dict[bytes, Place]:
         newest = NewestRepair(ground, work.options, known)
         base = newest.base()
         _write_newest(work, ground, newest, base)
-        return {
-            id_: Place(log, block_of(point), slot_of(point)) for id_, (log, point) in find_lost(ground, losses).items()
-        }
+        found = find_nodes(ground, set(losses.nodes))
+        return {id_: Place(log, block_of(point), slot_of(point)) for id_, (log, point) in found.items()}
 
 
 def _write_newest(work: Work, ground: Ground, newest: NewestRepair, base: Base) -> None:

@@ -4,7 +4,7 @@ As every commit it is appended, and nothing that was there is touched: what is d
 leaves the log as it was or with the version.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -45,10 +45,12 @@ def write_version(
     known: Mapping[bytes, Place],
     gone: list[Ref],
     wall_ns: Callable[[], int],
+    back: Sequence[bytes] = (),
 ) -> Commit:
     """Appends the nodes of `root` that are not `known` (places by id) and a commit; durable when it returns.
 
-    `gone`: nodes of the tree before; those that are known stay. Raises OSError; then there is no such version.
+    `gone`: nodes of the tree before; those that are known stay. `back`: chunks that it may not have had. Raises
+    OSError; then there is no such version.
     """
     log, first = ground.logs[ground.metadata], ground.logs[ground.metadata].length
     batch = Batch(first)
@@ -67,7 +69,7 @@ def write_version(
     stored = persist(root, identify, append)
     still = set(known.values())
     dead = [DeadNode(ref.log, ref.point, 0) for ref in gone if (ref.log, ref.point) not in still]
-    parts = split_replaced(Replaced(dead, [], []), DEAD_BLOCK_ENTRIES)
+    parts = split_replaced(Replaced(dead, [], list(back)), DEAD_BLOCK_ENTRIES)
     for part in parts[1:]:
         batch.add(KIND_DEAD, commit_record.encode_overflow(part))
     commit = replace(_describe(ground, stored, facts, wall_ns()), dead_blocks=len(parts) - 1, replaced=parts[0])

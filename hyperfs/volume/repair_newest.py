@@ -20,6 +20,7 @@ from hyperfs.volume import keys, rescue, salvage
 from hyperfs.volume.check_findings import Range
 from hyperfs.volume.check_logs import place_of
 from hyperfs.volume.commit_record import Commit
+from hyperfs.volume.entries import extent_in
 from hyperfs.volume.gone import GoneVersions
 from hyperfs.volume.newest import COUNTER_BITS
 from hyperfs.volume.opening import Ground
@@ -56,6 +57,7 @@ class NewestRepair:
         self._known_version = known_version
         self._key = ground.epoch.node_id_key()
         self.load = CheckedNodes(ground).load
+        self._back: set[bytes] = set()  # chunks that what came from an older version names: they may have died since
 
     def base(self) -> Base:
         """What there is to go on from, with lost nodes looked for."""
@@ -97,7 +99,7 @@ class NewestRepair:
         known = {ref.id: base.moved.get(ref.id, (ref.log, ref.point)) for ref in base.tree.refs}
         gone = [*base.tree.refs, *(ref for _, ref in base.tree.lost)]
         root = _built(straight.entries)
-        write_version(self._ground, root, facts, known, gone, self._options.wall_ns)
+        write_version(self._ground, root, facts, known, gone, self._options.wall_ns, sorted(self._back))
         if base.lost_commit is not None:
             what = f"version {base.version} has no commit that can be read: its tree goes on as version {facts.version}"
             done.append(Repaired(what, base.lost_commit))
@@ -150,6 +152,7 @@ class NewestRepair:
         for prefix, ref in base.tree.lost:
             version, came = self._older(prefix)
             from_there = salvage.fill(entries, prefix, came)
+            self._back |= {extent.chunk for key, entry in came.items() if (extent := extent_in(key, entry))}
             older |= from_there
             how = f"{len(from_there)} files and folders are as in version {version}" if version else "it is left out"
             what = f"a part of the newest tree is lost ({_range_words(prefix)}): {how}"

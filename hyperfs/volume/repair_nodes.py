@@ -6,9 +6,8 @@ from contextlib import suppress
 from hyperfs.crypto.ids import node_id
 from hyperfs.crypto.keys import LOG_METADATA
 from hyperfs.errors import Corrupt, HyperfsError
-from hyperfs.trie.node import Leaf, Node, Ref, canonical_size, decode
+from hyperfs.trie.node import Node, Ref, canonical_size, decode
 from hyperfs.trie.node_pack import block_of, point_of
-from hyperfs.volume.check_findings import Losses
 from hyperfs.volume.check_logs import place_of
 from hyperfs.volume.nodes import Nodes, Packs
 from hyperfs.volume.opening import Ground
@@ -58,33 +57,4 @@ def find_nodes(ground: Ground, wanted: set[bytes]) -> dict[bytes, Place]:
             continue
         for index in range(log.signed_length):
             found.update((id_, place) for place, id_, _ in nodes_in(ground.nodes, key, number, index) if id_ in wanted)
-    return found
-
-
-def find_lost(ground: Ground, losses: Losses) -> dict[bytes, Place]:
-    """Where lost nodes lie a second time. Below them more may be lost, which verify could not come to: a pack that is
-    damaged often holds a node and its children. `losses` learns of those, and they are looked for as well."""
-    reader = CheckedNodes(ground)
-    found: dict[bytes, Place] = {}
-    wanted = dict(losses.nodes)
-    seen: set[bytes] = set()
-    while wanted:
-        more = find_nodes(ground, set(wanted))
-        found |= more
-        stack = [moved_to(wanted[id_], place) for id_, place in more.items()]
-        wanted = {}
-        while stack:
-            ref = stack.pop()
-            if ref.id in seen:
-                continue
-            try:
-                node = reader.load(ref)
-            except HyperfsError:
-                wanted[ref.id] = ref
-                continue
-            seen.add(ref.id)
-            if not isinstance(node, Leaf):
-                stack += [moved_to(part, found.get(part.id)) for part in node.children if isinstance(part, Ref)]
-        wanted = {id_: ref for id_, ref in wanted.items() if id_ not in losses.nodes}
-        losses.nodes |= wanted
     return found

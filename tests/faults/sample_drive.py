@@ -232,7 +232,7 @@ class Reading:
     live: Listing
     versions: dict[int, "Listing | HyperfsError"]
     facts: list[Any]
-    snapshots: list[Any]
+    snapshots: list[Any] | HyperfsError
     warnings: dict[str, str]
 
     @classmethod
@@ -249,7 +249,12 @@ class Reading:
             else:
                 versions[fact.version] = Reader(volume, tree, live=False, digests=digests).listing()
         live = Reader(volume, volume.overlay.live, live=True, digests=digests).listing()
-        return cls(live, versions, facts, volume.versions.snapshots(), dict(volume.warnings))
+        snapshots: list[Any] | HyperfsError
+        try:
+            snapshots = volume.versions.snapshots()
+        except HyperfsError as error:
+            snapshots = error
+        return cls(live, versions, facts, snapshots, dict(volume.warnings))
 
 
 @dataclass
@@ -273,7 +278,9 @@ def compare(expected: Reading, found: Reading) -> Difference:
         difference.errors += [(version, b"") for version in missing]  # said to be unreadable; verify must list them
     elif found.facts != expected.facts:
         difference.wrong.append(f"versions missing or changed: {missing}")
-    if found.snapshots != expected.snapshots:
+    if isinstance(found.snapshots, HyperfsError):
+        difference.errors.append((None, b""))
+    elif found.snapshots != expected.snapshots:
         difference.wrong.append(f"snapshots {found.snapshots}")
     for version, listing in found.versions.items():
         before = expected.versions.get(version)

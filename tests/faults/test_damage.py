@@ -101,33 +101,47 @@ def test_a_damaged_content_block_costs_the_files_in_it_and_no_others(drive: Driv
 
 
 def test_a_damaged_leaf_costs_what_is_in_it_in_the_versions_that_share_it(drive: Drive, sample: Sample) -> None:
-    def leaf(volume: Volume) -> tuple[int, set[int]]:
-        """The block of the leaf with the newest record of docs/note 20, and the inodes in that leaf."""
-        wanted = keys.inode_key(volume.names.find(b"docs/note 20", 1).ino)
+    def leaf(volume: Volume) -> int:
+        """The block of the leaf with the record of docs/note 35. No branch of the newest version is in that pack."""
+        wanted = keys.inode_key(volume.names.find(b"docs/note 35", 1).ino)
         ref = volume.committer.newest.root
         assert ref is not None
-        node = volume.parts.nodes.load(ref)
+        node, above = volume.parts.nodes.load(ref), set()
         while not isinstance(node, Leaf):
+            above.add(ref.block)
             digit = int(wanted.hex()[node.depth], 16)
-            ref = node.children[digit]
-            assert isinstance(ref, Ref)
-            node = volume.parts.nodes.load(ref)
-        return ref.block, {int.from_bytes(key[:8], "big") for key in node.keys}
+            child = node.children[digit]
+            assert isinstance(child, Ref)
+            ref, node = child, volume.parts.nodes.load(child)
+        assert ref.block not in above
+        return ref.block
 
     found = ask(drive, leaf)
-    assert isinstance(found, tuple)
-    spoil_block(drive, "metadata", found[0])
+    assert isinstance(found, int)
+    spoil_block(drive, "metadata", found)
     reading = read_only(drive, sample)
     difference = compare(sample.expected, reading)
     assert difference.wrong == []
     assert "damage" in reading.warnings
     report = check(drive)
     paths, versions = touched(report)
-    assert b"docs/note 20" in paths
+    assert b"docs/note 35" in paths
     assert versions == {version for version, _ in difference.errors if version is not None}
     assert len(versions) < len(sample.expected.versions)
     readable = sum(not isinstance(facts, HyperfsError) for facts in reading.live.values())
     assert readable > len(sample.expected.live) // 2
+
+
+def test_a_damaged_pack_of_a_whole_version_is_one_damage(drive: Drive, sample: Sample) -> None:
+    """Several lost nodes, and all inodes may have been in them."""
+    root = ask(drive, lambda volume: volume.versions.commit(1).root)
+    assert isinstance(root, Ref)
+    spoil_block(drive, "metadata", root.block)
+    difference = compare(sample.expected, read_only(drive, sample))
+    assert difference.wrong == []
+    report = check(drive)
+    assert [damage.where for damage in report.damage] == [f"log 1 block {root.block}"]
+    assert set(report.damage[0].versions) == {version for version, _ in difference.errors if version is not None}
 
 
 def test_a_damaged_old_commit_costs_that_version_only(drive: Drive, sample: Sample) -> None:

@@ -37,8 +37,9 @@ from hyperfs.policy import when
 from hyperfs.store.files import Disk
 from hyperfs.store.journal_records import read_records, select_replay
 from hyperfs.store.memory import MemoryIndex
-from hyperfs.trie import node
+from hyperfs.trie import node, node_pack
 from hyperfs.trie.node import Load, Ref
+from hyperfs.trie.node_pack import point_of
 from hyperfs.values import BlockRef
 from hyperfs.volume import acl, commit_record, entries, journal_items, keys, repair_files, versions
 from hyperfs.volume.catalog import commit_changes, content_change
@@ -64,6 +65,11 @@ def trie_node(data: bytes) -> node.Node:
     found = node.decode(data)
     assert node.canonical(found) == data[: node.canonical_size(data)]
     return found
+
+
+def node_pack_of(data: bytes) -> list[bytes]:
+    found = node_pack.parse(data)
+    return [found.node(slot) for slot in range(len(found))]
 
 
 def tree(data: bytes) -> None:

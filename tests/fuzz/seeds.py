@@ -13,7 +13,7 @@ from hyperfs.log import heads
 from hyperfs.log.manifest import default_v1
 from hyperfs.log.merkle import MerkleTree, Node, leaf_hash
 from hyperfs.log.proof import BlockRequest, HashRequest, Request, SeekRequest, TreeProof, UpgradeRequest, prove
-from hyperfs.trie import node
+from hyperfs.trie import node, node_pack
 from hyperfs.volume import acl, keys
 from hyperfs.volume.inode import Inode
 
@@ -36,6 +36,10 @@ def unhex(text: str | None) -> bytes:
 def trie_nodes() -> list[bytes]:
     nodes = [found for case in vectors("trie")["cases"] for found in case["nodes"]]
     return [b"".join(unhex(p) if isinstance(p, str) else unhex(p[0]) * p[1] for p in found) for found in nodes]
+
+
+def node_packs() -> list[bytes]:
+    return [unhex(pack["hex"]) for pack in vectors("trie")["packs"]] + [node_pack.build(trie_nodes())]
 
 
 def _entries() -> list[tuple[bytes, bytes, bytes]]:

@@ -13,7 +13,7 @@ from hyperfs.log import control_codec, heads, manifest
 from hyperfs.log.control import Chain
 from hyperfs.policy import when
 from hyperfs.store import folder
-from hyperfs.trie import node
+from hyperfs.trie import node, node_pack
 from hyperfs.volume import acl, commit_record, entries, journal_items
 from hyperfs.volume.inode import Inode
 
@@ -50,6 +50,7 @@ class Target:
 
 TARGETS: Final = (
     Target("trie node", readers.trie_node, seeds.trie_nodes, node.encode),
+    Target("node pack", readers.node_pack_of, seeds.node_packs, node_pack.build),
     Target("tree", readers.tree, seeds.trees),
     Target("inode", lambda data: Inode.decode(7, data), seeds.inodes, Inode.encode),
     Target("dentry", entries.decode_dentry, lambda: seeds.value("dentry"), lambda v: entries.encode_dentry(v)[0]),

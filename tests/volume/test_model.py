@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from hyperfs.chunks.extents import Extent
 from hyperfs.errors import FileError, NoSuchVersion
+from hyperfs.trie import Point
 from hyperfs.trie.walk import walk, walk_nodes
 from hyperfs.volume import entries, keys, overlay
 from hyperfs.volume.check import verify

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from hyperfs.store.memory import MemoryIndex
-from hyperfs.trie.node import Ref
+from hyperfs.trie import Ref, point_of, walk_nodes
 from hyperfs.volume import remembered
 from hyperfs.volume.catalog import Catalog, Change
 from hyperfs.volume.marking import Marks, mark_trees
@@ -87,7 +87,13 @@ async def test_what_is_remembered_is_what_is_there(store: Store, monkeypatch: py
     async with store.opened() as volume:
         await make_files(volume, 20, rng)
         for step in range(12):
-            assert unmarked(volume, marks_of(volume, volume.parts.nodes, catalog)) == unmarked(volume, truth(volume))
+            marks = marks_of(volume, volume.parts.nodes, catalog)
+            assert unmarked(volume, marks) == unmarked(volume, truth(volume))
+            refs = list(walk_nodes(volume.parts.nodes.load, volume.versions.newest.root))
+            assert all(marks.has_node(ref.log, ref.point) for ref in refs)
+            assert sum(marks.has_node(ref.log, point_of(ref.block, slot)) for ref in refs for slot in range(20)) == (
+                sum(Counter(ref.block for ref in refs)[ref.block] for ref in refs)
+            )
             folder = rng.randrange(20)
             await write_file(volume, b"%d/%d" % (folder, rng.randrange(30)), rng.randbytes(rng.choice([10, BIG])))
             volume.xattrs.set(inode_of(volume, b"%d" % folder), b"user.long", rng.randbytes(3000))
