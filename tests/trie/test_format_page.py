@@ -6,6 +6,7 @@ from pathlib import Path
 from trie_model import MemoryLog, identify
 
 from hyperfs.trie import canonical_size, decode
+from hyperfs.trie.node_pack import build
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats" / "trie.md"
 
@@ -45,3 +46,12 @@ def test_the_examples_are_what_the_codec_writes_and_reads() -> None:
         assert decode(data) == log.load(root)
         assert canonical_size(data) == canonical_end
         assert root.id.hex() == id_ == identify(data[:canonical_end]).hex()
+
+
+def test_the_example_of_a_pack_is_what_is_written() -> None:
+    found = re.search(r"```hex pack\n(.*?)```", PAGE.read_text(), re.S)
+    assert found
+    log = MemoryLog()
+    log.of({b"key": (b"value", b"")})
+    log.of({b"": (b"value", b"hint")})
+    assert build(log.blocks) == bytes.fromhex("".join(line.split(";")[0] for line in found[1].splitlines()))
