@@ -1,6 +1,6 @@
 """What histories cost on the disk. Run by hand, in a quiet moment or not: nothing here is timed.
 
-    python -m tests.bench.space [--git CLONE [--tags v2.20.0,v2.21.0]] [--scale 0.1] [NAME ...]
+    python -m tests.bench.space [--git CLONE [--tags v2.20.0,v2.21.0] [--rewrite]] [--scale 0.1] [NAME ...]
 
 NAME is git, image, photos, sqlite or small; without one all that can be done. Works on a volume in this process as
 programs would through a mount, one version after each step. Counted is what the store's files take on the disk, in
@@ -23,8 +23,9 @@ VERSIONS: Final = 10
 Life = Callable[[Drive, Sum], Awaitable[str]]
 
 
-def git(clone: str, tags: list[str]) -> Life:
-    """Releases of git, each rsynced over the last: what differs is saved by rename, what is gone is removed."""
+def git(clone: str, tags: list[str], rewrite: bool) -> Life:
+    """Releases of git, each rsynced over the last: what differs is saved by rename, what is gone is removed. With
+    `rewrite` all files are saved, as `rsync -a` does where all times differ."""
 
     async def live(drive: Drive, total: Sum) -> str:
         old: dict[bytes, bytes] = {}
@@ -33,13 +34,13 @@ def git(clone: str, tags: list[str]) -> Life:
             for name, data in sorted(new.items()):
                 total.add(name, data)
                 size += len(data)
-                if old.get(name) != data:
+                if rewrite or old.get(name) != data:
                     await drive.save(name, data)
             for name in sorted(old.keys() - new.keys()):
                 drive.unlink(name)
             await drive.volume.commit()
             old = new
-        return f"{len(tags)} releases, {size / 1e6:.0f} MB of trees"
+        return f"{len(tags)} releases{', every file written anew' if rewrite else ''}, {size / 1e6:.0f} MB of trees"
 
     return live
 
@@ -169,11 +170,12 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--git", metavar="CLONE")
     parser.add_argument("--tags", default=",".join(GIT_TAGS))
+    parser.add_argument("--rewrite", action="store_true")
     parser.add_argument("--scale", type=float, default=1.0)
     arguments = parser.parse_args()
     lives = {name: make(arguments.scale) for name, make in _MADE.items()}
     if arguments.git:
-        lives["git"] = git(arguments.git, arguments.tags.split(","))
+        lives["git"] = git(arguments.git, arguments.tags.split(","), arguments.rewrite)
     with tempfile.TemporaryDirectory(prefix="hyperfs-space-") as folder:
         for name in arguments.names or lives:
             measure(name, lives[name], Path(folder))

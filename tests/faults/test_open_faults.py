@@ -375,7 +375,7 @@ def test_damage_met_by_a_commit_warns_and_leaves_the_drive_running(indexed_sampl
     drive = indexed_sample.lay_out(fast_folder / "commit-damage")
     trio.run(state_of, drive)  # folds the journal
     volume = drive.open()
-    offset, size = volume.parts.metadata_log.block_range(last_leaf(volume).index)
+    offset, size = volume.parts.metadata_log.block_range(last_leaf(volume).block)
     volume.parts.close()
     blocks = bytearray(drive.log_file("metadata", "blocks").read_bytes())
     blocks[offset + size // 2] ^= 1
