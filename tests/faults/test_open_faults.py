@@ -374,6 +374,15 @@ def test_damage_met_by_a_commit_warns_and_leaves_the_drive_running(indexed_sampl
     """The version can't be made. Reading goes on, and what was fsynced is in the journal still."""
     drive = indexed_sample.lay_out(fast_folder / "commit-damage")
     trio.run(state_of, drive)  # folds the journal
+
+    async def move_the_rest() -> None:
+        """What is above that leaf, and what opening reads, gets into another pack."""
+        volume = drive.open()
+        async with volume.running():
+            for path in (b"", b"docs", b"noise"):
+                volume.xattrs.set(volume.names.find(path, 1), b"user.test", b"1")
+
+    trio.run(move_the_rest)
     volume = drive.open()
     offset, size = volume.parts.metadata_log.block_range(last_leaf(volume).block)
     volume.parts.close()
