@@ -67,15 +67,14 @@ class Reached:
             into.add_nodes(*place, slots)
 
 
-def _decoded(data: bytes) -> Reached:
+def _decode(data: bytes, into: Marks | Reached) -> None:
     """What `encode` gave: the row was authenticated."""
-    found, (count,) = Reached(), _COUNT.unpack_from(data)
+    (count,) = _COUNT.unpack_from(data)
     nodes = _COUNT.size + count * _RUN.size
     for run in _RUN.iter_unpack(data[_COUNT.size : nodes]):
-        found.add_run(*run)
+        into.add_run(*run)
     for log, block, slots in _SLOTS.iter_unpack(data[nodes:]):
-        found.add_nodes(log, block, int.from_bytes(slots, "little"))
-    return found
+        into.add_nodes(log, block, int.from_bytes(slots, "little"))
 
 
 class Remembered:
@@ -96,7 +95,8 @@ class Remembered:
             child = stack.pop()
             assert isinstance(child, Ref)
             if _is_remembered(child):
-                (self._recalled(child) or self._below(child, 0)).pour(marks)
+                if not self._recall(child, marks):
+                    self._below(child, 0).pour(marks)
             elif marks.add_node(child.log, child.point):
                 stack += self._children(child, marks)
         self._hand_on()
@@ -114,9 +114,9 @@ class Remembered:
 
     def _below(self, ref: Ref, depth: int) -> Reached:
         """All that a subtree reaches, itself included."""
-        if _is_remembered(ref) and (recalled := self._recalled(ref)) is not None:
-            return recalled
         found = Reached()
+        if _is_remembered(ref) and self._recall(ref, found):
+            return found
         found.add_node(ref.log, ref.point)
         stack = self._children(ref, found)
         while stack:
@@ -131,11 +131,13 @@ class Remembered:
             self._remember(ref, found)
         return found
 
-    def _recalled(self, ref: Ref) -> Reached | None:
+    def _recall(self, ref: Ref, into: Marks | Reached) -> bool:
+        """Whether it is remembered what the subtree reaches; then that is marked."""
         row = self._catalog.reach(ref.log, ref.point)
         if row is None or not compare_digest(row[:ID_BYTES], self._tag(ref, row[ID_BYTES:])):
-            return None
-        return _decoded(zlib.decompress(row[ID_BYTES:]))
+            return False
+        _decode(zlib.decompress(row[ID_BYTES:]), into)
+        return True
 
     def _remember(self, ref: Ref, found: Reached) -> None:
         data = zlib.compress(found.encode(), 1)

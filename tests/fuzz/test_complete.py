@@ -23,7 +23,8 @@ NOT_READ_FROM_OTHERS = {
     "fuse/listing.py _unpack": "what this process packed, in its memory",
     "fuse/warmer.py main": "a pipe from the process that wrote it",
     "store/rocksdb.py RocksIndex._check_markers": "compares the length first; tests/faults flips each bit of its files",
-    "volume/remembered.py Remembered._recalled": "only what a keyed hash of the drive's vouches for",
+    "volume/remembered.py Remembered._recall": "only what a keyed hash of the drive's vouches for",
+    "volume/remembered.py _decode": "as above",
     "volume/check_trees.py TreeCheck._branch": "hex digits that verify wrote itself",
     "volume/salvage.py range_of": "hex digits that the salvage wrote itself",
 }
