@@ -11,6 +11,7 @@ lost, damaged, or behind the newest commit. Keys (big-endian, so that a scan goe
     j log, content length  -> version                  births of content blocks
     r log, block, slot     -> what a subtree reaches, by its node: see remembered.py
     m                      -> log u32, fork u32, length u64, newest version u64
+    e, f, h, w             -> what versions changed: see change_rows.py
 """
 
 import heapq
@@ -197,6 +198,13 @@ class Catalog:
                 break
             yield key, None
 
+    def row(self, key: bytes) -> bytes | None:
+        """Of the key spaces that have a module of their own. Any thread."""
+        return self._get(key)
+
+    def rows(self, prefix: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return self._scan(prefix, start)
+
     def _first(self, prefix: bytes, start: bytes) -> int | None:
         for _, value in self._scan(prefix, start):
             return int(_unpacked(_U64, value)[0])
@@ -290,7 +298,9 @@ def reach_change(log: int, point: Point, row: bytes) -> Change:
 
 def forget_version(facts: VersionFacts) -> list[Change]:
     """What the index must not say any more of a version that was let go. Births stay: they are asked for by place."""
-    changes: list[Change] = [(b"v" + _U64.pack(facts.version), None), (b"t" + _U64.pack(_LAST - facts.time_ns), None)]
+    number = _U64.pack(facts.version)
+    changes: list[Change] = [(b"v" + number, None), (b"t" + _U64.pack(_LAST - facts.time_ns), None)]
+    changes.append((b"e" + number, None))
     if facts.second:
         changes.append((b"s" + _U64.pack(facts.second), None))
     return changes

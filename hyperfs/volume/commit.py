@@ -101,6 +101,8 @@ class Committer:
         self._frozen: Frozen | None = None
         self._follows = follows  # where the first commit of this log goes on from, if not from itself
         self.newest = newest
+        self.made = trio.Event()
+        """Set, and another one in its place, when there is a new version and the index knows it."""
 
     @property
     def pending(self) -> bool:
@@ -242,6 +244,8 @@ class Committer:
         self._journaling.settled()
         self._frozen = None
         self._catalog.apply(changes)
+        made, self.made = self.made, trio.Event()
+        made.set()
         self._content.folded()
         await self._journaling.folded(frozen.journal_sequence)
 

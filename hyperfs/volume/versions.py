@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from datetime import tzinfo
+from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 
 from hyperfs.errors import Corrupt, NoSuchVersion
@@ -96,6 +97,21 @@ class Versions:
     def all(self, first: int = 1) -> Iterator[VersionFacts]:
         """Every version from `first` on, oldest first."""
         return self._catalog.versions(first)
+
+    def some(self, first: int, most: int) -> list[VersionFacts]:
+        """Up to `most` versions from `first` on, oldest first."""
+        return list(islice(self._catalog.versions(first), most))
+
+    def before(self, version: int) -> int:
+        """The kept version right before a kept one; 0 before the first. Raises NoSuchVersion."""
+        facts = self._catalog.version(version)
+        if facts is None:
+            raise NoSuchVersion(self._why_not(version))
+        return self.kept_before(facts.time_ns)
+
+    def kept_before(self, time_ns: int) -> int:
+        """The newest kept version that is older than that; 0 when there is none."""
+        return self._catalog.at_time(time_ns - 1) or 0  # no two versions have one time
 
     def listed(self, ino: int, after: int = 0) -> Iterator[VersionFacts]:
         """The versions behind `after` that the `.versions` of a directory lists: those in which it existed, oldest

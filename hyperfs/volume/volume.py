@@ -15,6 +15,7 @@ import trio
 
 from hyperfs.errors import Corrupt, Exists, FormatTooNew, NotADirectory, NotFound, ReadOnlyDrive, SyncFailed
 from hyperfs.volume import keys
+from hyperfs.volume.changes import Changes
 from hyperfs.volume.commit import Committer
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.content import Content
@@ -79,6 +80,7 @@ class Volume:
         self.versions: Versions = parts.versions
         self.journaling: Journaling = parts.journaling
         self.committer: Committer = parts.committer
+        self.changes = Changes(parts.catalog, parts.versions, parts.node_id_key, parts.read_only)
         self.write_back: WriteBack | None = None  # has the kernel send what it holds; set by a mount
         self.warnings: dict[str, str] = dict(parts.warnings)
         self.collecting = trio.Lock()
@@ -106,6 +108,7 @@ class Volume:
                     await self.recover()
                     nursery.start_soon(self.files.flushing.run)
                     nursery.start_soon(self._make_versions)
+                    nursery.start_soon(self.changes.follow, lambda: self.committer.made)
                 yield self
                 nursery.cancel_scope.cancel()
             if not self.read_only:
