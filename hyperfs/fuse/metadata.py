@@ -13,12 +13,12 @@ from hyperfs.fuse.guard import guarded
 from hyperfs.fuse.past import refuse_change
 from hyperfs.fuse.state import State
 from hyperfs.fuse.views import PAST_BIT
+from hyperfs.policy import attributes
 from hyperfs.values import NAME_MAX_BYTES
 from hyperfs.volume.acl import ACCESS, DEFAULT
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.xattrs import HAS_XATTRS, VALUE_MAX_BYTES
 
-OUR_ATTRIBUTES = b"user.hyperfs."
 TRUSTED = b"trusted."
 NAMESPACES = (b"user.", TRUSTED, b"security.")
 
@@ -75,11 +75,11 @@ class MetadataOperations(pyfuse3.Operations):
     # Extended attributes
 
     def _of(self, number: int, name: bytes) -> Inode:
-        """The inode whose attribute may be changed. Ours are computed or come with their rules, not stored."""
+        """The inode whose attribute may be changed. Of ours, those that are policies; the others are computed."""
         _check_attribute(name)
         inode = self.state.inode(number)
         self.state.volume.check_writable()
-        if name.startswith(OUR_ATTRIBUTES):
+        if attributes.is_ours(name) and name not in attributes.VALUES:
             raise FUSEError(errno.EOPNOTSUPP)
         return inode
 

@@ -11,6 +11,7 @@ Times are nanoseconds since 1970 UTC; so hours, days and weeks are those of UTC,
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from hyperfs.errors import InvalidArgument
@@ -30,23 +31,27 @@ class Stamp(NamedTuple):
     listed: bool = True
 
 
-class Thin(NamedTuple):
+@dataclass(frozen=True)
+class Thin:
     """The default: fewer versions the older they are, and of each week one for ever."""
 
 
-class Within(NamedTuple):
+@dataclass(frozen=True)
+class Within:
     """Every version that is not older, and the one that was current when that time began."""
 
     age_ns: int
 
 
-class Last(NamedTuple):
+@dataclass(frozen=True)
+class Last:
     """The last so many listed versions, and what lies between them."""
 
-    count: int
+    versions: int
 
 
-class All(NamedTuple):
+@dataclass(frozen=True)
+class All:
     """Every version."""
 
 
@@ -98,8 +103,8 @@ def words_of(rule: Rule) -> str:
             unit = next(name for name in ("y", "w", "d", "h") if age % _UNITS[name] == 0)
             many = {"y": "years", "w": "weeks", "d": "days", "h": "hours"}[unit]
             return f"all of the last {age // _UNITS[unit]} {many}"
-        case Last(count):
-            return f"the last {count} versions" if count > 1 else "the last version"
+        case Last(versions):
+            return f"the last {versions} versions" if versions > 1 else "the last version"
         case All():
             return "all versions"
 
@@ -117,8 +122,8 @@ def kept(rule: Rule, stamps: Sequence[Stamp], now_ns: int, step: int = 0) -> lis
             stay = _thinned(STEPS[0], stamps, now_ns)
         case Within(age):
             stay = _young(stamps, now_ns - age)
-        case Last(count):
-            stay = _last(stamps, count)
+        case Last(versions):
+            stay = _last(stamps, versions)
         case All():
             return [True] * len(stamps)
     if step:

@@ -38,9 +38,13 @@ def check_deaths(
     mark_trees(parts.nodes, [newest.root], reached, progress)
     placed = _placed(parts, newest)
     dead: Dead = {}
+    before = 0
     for version, log, index in commits:
         if version > newest.version:
             break
+        if version != before + 1:
+            dead = {}  # the commit that brought a chunk back may be among those that were let go
+        before = version
         for part in _lists(parts, log, index):
             for node in part.nodes:
                 block = block_of(node.point)

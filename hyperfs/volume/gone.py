@@ -13,8 +13,13 @@ from hyperfs.trie.walk import walk
 from hyperfs.volume import keys
 from hyperfs.volume.entries import Gone, decode_gone, encode_gone
 
+BY_RULE: Final = 1
+BY_FOLDER: Final = 2
+FOR_SPACE: Final = 3
 BY_HAND: Final = 4
-"""The rule of a mark that `prune` made."""
+AFTER_DELETION: Final = 5
+"""The rules of marks: the drive's retention, a folder's `keep`, want of space, `prune --keep-last`, the end of a
+deleted file's time."""
 PREFIX: Final = keys.prefix(keys.NO_INO, keys.GONE) + bytes([keys.GONE_VERSIONS])
 _KEY_BYTES: Final = len(keys.gone_versions_key(0, 0))
 

@@ -18,6 +18,7 @@ PLACE: Final = 5
 GONE: Final = 6
 SNAPSHOT: Final = 7
 SETTING: Final = 8
+KEEP: Final = 9
 
 _PREFIX: Final = struct.Struct(">QB")
 _EXTENT: Final = struct.Struct(">QBQ")
@@ -74,6 +75,11 @@ def snapshot_key(directory: int, name: bytes) -> bytes:
 
 def setting_key(name: bytes) -> bytes:
     return _PREFIX.pack(NO_INO, SETTING) + name
+
+
+def keep_key(ino: int) -> bytes:
+    """The rule of retention that a folder or file has, or last had."""
+    return _PREFIX.pack(NO_INO, KEEP) + ino.to_bytes(8, "big")
 
 
 def prefix(ino: int, kind: int) -> bytes:

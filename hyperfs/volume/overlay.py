@@ -12,6 +12,8 @@ from weakref import WeakValueDictionary
 from hyperfs.chunks import extents as arithmetic
 from hyperfs.chunks.extents import Extent
 from hyperfs.errors import StaleHandle
+from hyperfs.policy.attributes import KEEP
+from hyperfs.volume import keys
 from hyperfs.volume.entries import Dentry
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.predecessors import Predecessors
@@ -183,6 +185,9 @@ class Overlay:
             return
         self.live.active.set_xattr(ino, name, value)
         self.unjournaled.xattrs.add((ino, name))
+        if name == KEEP:
+            # A fact as well, so that the rules are found without a search, and outlive what they were set on.
+            self.set_fact(keys.keep_key(ino), value)
 
     def set_fact(self, key: bytes, value: bytes | None) -> None:
         self.live.active.facts[key] = value

@@ -95,7 +95,8 @@ class Remembered:
             child = stack.pop()
             assert isinstance(child, Ref)
             if _is_remembered(child):
-                if not self._recall(child, marks):
+                # One that is marked is marked with all below it: another version has brought it.
+                if not marks.has_node(child.log, child.point) and not self._recall(child, marks):
                     self._below(child, 0).pour(marks)
             elif marks.add_node(child.log, child.point):
                 stack += self._children(child, marks)

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from hyperfs.policy import attributes
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.overlay import Overlay
 
@@ -27,7 +28,9 @@ class Xattrs:
         return sorted(self._overlay.tree_of(inode).xattr_names(inode.ino))
 
     def set(self, inode: Inode, name: bytes, value: bytes | None) -> None:
-        """None removes."""
+        """None removes. Raises InvalidArgument for a policy's wrong value; then nothing has changed."""
+        if value is not None:
+            attributes.check(name, value)
         inode.flags |= HAS_XATTRS
         inode.ctime_ns = self._overlay.now_ns()
         self._overlay.set_xattr(inode.ino, name, value)

@@ -1,0 +1,264 @@
+"""Collecting: versions are let go by a plan, and the blocks that only they reached are given back to the disk.
+
+    1. all that the versions to keep reach is marked             (may take long; writers go on)
+    2. a version is made whose root says which versions are gone, while no bytes are on their way
+    3. what that version and those made meanwhile reach is marked as well
+    4. what is not marked is announced, punched, and recorded    (clearing.py)
+
+From before 2 until the intents count, no new extent may name a chunk that the newest version does not hold: between
+marking and clearing it would be a reference to nothing. That is `Catalog.only_live`. A failure or a kill before the
+intent is on the disk leaves blocks that the next collection finds; after it, the next opening goes on.
+"""
+
+import errno
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, NamedTuple
+
+import trio
+
+from hyperfs.chunks.extents import Extent
+from hyperfs.errors import Refused
+from hyperfs.log.cleared import Cleared
+from hyperfs.log.control_codec import Clear
+from hyperfs.volume import clearing, gone
+from hyperfs.volume.catalog import Change, VersionFacts
+from hyperfs.volume.clearing import Progress
+from hyperfs.volume.gone import GoneVersions
+from hyperfs.volume.marking import Marks, mark_commit, mark_extents, mark_trees
+from hyperfs.volume.overlay import MAX_FILE_BYTES
+from hyperfs.volume.parts import Parts
+from hyperfs.volume.remembered import Remembered
+from hyperfs.volume.versions import read_commit
+from hyperfs.volume.volume import Volume
+
+REMEMBERED_MOST: Final = 1000
+"""With more versions to keep, only the newest is marked by what is remembered: rows take room in the index."""
+
+
+class Pruned(NamedTuple):
+    """What a prune did, or would do. `bytes`: of the disk; `in_use`: versions kept only because they are being read."""
+
+    versions: int
+    kept: int
+    blocks: int
+    bytes: int
+    in_use: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which versions stay and which go, oldest first. `rule`: that of the marks, one of those in gone.py."""
+
+    kept: list[VersionFacts]
+    going: list[VersionFacts]
+    rule: int
+    in_use: tuple[int, ...] = ()
+
+    def sparing(self, volume: Volume) -> "Plan":
+        """The plan with what has a name, or is being read, among what is kept."""
+        named = {snapshot.version for snapshot in volume.versions.snapshots()}
+        wanted = named | set(volume.reading)
+        spared = [found for found in self.going if found.version in wanted]
+        return Plan(
+            sorted([*self.kept, *spared]),
+            [found for found in self.going if found.version not in wanted],
+            self.rule,
+            self.in_use + tuple(found.version for found in spared if found.version not in named),
+        )
+
+
+Look = Callable[[], Plan]
+"""Makes a plan, in a worker thread: there may be a hundred thousand versions."""
+
+
+@dataclass
+class _Limits:
+    """Taken at the moment of the version that says what is gone: what lies behind is not looked at."""
+
+    blocks: dict[int, int] = field(default_factory=dict)  # by log: of those that were there
+    extents: list[Extent] = field(default_factory=list)  # of files that have no name and are open
+
+
+@asynccontextmanager
+async def _alone(volume: Volume) -> AsyncIterator[None]:
+    """Raises Refused while another prune or a verify runs."""
+    volume.check_writable()
+    if volume.collecting.locked():
+        raise Refused("another prune, or a verify, is reading the whole drive: try again when it is done")
+    async with volume.collecting:
+        yield
+
+
+async def collect(volume: Volume, look: Look, dry_run: bool, progress: Progress) -> Pruned:
+    """Lets go of what the plan says and frees all that nothing needs. `progress` is called from another thread.
+
+    Raises ReadOnlyDrive, Refused while another prune or a verify runs, Corrupt when it can't be told what is needed
+    (then nothing is given back), OSError.
+    """
+    async with _alone(volume):
+        await volume.commit()  # what was done a moment ago counts, for a dry run too
+        if dry_run:
+            return await _would_do(volume, await _planned(volume, look), progress)
+        await _on_disk(volume, partial(clearing.do_announced, volume.parts, progress))
+        plan = await _planned(volume, look)
+        marks = Marks()
+        await _mark(volume, plan.kept, marks, progress)
+        try:
+            volume.parts.catalog.only_live = True
+            return await _let_go(volume, plan, marks, progress)
+        finally:
+            volume.parts.catalog.only_live = False
+            await volume.committer.restore_reserve()
+
+
+async def forget(volume: Volume, look: Look) -> int:
+    """Only says in a new version which ones are gone, and frees nothing; how many. A matter of moments.
+
+    Raises as `collect`.
+    """
+    async with _alone(volume):
+        plan = await _planned(volume, look)
+        if plan.going:
+            plan, _, _ = await _say_gone(volume, plan)
+        return len(plan.going)
+
+
+async def _planned(volume: Volume, look: Look) -> Plan:
+    return (await trio.to_thread.run_sync(look)).sparing(volume)
+
+
+async def _mark(volume: Volume, kept: Iterable[VersionFacts], marks: Marks, progress: Progress) -> None:
+    """Marks the trees and commits of versions that are not marked. In a worker thread: reading takes long, and changes
+    nothing. The newest goes first; of each only what differs is read, and what is remembered of it is not."""
+    parts = volume.parts
+    marks.reach({number: log.signed_length for number, log in parts.logs.items()})
+    waiting = [found for found in kept if not marks.has(found.log, found.index)]
+
+    def remember(rows: list[Change]) -> None:
+        if parts.catalog.trouble is None:  # else they would wait in memory
+            trio.from_thread.run_sync(parts.catalog.apply, rows)
+
+    def run() -> None:
+        remembered = Remembered(parts.nodes, parts.catalog, parts.node_id_key, remember)
+        for number, found in enumerate(reversed(waiting)):
+            commit = read_commit(parts.nodes, found.log, found.index)
+            roots = [realm.root for realm in commit.realms]
+            if number and len(waiting) > REMEMBERED_MOST:
+                mark_trees(parts.nodes, roots, marks, progress)
+            else:
+                remembered.mark(roots, marks)
+            mark_commit(found.log, found.index, commit.dead_blocks, marks)
+            progress("looking for what is kept", number + 1, len(waiting))
+
+    await trio.to_thread.run_sync(run)
+
+
+async def _would_do(volume: Volume, plan: Plan, progress: Progress) -> Pruned:
+    """As _let_go, of what is a version now."""
+    parts, marks = volume.parts, Marks()
+    await _mark(volume, plan.kept, marks, progress)
+    mark_extents(_open_extents(volume), marks)
+    newest = volume.versions.newest
+    limits = {parts.metadata_number: parts.metadata_log.signed_length, newest.content.log: newest.content.length}
+    clears = await trio.to_thread.run_sync(_sweep, parts, marks, limits)
+    return _report(parts, plan, clears, parts.catalog.cleared)
+
+
+async def _let_go(volume: Volume, plan: Plan, marks: Marks, progress: Progress) -> Pruned:
+    parts, before = volume.parts, volume.parts.catalog.cleared
+    planned = plan.kept[-1].version
+    plan, limits, made = await _say_gone(volume, plan)
+    since = [found for found in volume.versions.all(planned + 1) if found.version <= made]
+    await _mark(volume, [*plan.kept, *since], marks, progress)
+    mark_extents(limits.extents, marks)
+    clears = await trio.to_thread.run_sync(_sweep, parts, marks, limits.blocks)
+    if clears:
+        await _on_disk(volume, partial(clearing.announce, parts, clears))
+        parts.catalog.cleared = before.more(clears)
+        await _on_disk(volume, partial(clearing.do_announced, parts, progress))
+        _forget_reached(parts, clears)
+    return _report(parts, plan, clears, before)
+
+
+async def _say_gone(volume: Volume, plan: Plan) -> tuple[Plan, _Limits, int]:
+    """Makes the version whose root has the marks; the plan as it was carried out, and that version's number."""
+    parts, limits = volume.parts, _Limits()
+
+    def note(version: int) -> None:
+        nonlocal plan
+        plan = plan.sparing(volume)
+        _note_gone(volume, plan)
+        content = volume.content
+        limits.blocks = {parts.metadata_number: parts.metadata_log.length, content.number: content.log.length}
+        limits.extents = _open_extents(volume)
+        content.forget_fresh()
+
+    made = await volume.committer.commit_noting(note)
+    for lapsed in parts.catalog.lapsed(GoneVersions(volume.overlay.live.facts(gone.PREFIX))):
+        parts.catalog.apply(lapsed)
+        await trio.lowlevel.checkpoint()
+    volume.versions.forget(found.version for found in plan.going)
+    return plan, limits, made.version
+
+
+def _note_gone(volume: Volume, plan: Plan) -> None:
+    """Puts the marks into the version that is being made."""
+    overlay, logs = volume.overlay, volume.parts.chain.logs
+    marks = GoneVersions(overlay.live.facts(gone.PREFIX))
+    versions = [(logs[found.log].device, found.version) for found in plan.going]
+    for key, value in marks.with_more(versions, overlay.now_ns(), 0, plan.rule).items():
+        overlay.set_fact(key, value)
+
+
+def _open_extents(volume: Volume) -> list[Extent]:
+    """Those of unlinked files that are open: no version from now on has them."""
+    overlay = volume.overlay
+    overlay.detach_orphans()
+    return [extent for inode in overlay.orphans.values() for extent in overlay.extents(inode, 0, MAX_FILE_BYTES)]
+
+
+def _sweep(parts: Parts, marks: Marks, limits: dict[int, int]) -> list[Clear]:
+    """What to clear, by log: content before the metadata that names it. In a worker thread."""
+    cleared = parts.catalog.cleared
+    clears = []
+    for number, limit in sorted(limits.items(), key=lambda found: found[0] == parts.metadata_number):
+        for start, end in cleared.ranges(number):
+            marks.add_run(number, start, end)
+        log = parts.logs[number]
+        free: Iterator[int] = marks.unmarked(number, limit)
+        clear = clearing.clear_of(log, number, clearing.worth_clearing(log, number, free, cleared))
+        if clear is not None:
+            clears.append(clear)
+    return clears
+
+
+def _forget_reached(parts: Parts, clears: Iterable[Clear]) -> None:
+    """What is remembered of nodes that are no more."""
+    for clear in clears:
+        if clear.log == parts.metadata_number:
+            for start, end in clear.ranges:
+                parts.catalog.apply(parts.catalog.forget_reach(clear.log, start, end))
+
+
+async def _on_disk(volume: Volume, step: Callable[[], None]) -> None:
+    """Takes a step that writes, in a worker thread; on a full disk once more, in the room kept for this."""
+    try:
+        await trio.to_thread.run_sync(step)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or not volume.committer.lend_reserve():
+            raise
+        await trio.to_thread.run_sync(step)
+
+
+def _report(parts: Parts, plan: Plan, clears: list[Clear], before: Cleared) -> Pruned:
+    after = before.more(clears)
+    return Pruned(
+        len(plan.going),
+        len(plan.kept),
+        sum(end - start for clear in clears for start, end in clear.ranges),
+        sum(clearing.freed_bytes(parts.logs[clear.log], clear.log, before, after) for clear in clears),
+        plan.in_use,
+    )
