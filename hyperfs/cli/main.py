@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "cat": "Print a file as it was.",
     "restore": "Put a file or folder back as it was.",
     "snapshot": "Keep the present version under a name.",
+    "policy": "Show and set which versions stay.",
     "prune": "Let old versions go and return their space.",
     "verify": "Check everything that a store holds.",
     "key": "Show, confirm and wrap keys.",

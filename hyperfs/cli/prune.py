@@ -12,16 +12,17 @@ from hyperfs.cli.session import locate, session
 
 @click.command("prune")
 @options.drive_argument
-@click.option("--keep-last", metavar="N", type=click.IntRange(min=1), required=True, help="How many versions stay.")
+@click.option("--keep-last", metavar="N", type=click.IntRange(min=1), help="Keep only the newest N.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @options.passphrase_file
 @options.as_json
-def command(where: Path, keep_last: int, dry_run: bool, passphrase_file: Path | None, as_json: bool) -> None:
-    """Let all but the newest N versions go, and return their space to the disk.
+def command(where: Path, keep_last: int | None, dry_run: bool, passphrase_file: Path | None, as_json: bool) -> None:
+    """Let old versions go now, by the rules, and return their space to the disk.
 
-    Example:  hyperfs prune ~/Hyper --keep-last 100
+    Example:  hyperfs prune ~/Hyper --dry-run
 
-    Named snapshots stay. What goes can't be had back. It works on a full disk.
+    A mounted drive does this by itself in the background; 'hyperfs policy show' tells the rules. With --keep-last all
+    but the newest N versions go. Named snapshots stay. What goes can't be had back. It works on a full disk.
     """
     params = {"keep_last": keep_last, "dry_run": dry_run}
     with session(locate(where), passphrase_file) as drive, progress() as tell:

@@ -32,6 +32,12 @@ class Mounted(Protocol):
     async def forget_versions(self) -> None: ...
 
 
+class InBackground(Protocol):
+    """Work on the whole drive that can be done later."""
+
+    def stand_aside(self) -> bool: ...
+
+
 @dataclass
 class Drive:
     """Owned by the trio thread. `failure` is set before `ended` where the volume could not be closed in peace."""
@@ -39,6 +45,7 @@ class Drive:
     volume: Volume
     store: Path
     mount: Mounted | None = None
+    background: InBackground | None = None
     ended: trio.Event = field(default_factory=trio.Event)
     failure: BaseException | None = None
 
@@ -65,6 +72,12 @@ class Drive:
         if ino is None:
             raise NotFound(f"there is no {os.fsdecode(path)!r} in the drive now")
         return ino
+
+    async def have_whole(self) -> None:
+        """Before a prune or a verify: nothing in the background holds the drive."""
+        if self.background is not None and self.background.stand_aside():
+            async with self.volume.collecting:
+                return
 
     def end(self, failure: BaseException | None = None) -> None:
         """The volume is closed: whoever waits for that hears of it."""

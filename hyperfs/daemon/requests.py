@@ -11,13 +11,14 @@ from typing import Final
 import trio
 
 from hyperfs import __version__
-from hyperfs.daemon import last_verify, past_requests, verifying
+from hyperfs.daemon import last_verify, past_requests, policy_requests, verifying
 from hyperfs.daemon import params as given
 from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.times import iso_time
 from hyperfs.daemon.wire import Message, Tell
 from hyperfs.errors import BadRequest
 from hyperfs.volume import prune as pruning
+from hyperfs.volume import retaining
 from hyperfs.volume.queues import queues
 from hyperfs.volume.status import note_confirmed, status
 
@@ -92,9 +93,13 @@ async def confirm(drive: Drive, params: Message, tell: Tell) -> Message:
 
 
 async def prune(drive: Drive, params: Message, tell: Tell) -> Message:
-    """Lets old versions go. `dry_run`: tells what would go."""
-    keep_last, dry_run = given.number(params, "keep_last"), bool(params.get("dry_run"))
-    done = await pruning.prune(drive.volume, keep_last, dry_run, verifying.from_thread(tell))
+    """Lets old versions go, by the rules or, with `keep_last`, all but so many. `dry_run`: tells what would go."""
+    dry_run, progress = bool(params.get("dry_run")), verifying.from_thread(tell)
+    await drive.have_whole()
+    if params.get("keep_last") is None:
+        done = await retaining.retain(drive.volume, dry_run, progress)
+    else:
+        done = await pruning.prune(drive.volume, given.number(params, "keep_last"), dry_run, progress)
     if drive.mount is not None and done.versions and not dry_run:
         await drive.mount.forget_versions()
     return done._asdict() | {"in_use": list(done.in_use)}
@@ -110,6 +115,8 @@ TABLE: Final[dict[str, Request]] = {
     "confirm": confirm,
     "verify": verifying.verify,
     "prune": prune,
+    "policy": policy_requests.policy,
+    "set_policy": policy_requests.set_policy,
     "versions": past_requests.versions,
     "log": past_requests.log,
     "diff": past_requests.diff,

@@ -104,6 +104,7 @@ async def verify(drive: Drive, params: Message, tell: Tell) -> Message:
     volume = drive.volume
     if not volume.read_only:
         await volume.commit()
+    await drive.have_whole()
     if volume.collecting.locked():
         raise Refused("a prune, or another verify, is reading the whole drive: try again when it is done")
     version = volume.versions.newest.version

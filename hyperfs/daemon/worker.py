@@ -21,6 +21,7 @@ from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.exit_codes import innermost
 from hyperfs.daemon.hardening import give_back_memory, keep_memory_private
 from hyperfs.daemon.process import Spec
+from hyperfs.daemon.retention import Clocks, Retention
 from hyperfs.daemon.server import ControlSocket
 from hyperfs.daemon.wire import Message
 from hyperfs.errors import HyperfsError, Refused
@@ -67,7 +68,9 @@ def serve(spec: Spec, say: Say) -> None:
         raise
     try:
         drive = Drive(volume, spec.store, mount)
-        trio.run(_run, drive, mount, control, partial(say, {"ready": os.getpid()}))
+        retention = Retention(drive, Clocks(volume.overlay.now_ns))
+        drive.background = retention
+        trio.run(_run, drive, mount, retention, control, partial(say, {"ready": os.getpid()}))
         if drive.failure is not None:
             raise drive.failure
     finally:
@@ -124,7 +127,9 @@ def _words_on_stderr() -> Iterator[Callable[[], list[str]]]:
                 log.info("%s", line)
 
 
-async def _run(drive: Drive, mount: Mount, control: ControlSocket, ready: Callable[[], None]) -> None:
+async def _run(
+    drive: Drive, mount: Mount, retention: Retention, control: ControlSocket, ready: Callable[[], None]
+) -> None:
     mounted = trio.Event()
     serving = 0
 
@@ -146,7 +151,7 @@ async def _run(drive: Drive, mount: Mount, control: ControlSocket, ready: Callab
         nursery.start_soon(_end_at_signal, mount)
         nursery.start_soon(_stay_small)
         try:
-            await mount.serve(announce)
+            await mount.serve(announce, retention.run)
         except Exception as error:  # noqa: BLE001  # whatever it is, whoever waits for the end hears of it, and so does main
             drive.end(innermost(error))
         else:

@@ -4,7 +4,7 @@ import gc
 import logging
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,14 +83,19 @@ class Mount:
                 self._own.unmount()
             raise
 
-    async def serve(self, ready: Callable[[], None]) -> None:
-        """Answers the kernel until the filesystem is unmounted, then returns with all of it committed."""
+    async def serve(self, ready: Callable[[], None], *beside: Callable[[], Awaitable[object]]) -> None:
+        """Answers the kernel until the filesystem is unmounted, then returns with all of it committed.
+
+        What runs `beside` may use the volume, and is cancelled before that is closed.
+        """
         gc.freeze()  # what is alive now stays; the collector need not look at it again
         async with self.volume.running():
             self.volume.write_back = self._write_back
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._announce, ready)
                 nursery.start_soon(self._relieve_past)
+                for work in beside:
+                    nursery.start_soon(work)
                 with short_ways(), closing(self.state.warming):
                     await pyfuse3.main(min_tasks=IDLE_TASKS, max_tasks=MAX_TASKS)
                 nursery.cancel_scope.cancel()

@@ -138,6 +138,7 @@ class Past:
             raise NotFound("a version has no versions of its own")
         if name == b"..":
             return self._parent(parent)
+        self._volume.look(parent.version)
         dentry = self.tree(parent).dentry(parent.ino, name)
         if dentry is None:
             raise NotFound(f"no {name!r} in version {parent.version}")
@@ -177,6 +178,7 @@ class Past:
         """What readdir lists behind an item, in order: names with inodes; of `.versions` first times with versions,
         then snapshots with versions below 0."""
         if not node.is_versions:
+            self._volume.look(node.version)
             for name, (ino, _) in self.tree(node).dentries(node.ino, b"" if item is None else item[0]):
                 yield name, ino
             return

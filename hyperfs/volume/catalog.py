@@ -10,6 +10,7 @@ lost, damaged, or behind the newest commit. Keys (big-endian, so that a scan goe
     i log, commit index    -> version                  births of metadata blocks
     j log, content length  -> version                  births of content blocks
     r log, block, slot     -> what a subtree reaches, by its node: see remembered.py
+    g                      -> when something was last freed i64, versions gone by then u64, bytes of logs u64
     m                      -> log u32, fork u32, length u64, newest version u64
     e, f, h, w             -> what versions changed: see change_rows.py
 """
@@ -34,7 +35,9 @@ _MARK: Final = struct.Struct("<IIQQ")
 _U64: Final = struct.Struct(">Q")
 _LOGGED: Final = struct.Struct(">IQ")
 _NODE: Final = struct.Struct(">IQB")
+_COLLECTED: Final = struct.Struct("<qQQ")
 _MARK_KEY: Final = b"m"
+_COLLECTED_KEY: Final = b"g"
 _LAST: Final = (1 << 64) - 1
 
 LAPSED_AT_ONCE: Final = 1000
@@ -56,6 +59,14 @@ class Mark(NamedTuple):
     fork: int
     length: int
     version: int
+
+
+class Collected(NamedTuple):
+    """When blocks were last freed, how many versions were gone then, and how long the logs were."""
+
+    time_ns: int
+    gone: int
+    nbytes: int
 
 
 class VersionFacts(NamedTuple):
@@ -98,6 +109,10 @@ class Catalog:
     def mark(self) -> Mark | None:
         found = self._get(_MARK_KEY)
         return None if found is None else Mark(*_unpacked(_MARK, found))
+
+    def collected(self) -> Collected | None:
+        found = self._get(_COLLECTED_KEY)
+        return None if found is None else Collected(*_unpacked(_COLLECTED, found))
 
     def is_empty(self) -> bool:
         """Whether it knows nothing at all: new, and not one whose filling was killed."""
@@ -304,6 +319,10 @@ def forget_version(facts: VersionFacts) -> list[Change]:
     if facts.second:
         changes.append((b"s" + _U64.pack(facts.second), None))
     return changes
+
+
+def collected_change(collected: Collected) -> Change:
+    return _COLLECTED_KEY, _COLLECTED.pack(*collected)
 
 
 def chunk_gone(chunk: bytes) -> Change:

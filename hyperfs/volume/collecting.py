@@ -50,23 +50,30 @@ class Pruned(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """Which versions stay and which go, oldest first. `rule`: that of the marks, one of those in gone.py."""
+    """Which versions stay and which go, oldest first. `rule`: that of the marks, one of those in gone.py.
+
+    `careful`: what was looked into lately stays as well: a program may be copying it, one file after the other.
+    """
 
     kept: list[VersionFacts]
     going: list[VersionFacts]
     rule: int
     in_use: tuple[int, ...] = ()
+    careful: bool = False
 
     def sparing(self, volume: Volume) -> "Plan":
         """The plan with what has a name, or is being read, among what is kept."""
         named = {snapshot.version for snapshot in volume.versions.snapshots()}
         wanted = named | set(volume.reading)
+        if self.careful:
+            wanted |= volume.looked_into()
         spared = [found for found in self.going if found.version in wanted]
         return Plan(
             sorted([*self.kept, *spared]),
             [found for found in self.going if found.version not in wanted],
             self.rule,
             self.in_use + tuple(found.version for found in spared if found.version not in named),
+            self.careful,
         )
 
 
@@ -142,7 +149,7 @@ async def _mark(volume: Volume, kept: Iterable[VersionFacts], marks: Marks, prog
             trio.from_thread.run_sync(parts.catalog.apply, rows)
 
     def run() -> None:
-        remembered = Remembered(parts.nodes, parts.catalog, parts.node_id_key, remember)
+        remembered = Remembered(parts.nodes, parts.catalog, parts.node_id_key, remember, progress)
         for number, found in enumerate(reversed(waiting)):
             commit = read_commit(parts.nodes, found.log, found.index)
             roots = [realm.root for realm in commit.realms]
@@ -151,7 +158,6 @@ async def _mark(volume: Volume, kept: Iterable[VersionFacts], marks: Marks, prog
             else:
                 remembered.mark(roots, marks)
             mark_commit(found.log, found.index, commit.dead_blocks, marks)
-            progress("looking for what is kept", number + 1, len(waiting))
 
     await trio.to_thread.run_sync(run)
 

@@ -21,7 +21,8 @@ Progress = Callable[[str, int, int], None]
 _EXTENT_KINDS: Final = (keys.EXTENT, keys.XATTR)
 _NAMING_KINDS: Final = (*_EXTENT_KINDS, keys.PLACE)
 _KIND_AT: Final = keys.PREFIX_BYTES - 1
-_TELL_EVERY: Final = 1000
+_TELL_EVERY: Final = 20
+
 _NOT_ALL: Final = re.compile(rb"[^\xff]", re.DOTALL)
 """A byte of marks in which one is missing."""
 

@@ -17,7 +17,7 @@ from hyperfs.log.cleared import runs_of
 from hyperfs.trie.node import Child, Leaf, Ref, is_leaf
 from hyperfs.trie.node_pack import Point, block_of, slot_of
 from hyperfs.volume.catalog import Catalog, Change, reach_change
-from hyperfs.volume.marking import Marks, mark_entry, mark_leaf
+from hyperfs.volume.marking import Marks, Progress, mark_entry, mark_leaf
 from hyperfs.volume.nodes import Nodes
 
 SUBTREE_WEIGHT: Final = 1 << 20
@@ -80,13 +80,22 @@ def _decode(data: bytes, into: Marks | Reached) -> None:
 class Remembered:
     """Marks trees by what is remembered of them, and remembers what it had to read. In a worker thread."""
 
-    def __init__(self, nodes: Nodes, catalog: Catalog, key: bytes, keep: Callable[[list[Change]], None]) -> None:
-        """`key`: for node ids. `keep` takes rows for the index; it may drop them."""
+    def __init__(
+        self,
+        nodes: Nodes,
+        catalog: Catalog,
+        key: bytes,
+        keep: Callable[[list[Change]], None],
+        progress: Progress = lambda what, done, of: None,
+    ) -> None:
+        """`key`: for node ids. `keep` takes rows for the index; it may drop them. `progress` is told of each node."""
         self._nodes = nodes
         self._catalog = catalog
         self._key = key
         self._keep = keep
         self._rows: list[Change] = []
+        self._progress = progress
+        self._done = 0
 
     def mark(self, roots: Iterable[Ref | None], marks: Marks) -> None:
         """As mark_trees. Raises Corrupt or NotResident where a node that is not remembered can't be read."""
@@ -105,6 +114,8 @@ class Remembered:
     def _children(self, ref: Ref, into: Marks | Reached) -> list[Child]:
         """The children of a node whose own entries are marked here."""
         node = self._nodes.read(ref)
+        self._done += 1
+        self._progress("looking for what is kept", self._done, 0)
         if isinstance(node, Leaf):
             mark_leaf(node, into)
             return []

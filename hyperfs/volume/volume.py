@@ -42,6 +42,8 @@ CHANGES_LIMIT_BYTES: Final = 32 << 20
 """Changes that no version holds, in memory, past which whoever makes more waits for one: some 15,000 new files. As
 much again may be in a commit under way."""
 RETRY_SECONDS: Final = 5.0
+LOOKED_SECONDS: Final = 600.0
+LOOKED_MOST: Final = 1000
 
 WriteBack = Callable[[], Awaitable[None]]
 
@@ -87,6 +89,7 @@ class Volume:
         """Held by whoever reads the whole drive, to find what is needed or what is damaged."""
         self.reading: Counter[int] = Counter()
         """Old versions that somebody is in the middle of reading, which therefore stay."""
+        self._looked: dict[int, float] = {}  # by version, when somebody last looked for a name in it
         self._due = Due()
         self._making = False  # a version that was due is being made
         self._writers = 0  # open handles for writing
@@ -281,6 +284,18 @@ class Volume:
         self.reading[version] -= 1
         if self.reading[version] <= 0:
             del self.reading[version]
+
+    def look(self, version: int) -> None:
+        """Somebody looks for names in an old version, and may be about to open what he finds."""
+        self._looked.pop(version, None)
+        if len(self._looked) >= LOOKED_MOST:
+            del self._looked[next(iter(self._looked))]
+        self._looked[version] = trio.current_time()
+
+    def looked_into(self) -> set[int]:
+        """The versions in which somebody looked for names a moment ago."""
+        since = trio.current_time() - LOOKED_SECONDS
+        return {version for version, at in self._looked.items() if at >= since}
 
     async def fsync(self, inode: Inode | None) -> None:
         """Returns when the inode's bytes and every name are durable. None: only names and attributes."""

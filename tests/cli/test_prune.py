@@ -76,7 +76,7 @@ def test_prune_lets_old_versions_go_and_says_what(tmp_path: Path) -> None:
         assert f"version {numbers[0]} is not kept" in machine.run("cat", path, "--at", f"@{numbers[0]}", code=1).stderr
         assert "nothing to let go" in machine.run("prune", machine.point, "--keep-last", "1").stdout
         assert machine.facts("verify", machine.point)["damage"] == []
-        machine.run("prune", machine.point, code=2)
+        assert machine.facts("prune", machine.point)["versions"] == 0  # all are of this hour
         machine.run("prune", machine.point, "--keep-last", "0", code=2)
         machine.run("unmount", machine.point)
         assert machine.facts("prune", machine.store, "--keep-last", "1")["versions"] >= 0

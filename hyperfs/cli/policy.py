@@ -1,0 +1,116 @@
+"""hyperfs policy"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hyperfs.cli import options
+from hyperfs.cli.output import print_json, shown
+from hyperfs.cli.session import Place, locate, session
+from hyperfs.errors import InvalidArgument
+from hyperfs.policy import attributes
+
+path_argument = click.argument("path", metavar="PATH", default=".", type=click.Path(path_type=Path))
+
+
+@click.group("policy")
+def command() -> None:
+    """Show and set what holds for a file, or for a folder and all below it.
+
+    Example:  hyperfs policy set ~/Hyper/Photos keep=all
+
+    keep says which versions stay: 30d, 1y (all of that time), all, '10 versions'. Without one: all for an hour, then
+    one per hour for a day, per day for 30 days, per week.
+    """
+
+
+@command.command("show")
+@path_argument
+@options.store
+@options.passphrase_file
+@options.as_json
+def show(path: Path, store: Path | None, passphrase_file: Path | None, as_json: bool) -> None:
+    """Tell what holds for PATH, and where it comes from.
+
+    Example:  hyperfs policy show ~/Hyper/Photos
+    """
+    place = locate(path, store)
+    with session(place, passphrase_file) as drive:
+        _tell(drive.request("policy", {"path": place.inside}), as_json)
+
+
+@command.command("set")
+@click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
+@click.argument("setting", metavar="keep=VALUE")
+@options.store
+@options.passphrase_file
+@options.as_json
+def set_(path: Path, setting: str, store: Path | None, passphrase_file: Path | None, as_json: bool) -> None:
+    """Set a policy on PATH.
+
+    Example:  hyperfs policy set ~/Hyper/Downloads keep=30d
+
+    The same as:  setfattr -n user.hyperfs.keep -v 30d ~/Hyper/Downloads
+    """
+    name, equals, value = setting.partition("=")
+    if not equals:
+        raise click.UsageError(f"{setting!r}: write a name and a value, as in keep=30d")
+    _change(locate(path, store), name, value, passphrase_file, as_json)
+
+
+@command.command("unset")
+@click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
+@click.argument("name", metavar="keep")
+@options.store
+@options.passphrase_file
+@options.as_json
+def unset(path: Path, name: str, store: Path | None, passphrase_file: Path | None, as_json: bool) -> None:
+    """Take a policy away from PATH: then the nearest one above holds.
+
+    Example:  hyperfs policy unset ~/Hyper/Downloads keep
+    """
+    _change(locate(path, store), name, None, passphrase_file, as_json)
+
+
+def _change(place: Place, name: str, value: str | None, passphrase_file: Path | None, as_json: bool) -> None:
+    attribute = attributes.PREFIX + os.fsencode(name)
+    if attribute not in attributes.VALUES:
+        known = ", ".join(os.fsdecode(a.removeprefix(attributes.PREFIX)) for a in attributes.VALUES)
+        raise click.UsageError(f"there is no policy {name!r}; there is: {known}")
+    if value is not None:
+        attributes.check(attribute, os.fsencode(value))
+    with session(place, passphrase_file) as drive:
+        facts = {"path": place.inside, "name": name, "value": value}
+        if place.mount is None:
+            _tell(drive.request("set_policy", facts), as_json)
+            return
+        _through_the_mount(place.mount / place.inside, attribute, value)
+        _tell(drive.request("policy", facts), as_json)
+
+
+def _through_the_mount(path: Path, attribute: bytes, value: str | None) -> None:
+    """As any program would: the kernel says who may, and knows at once."""
+    if value is not None:
+        os.setxattr(path, attribute, os.fsencode(value), follow_symlinks=False)
+    elif attribute in map(os.fsencode, os.listxattr(path, follow_symlinks=False)):
+        os.removexattr(path, attribute, follow_symlinks=False)
+    else:
+        raise InvalidArgument(f"{path} has no {os.fsdecode(attribute)} of its own: nothing to take away")
+
+
+def _tell(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(facts)
+        return
+    for name, found in facts["policies"].items():
+        click.echo(f"{name}  {found['value'] or 'default'}: {found['words']} ({_source(found)})")
+
+
+def _source(found: dict[str, Any]) -> str:
+    if found["from"] is None:
+        return "nothing else was set"
+    if found["own"]:
+        return "set here"
+    return f"from {shown(found['from'])}" if found["from"] else "from the drive's root"

@@ -1,0 +1,58 @@
+"""Requests about policies: which holds for a path, and where it comes from."""
+
+import os
+from typing import Any
+
+from hyperfs.daemon import params as given
+from hyperfs.daemon.drive import Drive
+from hyperfs.daemon.wire import Message, Tell
+from hyperfs.errors import BadRequest, NoAttribute
+from hyperfs.policy import attributes
+from hyperfs.policy.retention import words_of
+from hyperfs.volume.paths import near_path
+from hyperfs.volume.rules import effective
+
+NAMES_MOST = 10_000
+"""Of each folder on the way up, in search of the name of what a policy was set on."""
+
+
+async def policy(drive: Drive, params: Message, tell: Tell) -> Message:
+    """The policies that hold for a path."""
+    path = given.path(params)
+    return {"path": params["path"], "policies": {"keep": _keep(drive, drive.live_ino(path))}}
+
+
+async def set_policy(drive: Drive, params: Message, tell: Tell) -> Message:
+    """Sets a policy on a path; without `value` takes it away. Raises InvalidArgument, NoAttribute."""
+    path, name = given.path(params), attributes.PREFIX + given.path(params, "name")
+    if name not in attributes.VALUES:
+        raise BadRequest(f"there is no policy {params['name']!r}: {', '.join(policy_names())}")
+    value = given.path(params, "value") if params.get("value") is not None else None
+    volume = drive.volume
+    volume.check_writable()
+    inode = volume.overlay.inode(drive.live_ino(path))
+    if value is None and volume.xattrs.get(inode, name) is None:
+        raise NoAttribute(f"{params['path']!r} has no {params['name']} of its own")
+    await volume.room_for_change()
+    volume.xattrs.set(inode, name, value)
+    volume.settled()
+    await volume.fsync(None)
+    return await policy(drive, params, tell)
+
+
+def policy_names() -> list[str]:
+    return [name.removeprefix(attributes.PREFIX).decode() for name in attributes.VALUES]
+
+
+def _keep(drive: Drive, ino: int) -> dict[str, Any]:
+    """`from`: the path that it was set on; None for the default."""
+    live = drive.volume.overlay.live
+    found = effective(live, ino)
+    source = drive.volume.overlay.inode(found.source) if found.source else None
+    path = near_path(live, source, NAMES_MOST) if source is not None else None
+    return {
+        "value": found.text,
+        "words": words_of(found.rule),
+        "from": None if source is None else os.fsdecode(path) if path is not None else f"inode {found.source}",
+        "own": found.source == ino,
+    }
