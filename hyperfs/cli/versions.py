@@ -20,7 +20,8 @@ def command(path: Path, store: Path | None, passphrase_file: Path | None, as_jso
 
     Example:  hyperfs versions ~/Hyper/letter.txt
 
-    The history follows the name and, across renames, the file.
+    The history follows the name and, across renames, the file. Where retention has let states of a file go, the next
+    version says how many.
     """
     place = locate(path, store)
     with session(place, passphrase_file) as drive:
@@ -37,6 +38,10 @@ def _row(version: dict[str, Any]) -> list[str]:
         time_text(version["time"]),
         size_text(version["size"]),
         shown(version["device"]),
-        shown(version["change"]),
+        shown(version["change"]) + _let_go(version["let_go"]),
         shown(version["name"] or ""),
     ]
+
+
+def _let_go(states: int) -> str:
+    return f" ({states} {'state' if states == 1 else 'states'} before it no longer kept)" if states else ""

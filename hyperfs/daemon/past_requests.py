@@ -13,6 +13,7 @@ from hyperfs.daemon.wire import Message, Tell
 from hyperfs.errors import IsADirectory, NoSuchVersion
 from hyperfs.volume import compare, history
 from hyperfs.volume import restore as restoring
+from hyperfs.volume.history_steps import FileVersion
 from hyperfs.volume.paths import locate
 from hyperfs.volume.status import device_name
 
@@ -46,15 +47,16 @@ async def log(drive: Drive, params: Message, tell: Tell) -> Message:
     }
 
 
-def _version(drive: Drive, found: history.FileVersion | history.CommitSummary) -> dict[str, Any]:
+def _version(drive: Drive, found: FileVersion | history.CommitSummary) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "version": found.version,
         "time": iso_time(found.time_ns),
         "device": device_name(drive.volume, found.device),
         "name": os.fsdecode(found.name) if found.name is not None else None,
     }
-    if isinstance(found, history.FileVersion):
+    if isinstance(found, FileVersion):
         facts["change"] = found.change
+        facts["let_go"] = found.let_go
     return facts
 
 
@@ -125,3 +127,4 @@ async def _catch_up(drive: Drive) -> None:
     """The present counts as a version too: what is not one yet becomes one."""
     if not drive.volume.read_only and drive.volume.committer.pending:
         await drive.volume.commit(write_back=False)
+    await drive.volume.changes.caught_up()

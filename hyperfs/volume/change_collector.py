@@ -103,7 +103,7 @@ class Collector:
             return None if _goes_on(event.kind, event.now) else DELETED
         if self._in_trash(after.parent, in_new=True) and not self._in_trash(event.directory, in_new=False):
             return TRASHED
-        return None if event.now is not None else MOVED
+        return None if _goes_on(event.kind, event.now) else MOVED
 
     def _in_trash(self, directory: int, in_new: bool) -> bool:
         known = self._trash.get((in_new, directory))

@@ -113,6 +113,10 @@ class Versions:
         """The newest kept version that is older than that; 0 when there is none."""
         return self._catalog.at_time(time_ns - 1) or 0  # no two versions have one time
 
+    def kept_from(self, version: int) -> VersionFacts | None:
+        """The first kept version that is not older than that one."""
+        return next(iter(self.some(version, 1)), None)
+
     def listed(self, ino: int, after: int = 0) -> Iterator[VersionFacts]:
         """The versions behind `after` that the `.versions` of a directory lists: those in which it existed, oldest
         first."""

@@ -2,12 +2,10 @@
 
 import os
 import random
-from contextlib import suppress
 
 import pytest
 import trio
 
-from hyperfs.errors import FileError
 from hyperfs.trie.walk import walk
 from hyperfs.volume import keys
 from hyperfs.volume.change_rows import Name, VersionChanges
@@ -28,6 +26,7 @@ from hyperfs.volume.volume import Volume
 from tests import tally
 
 from .conftest import Clock, Store, inode_of, make_folder, rename, rmdir, unlink, write_file
+from .random_steps import change
 
 INODE_KEY = bytes([keys.INODE])
 
@@ -265,7 +264,6 @@ async def test_rows_are_made_in_the_background_when_nobody_asks(store: Store, au
 # Random histories, against all that two trees hold
 
 SEEDS = range(200) if os.environ.get("HYPERFS_ALL") else range(8)
-NAMES = [b"a", b"b", b"c", b"d"]
 Kept = dict[int, dict[bytes, bytes]]
 """By inode: the entries of a tree, by kind and rest of the key."""
 
@@ -284,51 +282,6 @@ async def test_rows_say_all_that_two_trees_differ_in(store: Store, seed: int) ->
                 check(volume, made, held(volume, last), held(volume, made))
             last = made
         tally.add("versions whose changes were compared", 25, seed=seed)
-
-
-async def change(volume: Volume, chance: random.Random) -> None:
-    """One step of a program, if it can be made."""
-    folders, files = inodes(volume)
-    folder = volume.overlay.inode(chance.choice(folders))
-    name, other = chance.choice(NAMES), chance.choice(NAMES)
-    with suppress(FileError):
-        match chance.randrange(8):
-            case 0:
-                volume.names.make(folder.ino, name, 0o100644, 0, 0)
-            case 1:
-                volume.names.make(folder.ino, name, 0o040755, 0, 0)
-            case 2 if files:
-                await volume.files.write(volume.overlay.inode(chance.choice(files)), 0, chance.randbytes(5))
-            case 3:
-                volume.unlinked(volume.names.unlink(folder.ino, name))
-            case 4:
-                volume.unlinked(volume.names.rmdir(folder.ino, name))
-            case 5 | 6:
-                target = chance.choice(folders)
-                if target not in below(volume, folder.ino, name):
-                    volume.names.rename(folder.ino, name, target, other)
-            case 7 if files:
-                inode = volume.overlay.inode(chance.choice(files))
-                inode.mode ^= 0o111
-                volume.overlay.touch(inode)
-
-
-def inodes(volume: Volume) -> tuple[list[int], list[int]]:
-    folders: list[int] = [1]
-    files: list[int] = []
-    for ino in folders:
-        for _, (child, kind) in volume.overlay.live.dentries(ino):
-            (folders if kind == 4 else files).append(child)
-    return folders, files
-
-
-def below(volume: Volume, directory: int, name: bytes) -> set[int]:
-    """A folder and those in it, into which it can't be moved."""
-    dentry = volume.overlay.live.dentry(directory, name)
-    found = [] if dentry is None else [dentry[0]]
-    for ino in found:
-        found += [child for _, (child, kind) in volume.overlay.live.dentries(ino) if kind == 4]
-    return set(found)
 
 
 def held(volume: Volume, made: int) -> Kept:

@@ -11,7 +11,9 @@ from .conftest import Clock, Store, inode_of, make_folder, rename, rmdir, unlink
 
 async def version(volume: Volume, clock: Clock) -> int:
     clock.forward(60)
-    return (await volume.commit()).version
+    made = (await volume.commit()).version
+    await volume.changes.caught_up()
+    return made
 
 
 def told(volume: Volume, path: bytes) -> list[tuple[int, int, str]]:
@@ -45,7 +47,7 @@ async def test_facts_of_a_version(store: Store) -> None:
         made = await volume.make_snapshot(1, b"name")
         found = next(versions_of(volume, b"f"))
         commit = volume.versions.commit(made.version)
-        assert found == (commit.version, commit.time_ns, commit.display_second, 1, 1, b"name", "created")
+        assert found == (commit.version, commit.time_ns, commit.display_second, 1, 1, b"name", "created", 0)
 
 
 async def test_a_rename_is_followed_and_told(store: Store) -> None:
@@ -148,6 +150,7 @@ async def test_each_name_of_a_file_shows_the_snapshots_that_can_be_named_there(s
             store.clock.forward(60)
             await write_file(volume, b"a/f", b"of " + name)
             await volume.make_snapshot(folder.ino, b"snapshot of " + name)
+        await volume.changes.caught_up()
         assert [v.name for v in versions_of(volume, b"a/f")][:2] == [None, b"snapshot of a"]
         assert [v.name for v in versions_of(volume, b"b/f")][:2] == [b"snapshot of b", None]
 

@@ -133,6 +133,7 @@ async def test_a_restored_file_goes_on_in_its_history(store: Store) -> None:
         await volume.commit()
         store.clock.forward(10)
         await restore(volume, b"d", version)
+        await volume.changes.caught_up()
         assert [v.size for v in versions_of(volume, b"d/sub/tiny")] == [4, 5, 4]
 
 
