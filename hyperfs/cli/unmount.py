@@ -15,6 +15,8 @@ from hyperfs.daemon import busy, client, mounts
 from hyperfs.errors import BadRequest, HyperfsError, Refused, Unreachable
 
 TRY_AGAIN_SECONDS: Final = 0.5
+OWN_SECONDS: Final = 10.0
+"""How long helpers of the drive's own process, which write back and read ahead, may keep it busy."""
 
 
 @click.command("unmount")
@@ -55,7 +57,7 @@ def _end(point: Path, store: Path, wait: bool, lazy: bool) -> int | None:
     try:
         connection = client.connect(store)
     except Unreachable:
-        _take_away(point, wait, lazy)
+        _take_away(point, wait, lazy, None)
         return None
     with connection:
         try:
@@ -68,7 +70,7 @@ def _end(point: Path, store: Path, wait: bool, lazy: bool) -> int | None:
         except Unreachable:
             # Another hyperfs: it commits by itself when the kernel says goodbye, and can't tell us how that went.
             same_version = False
-        _take_away(point, wait, lazy)
+        _take_away(point, wait, lazy, connection.pid)
         if lazy:
             return None
         if same_version:
@@ -79,7 +81,8 @@ def _end(point: Path, store: Path, wait: bool, lazy: bool) -> int | None:
         return None
 
 
-def _take_away(point: Path, wait: bool, lazy: bool) -> None:
+def _take_away(point: Path, wait: bool, lazy: bool, drive_pid: int | None) -> None:
+    last_try = time.monotonic() + OWN_SECONDS
     while True:
         try:
             mounts.unmount(point, lazy)
@@ -87,20 +90,21 @@ def _take_away(point: Path, wait: bool, lazy: bool) -> None:
         except OSError as error:
             if error.errno != errno.EBUSY:
                 raise
-        if not wait:
-            raise Refused(_who_is_busy(point))
-        time.sleep(TRY_AGAIN_SECONDS)
+        if wait:
+            time.sleep(TRY_AGAIN_SECONDS)
+            continue
+        users = busy.users_of(point, drive_pid=drive_pid)
+        if users or time.monotonic() > last_try:
+            raise Refused(_in_use(point, users))
+        time.sleep(TRY_AGAIN_SECONDS / 10)
 
 
-def _who_is_busy(point: Path) -> str:
-    users = busy.users_of(point)
+def _in_use(point: Path, users: list[busy.User]) -> str:
     if not users:
         others = "" if os.geteuid() == 0 else " of another user"
         return f"{point} is in use by a program{others} that can't be seen from here: close it, or use --wait or --lazy"
     lines = [f"    {shown(user.program)} ({user.pid}): {shown(user.path)}" for user in users]
-    return "\n".join(
-        [f"{point} is in use, so it stays mounted. Close these, or use --wait or --lazy:", *lines]
-    )
+    return "\n".join([f"{point} is in use, so it stays mounted. Close these, or use --wait or --lazy:", *lines])
 
 
 def _wait_for_process(pid: int) -> None:

@@ -17,10 +17,15 @@ class User(NamedTuple):
     path: str
 
 
-def users_of(point: Path, proc: Path = Path("/proc")) -> list[User]:
-    """Every process with a file open or mapped below a mount point, or with its working or root folder there."""
+def users_of(point: Path, proc: Path = Path("/proc"), drive_pid: int | None = None) -> list[User]:
+    """Every process with a file open or mapped below a mount point, or with its working or root folder there.
+
+    Not the children of the drive's own process, which nobody can be asked to close: they let go within moments.
+    """
     found = []
     for name in sorted(filter(str.isdigit, os.listdir(proc)), key=int):
+        if drive_pid is not None and _parent(proc / name) == drive_pid:
+            continue
         paths = sorted(set(_paths_of(proc / name, os.fspath(point))))
         program = _program(proc / name)
         found += [User(program, int(name), path) for path in paths[:MOST_PATHS]]
@@ -47,6 +52,14 @@ def _paths_of(process: Path, point: str) -> Iterator[str]:
         fields = line.split(None, 5)
         if len(fields) == 6 and _below(fields[5], point):
             yield fields[5]
+
+
+def _parent(process: Path) -> int | None:
+    try:
+        # The name before it may hold anything, but what stands behind the last bracket is fixed.
+        return int((process / "stat").read_bytes().rpartition(b")")[2].split()[1])
+    except OSError:
+        return None  # ended
 
 
 def _below(path: str, point: str) -> bool:

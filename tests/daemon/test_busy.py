@@ -28,3 +28,11 @@ def test_a_neighbour_whose_name_begins_alike_is_not_meant(tmp_path: Path) -> Non
     (tmp_path / "drive").mkdir()
     with (tmp_path / "drive-notes").open("w"):
         assert users_of(tmp_path / "drive") == []
+
+
+def test_children_of_the_drives_own_process_are_not_told(tmp_path: Path) -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, cwd=tmp_path) as cat:
+        assert [user.pid for user in users_of(tmp_path)] == [cat.pid]
+        assert users_of(tmp_path, drive_pid=os.getpid()) == []
+        assert [user.pid for user in users_of(tmp_path, drive_pid=cat.pid)] == [cat.pid]
+        cat.communicate()
