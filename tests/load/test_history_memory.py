@@ -86,6 +86,7 @@ async def grown(store: Path) -> tuple[int, int, str]:
 
 def test_versions_leave_nothing_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes, "GENERATION_NODES", 4)  # the caches are to be full from the start
+    monkeypatch.setattr(nodes, "PACKS_BYTES", 1 << 10)
     monkeypatch.setattr(opening, "CACHE_BYTES", 1 << 10)
     monkeypatch.setattr(overlay, "TABLE_LIMIT", 50)
     monkeypatch.setattr(versions, "TREES_KEPT", 5)
