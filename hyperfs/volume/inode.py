@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hyperfs.volume.tree import LiveTree
 
 RECORD: Final = struct.Struct("<IIIIQQqqqqQIIQQQ")
-INLINE_MAX_BYTES: Final = 512
+INLINE_MAX_BYTES: Final = 128
 """A file of at most this many bytes keeps them in its record."""
 TARGET_MAX_BYTES: Final = 4095
 """A symlink's target always stays in its record."""

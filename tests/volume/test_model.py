@@ -47,11 +47,11 @@ from .model import (
 
 NAMES = [b"a", b"b", b"\xff\n", b"n" * 255]
 XATTRS = [b"user.a", b"user.b"]
-SIZES = [0, 1, 100, 511, 512, 513, 3000, 65_536, 65_537, 90_000]
+SIZES = [0, 1, 100, 127, 128, 129, 512, 3000, 65_536, 65_537, 90_000]
 XATTR_SIZES = [None, 0, 10, 1024, 1025, 65_536]
 picks = st.integers(0, 1000)
 names = st.sampled_from(NAMES)
-offsets = st.sampled_from([0, 0, 1, 100, 512, 4000, 65_000, 200_000])
+offsets = st.sampled_from([0, 0, 1, 100, 128, 512, 4000, 65_000, 200_000])
 sizes = st.sampled_from(SIZES)
 
 
