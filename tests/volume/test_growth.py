@@ -127,8 +127,8 @@ async def tell_status(volume: Volume) -> None:
 )
 async def test_a_small_change_costs_the_same(drives: tuple[Path, Path], work: Work) -> None:
     small, large = await costs(drives, work)
-    # At most three ways down (an inode, what stands before the changed bytes, what behind), each longer by some levels; and
-    # each node's block has a place, found by its log's tree.
+    # At most three ways down (an inode, what stands before the changed bytes, what behind), each longer by some levels;
+    # and each node's block has a place, found by its log's tree.
     assert large["nodes read"] <= small["nodes read"] + 3 * LEVELS
     assert large["writes"] <= small["writes"] + 2 * LEVELS
     assert large["bytes written"] <= small["bytes written"] + LEVELS * 1500
