@@ -142,9 +142,9 @@ class Paths:
         return sorted(join(self.directory(parent), name) for parent, name in self.names(inode))
 
     def names(self, inode: Inode) -> list[tuple[int, bytes]]:
-        """(directory, name) of every name of an inode that is no directory."""
+        """(directory, name) of every name of an inode."""
         found = [(inode.parent, name) for name in self._names_in(inode.parent).get(inode.ino, [])]
-        if len(found) >= inode.nlink:
+        if inode.is_directory or len(found) >= inode.nlink:
             return found
         # Names in other directories: a record knows only the directory of one of them.
         if self._everywhere is None:
