@@ -12,6 +12,7 @@ lost, damaged, or behind the newest commit. Keys (big-endian, so that a scan goe
     r log, block, slot     -> what a subtree reaches, by its node: see remembered.py
     g                      -> when something was last freed i64, versions gone by then u64, bytes of logs u64
     m                      -> log u32, fork u32, length u64, newest version u64
+    b version              -> i64: when its first change came, ns; lacks where the index was made anew
     e, f, h, w             -> what versions changed: see change_rows.py
 """
 
@@ -33,6 +34,7 @@ _CHUNK: Final = struct.Struct("<II")
 _VERSION: Final = struct.Struct("<IQqqQ")
 _MARK: Final = struct.Struct("<IIQQ")
 _U64: Final = struct.Struct(">Q")
+_TIME: Final = struct.Struct("<q")
 _LOGGED: Final = struct.Struct(">IQ")
 _NODE: Final = struct.Struct(">IQB")
 _COLLECTED: Final = struct.Struct("<qQQ")
@@ -180,6 +182,11 @@ class Catalog:
         if changes:
             yield changes
 
+    def began(self, version: int) -> int | None:
+        """When the first change of a version came, where that is known: a time of this device's clock."""
+        found = self._get(b"b" + _U64.pack(version))
+        return None if found is None else int(_unpacked(_TIME, found)[0])
+
     def at_time(self, time_ns: int) -> int | None:
         """The last version whose time is at or before `time_ns`."""
         if time_ns < 0:
@@ -315,7 +322,7 @@ def forget_version(facts: VersionFacts) -> list[Change]:
     """What the index must not say any more of a version that was let go. Births stay: they are asked for by place."""
     number = _U64.pack(facts.version)
     changes: list[Change] = [(b"v" + number, None), (b"t" + _U64.pack(_LAST - facts.time_ns), None)]
-    changes.append((b"e" + number, None))
+    changes += [(b"e" + number, None), (b"b" + number, None)]
     if facts.second:
         changes.append((b"s" + _U64.pack(facts.second), None))
     return changes
@@ -323,6 +330,10 @@ def forget_version(facts: VersionFacts) -> list[Change]:
 
 def collected_change(collected: Collected) -> Change:
     return _COLLECTED_KEY, _COLLECTED.pack(*collected)
+
+
+def began_change(version: int, began_ns: int) -> Change:
+    return b"b" + _U64.pack(version), _TIME.pack(began_ns)
 
 
 def chunk_gone(chunk: bytes) -> Change:

@@ -27,7 +27,7 @@ from hyperfs.trie.node import Node, Ref
 from hyperfs.trie.persist import persist
 from hyperfs.volume import commit_record
 from hyperfs.volume.batch import Batch, seal_blocks
-from hyperfs.volume.catalog import Catalog, Change, commit_changes, content_change
+from hyperfs.volume.catalog import Catalog, Change, began_change, commit_changes, content_change
 from hyperfs.volume.commit_record import Commit, LogHead, RealmRoot, Replaced
 from hyperfs.volume.content import Content
 from hyperfs.volume.cutting import Region
@@ -60,6 +60,7 @@ class Frozen:
     totals: tuple[int, int, int]
     next_ino: int
     only_facts: bool  # nothing that `.versions` could show has changed
+    began_ns: int  # when the first change came
 
 
 class Committer:
@@ -206,6 +207,7 @@ class Committer:
                     (overlay.files, overlay.directories, overlay.file_bytes),
                     overlay.next_ino,
                     layer.only_facts,
+                    layer.began_ns,
                 )
             finally:
                 self._files.open_gate()
@@ -273,6 +275,7 @@ class Committer:
         for ref, node in written:
             self._nodes.keep((ref.log, ref.point), node)
         changes = [*chunk_changes, *commit_changes(commit, self._number, index, self._log.fork)]
+        changes.append(began_change(commit.version, frozen.began_ns or commit.time_ns))
         if commit.content.length > self.newest.content.length or commit.content.log != self.newest.content.log:
             changes.append(content_change(commit))
         return commit, changes

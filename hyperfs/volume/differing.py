@@ -4,7 +4,6 @@ Pure. A name belongs to the part where its directory lies in it, in either tree.
 of it belongs to it with both its names, or taking the move back would lose it, or leave it twice.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hyperfs.volume.sides import Name, Side
@@ -110,13 +109,5 @@ def _add_moves(found: Differing, whole: Differing) -> None:
 
 
 def _lies_in(ino: int, side: Side, part: Part) -> bool:
-    if ino == part.top or part.has(side.parent(ino)):
-        return True
-    thing = side.thing(ino)
-    if thing is None or thing.is_directory or side.links(ino) < 2:
-        return False
-    return any(part.has(directory) for directory, _ in side.names(ino))
-
-
-def everything(names: Iterable[tuple[Name, Pair]], inodes: Iterable[int]) -> Differing:
-    return Differing(dict(names), set(inodes))
+    """By the directory that its record names: looking for further names would mean to walk the drive."""
+    return ino == part.top or part.has(side.parent(ino))

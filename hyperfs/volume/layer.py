@@ -36,6 +36,8 @@ class Layer:
         self.extents: dict[int, Extents] = {}  # by inode, then by file offset; in order once they are not few
         self.xattrs: dict[int, dict[bytes, bytes | None]] = {}
         self.facts: dict[bytes, bytes | None] = {}  # whole trie keys: snapshots, settings
+        self.began_ns = 0
+        """When the first inode of the layer changed; 0 while none has."""
         self._more_bytes = 0  # of names, extents and attributes; of those dropped again too
 
     @property

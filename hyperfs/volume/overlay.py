@@ -105,7 +105,10 @@ class Overlay:
             return  # an unlinked file belongs to no version
         ino = inode.ino
         self.table[ino] = inode  # it may have been trimmed while an operation had it in its hands
-        self.live.active.inodes[ino] = inode
+        active = self.live.active
+        if not active.inodes:
+            active.began_ns = inode.ctime_ns  # which is now, but where only a time of access was set
+        active.inodes[ino] = inode
         self.unjournaled.inodes.add(ino)
 
     def remove_inode(self, inode: Inode) -> None:

@@ -7,6 +7,7 @@ For a redo the first two change places. The comparison is pure: its tests answer
 from collections.abc import Hashable, Iterator
 from typing import NamedTuple, Protocol
 
+from hyperfs.chunks.extents import Extent
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.paths import Paths
@@ -56,6 +57,14 @@ class Side(Protocol):
         """How many names an inode has that is no directory."""
 
 
+class Copy(NamedTuple):
+    """All that a tree has of an inode but its names."""
+
+    inode: Inode
+    extents: list[Extent]
+    xattrs: dict[bytes, bytes]
+
+
 class TreeSide:
     """A tree of the drive as a side. Keeps what it has read: for one piece of work, between whose steps a live tree
     must not change."""
@@ -64,27 +73,31 @@ class TreeSide:
         self.tree = tree
         self.paths = Paths(tree)
         self._inodes: dict[int, Inode | None] = {}
-        self._things: dict[int, Thing | None] = {}
+        self._copies: dict[int, Copy] = {}
+        self._things: dict[int, Thing] = {}
 
     def inode(self, ino: int) -> Inode | None:
         if ino not in self._inodes:
             self._inodes[ino] = self.tree.inode(ino)
         return self._inodes[ino]
 
-    def thing(self, ino: int) -> Thing | None:
-        if ino not in self._things:
-            inode = self.inode(ino)
-            self._things[ino] = None if inode is None else self._thing(inode)
-        return self._things[ino]
+    def copy(self, ino: int) -> Copy | None:
+        inode = self.inode(ino)
+        if inode is None:
+            return None
+        if ino not in self._copies:
+            extents = self.tree.extents(ino, 0, MAX_FILE_BYTES) if inode.is_file and inode.inline is None else []
+            xattrs = self.tree.xattrs(ino) if inode.flags & HAS_XATTRS else {}
+            self._copies[ino] = Copy(inode, extents, xattrs)
+        return self._copies[ino]
 
-    def _thing(self, inode: Inode) -> Thing:
-        content: Hashable = None
-        if not inode.is_directory:
-            extents = self.tree.extents(inode.ino, 0, MAX_FILE_BYTES) if inode.is_file and inode.inline is None else []
-            # Extents by what they are and not by where they lie, which may change between versions.
-            content = (inode.size, inode.inline or b"", tuple((e.offset, e.chunk, e.skip, e.length) for e in extents))
-        xattrs = tuple(sorted(self.tree.xattrs(inode.ino).items())) if inode.flags & HAS_XATTRS else ()
-        return Thing(inode.mode, inode.uid, inode.gid, inode.rdev, inode.mtime_ns, content, xattrs)
+    def thing(self, ino: int) -> Thing | None:
+        copy = self.copy(ino)
+        if copy is None:
+            return None
+        if ino not in self._things:
+            self._things[ino] = _thing_of(copy)
+        return self._things[ino]
 
     def parent(self, ino: int) -> int:
         inode = self.inode(ino)
@@ -104,3 +117,14 @@ class TreeSide:
     def links(self, ino: int) -> int:
         inode = self.inode(ino)
         return 0 if inode is None else inode.nlink
+
+
+def _thing_of(copy: Copy) -> Thing:
+    inode = copy.inode
+    content: Hashable = None
+    if not inode.is_directory:
+        # Extents by what they are and not by where they lie, which may change between versions.
+        cut = tuple((e.offset, e.chunk, e.skip, e.length) for e in copy.extents)
+        content = (inode.size, inode.inline or b"", cut)
+    xattrs = tuple(sorted(copy.xattrs.items()))
+    return Thing(inode.mode, inode.uid, inode.gid, inode.rdev, inode.mtime_ns, content, xattrs)

@@ -243,6 +243,9 @@ class _Planner:
             if wanted is not None and wanted > 0:
                 self._gained[wanted] += 1
         self._move_directories()
+        for ino in self._gained:
+            if ino in self._stands_for and not self._is_directory(ino):
+                self._check_unchanged(ino)  # another file than the one that was there: is it the same thing?
         dying = self.plan.dying
         waiting = list(self._lost)
         for ino in waiting:  # grows while it is gone through
@@ -250,8 +253,7 @@ class _Planner:
                 continue
             dying.add(ino)
             self._check_unchanged(ino)
-            thing = self._now.thing(ino)
-            if thing is not None and thing.is_directory:
+            if self._is_directory(ino):
                 waiting += self._empty(ino)
         for ino in dying:
             self.plan.rewrites.pop(ino, None)
@@ -273,6 +275,10 @@ class _Planner:
         if thing.is_directory:
             return not self._gained[ino]
         return self._now.links(ino) - len(self._lost[ino]) + self._gained[ino] <= 0
+
+    def _is_directory(self, ino: int) -> bool:
+        thing = self._now.thing(ino)
+        return thing is not None and thing.is_directory
 
     def _empty(self, directory: int) -> list[int]:
         """What is in a directory that goes, goes too, but for what is moved out. Returns whom that took a name."""
@@ -300,8 +306,7 @@ class _Planner:
     def _move_directories(self) -> None:
         """A directory has one name: one that gets another loses that which it has."""
         for ino in list(self._gained):
-            thing = self._now.thing(ino)
-            if thing is None or not thing.is_directory or ino in self._lost:
+            if not self._is_directory(ino) or ino in self._lost:
                 continue
             for name in self._now.names(ino):
                 self._conflict("renamed", *name)
@@ -334,4 +339,5 @@ class _Planner:
         self._conflict(why, *next(iter(self._start.names(ino)), (ROOT_INO, b"")))
 
     def _conflict_now(self, why: Why, ino: int) -> None:
-        self._conflict(why, *self._lost[ino][0])
+        names = self._lost.get(ino) or self._now.names(ino)
+        self._conflict(why, *next(iter(names), (ROOT_INO, b"")))

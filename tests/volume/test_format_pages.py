@@ -17,9 +17,10 @@ from hyperfs.store.files import Disk
 from hyperfs.store.journal import Journal
 from hyperfs.store.journal_records import Kind, read_records
 from hyperfs.trie.node import Ref
-from hyperfs.volume import commit_record, entries, journal_items, keys
+from hyperfs.volume import commit_record, entries, journal_items, keys, undo_record
 from hyperfs.volume.commit_record import Commit, DeadChunk, DeadNode, LogHead, RealmRoot, Replaced
 from hyperfs.volume.inode import Inode
+from hyperfs.volume.undo_record import UndoRecord
 from hyperfs.volume.versions import decode_snapshot, snapshot_fact
 
 from .conftest import Store, inode_of, kill, write_file
@@ -97,6 +98,10 @@ def test_values_of_facts() -> None:
     fact = snapshot_fact(1, b"before", snapshot["version"], snapshot["made_ns"])
     assert fact == (keys.snapshot_key(1, b"before"), bytes.fromhex(snapshot["hex"]))
     assert decode_snapshot(*fact) == (1, b"before", snapshot["version"], snapshot["made_ns"])
+    undo = values["undo"]
+    fact = bytes.fromhex(undo["key"]), bytes.fromhex(undo["hex"])
+    assert undo_record.encode(UndoRecord(*map(argument, undo["undo"]))) == fact  # type: ignore[arg-type]
+    assert undo_record.decode(*fact) == tuple(map(argument, undo["undo"]))
 
 
 @pytest.mark.parametrize("cut", [0, 5, 15, 17])
@@ -112,7 +117,8 @@ def test_the_pages_on_inodes_and_places() -> None:
     assert page.pop("tiny file").hex() == by_name["a tiny file"]
     for name in ("inode", "dentry", "extent", "xattr", "snapshot", "setting", "keep"):
         assert page.pop(f"{name} key").hex() == by_key[name]
-    for name in ("dentry", "xattr", "long xattr", "snapshot", "keep"):
+    assert page.pop("undo key").hex() == INODE["values"]["undo"]["key"]
+    for name in ("dentry", "xattr", "long xattr", "snapshot", "keep", "undo"):
         assert page.pop(name).hex() == INODE["values"][name]["hex"]
     assert not page
     page = shown("place-and-gone.md")
@@ -323,6 +329,7 @@ def test_any_bytes_are_a_value_or_corrupt(data: bytes, hint: str) -> None:
         entries.decode_place,
         entries.decode_gone,
         lambda value: entries.decode_xattr(value, where),
+        lambda value: undo_record.decode(bytes.fromhex(INODE["values"]["undo"]["key"]), value),
     ):
         try:
             decode(data)

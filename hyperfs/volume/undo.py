@@ -1,0 +1,169 @@
+"""Undo and redo: one step below a path is taken back, or done again, and all else stays as it is.
+
+What is to be done is found in versions, in slices between which others run. Then the present becomes a version, and
+between two awaits the three-way comparison with the live tree is made and carried out: nobody sees half of it, and
+what anybody changed until that moment is seen as changed since. With the change comes a record of it, in one layer: no
+version has one without the other.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from hyperfs.errors import NotFound
+from hyperfs.volume import undo_record
+from hyperfs.volume.carry_out import Carried, carry_out
+from hyperfs.volume.sides import TreeSide
+from hyperfs.volume.steps import Change, Steps
+from hyperfs.volume.three_way import Plan, plan
+from hyperfs.volume.undo_line import Step
+from hyperfs.volume.undo_record import MOST, REDO, UNDO, UndoRecord
+from hyperfs.volume.volume import Volume
+
+SLICE_SECONDS: Final = 0.01
+
+
+@dataclass
+class Undone:
+    """What an undo or a redo did, or would do.
+
+    `version` is the one that it made, None where it did nothing: on trial, or because of conflicts that nobody forced.
+    `goal` is what it makes of things, `now` what there was.
+    """
+
+    step: Step
+    plan: Plan
+    goal: TreeSide
+    start: TreeSide
+    now: TreeSide
+    version: int | None = None
+    carried: Carried = field(default_factory=Carried)
+
+
+async def list_steps(volume: Volume, path: bytes, most: int) -> tuple[list[tuple[Step, Change]], UndoRecord | None]:
+    """Up to `most` steps below a path that changed anything, newest first, and what a redo would do next."""
+    steps = await _prepare(volume, path)
+    found: list[tuple[Step, Change]] = []
+    pace = _Pace()
+    for step in steps.all():
+        await pace.turn()
+        change = await _change(steps, step.before, step.after)
+        if change.differing:
+            found.append((step, change))
+            if len(found) >= most:
+                break
+    return found, steps.next_redo()
+
+
+async def undo(volume: Volume, path: bytes, force: bool = False, dry_run: bool = False) -> Undone:
+    """Takes back the newest step below a path that is not taken back. Raises NotFound when there is none."""
+    steps = await _prepare(volume, path)
+    pace = _Pace()
+    for step in steps.all():
+        await pace.turn()
+        if step.taken_back:
+            continue
+        change = await _change(steps, step.before, step.after)
+        if change.differing:
+            return await _Work(volume, path, step, change, UNDO, force).run(dry_run)
+    raise NotFound(f"nothing is left to undo below {_shown(path)}: no version that is kept says of a change there")
+
+
+async def redo(volume: Volume, path: bytes, force: bool = False, dry_run: bool = False) -> Undone:
+    """Does again what the last undo took back. Raises NotFound when there is none, or a change came after it."""
+    steps = await _prepare(volume, path)
+    record = steps.next_redo()
+    if record is None:
+        raise NotFound(f"nothing is to be done again below {_shown(path)}: a change after an undo ends that")
+    if not (volume.versions.is_kept(record.before) and volume.versions.is_kept(record.after)):
+        raise NotFound("the versions between which that step lies are not kept any more")
+    change = await _change(steps, record.before, record.after)
+    times = [volume.versions.commit(version).time_ns for version in (record.before, record.after)]
+    step = Step(record.before, record.after, times[0], times[1], 0, True)
+    return await _Work(volume, path, step, change, REDO, force).run(dry_run)
+
+
+def _shown(path: bytes) -> str:
+    return path.decode(errors="replace") if path else "the drive's root"
+
+
+async def _prepare(volume: Volume, path: bytes) -> Steps:
+    if not volume.read_only:
+        if volume.write_back is not None:
+            await volume.write_back()
+        await volume.commit(write_back=False)
+    await volume.changes.caught_up()
+    return Steps(volume, path)
+
+
+async def _change(steps: Steps, before: int, after: int) -> Change:
+    pace = _Pace()
+    for change in steps.change(before, after):
+        if change is not None:
+            return change
+        await pace.turn()
+    raise AssertionError("a change comes last")
+
+
+class _Pace:
+    """Serves others now and then in a long piece of work."""
+
+    def __init__(self) -> None:
+        self._until = trio.current_time() + SLICE_SECONDS
+
+    async def turn(self) -> None:
+        if trio.current_time() >= self._until:
+            await trio.lowlevel.checkpoint()
+            self._until = trio.current_time() + SLICE_SECONDS
+
+
+class _Work:
+    """One undo or redo."""
+
+    def __init__(self, volume: Volume, path: bytes, step: Step, change: Change, kind: int, force: bool) -> None:
+        self._volume = volume
+        self._path = path
+        self._step = step
+        self._kind = kind
+        self._force = force
+        back = kind == UNDO
+        self._goal, self._start = (change.before, change.after) if back else (change.after, change.before)
+        self._differing = change.differing if back else change.differing.reversed()
+
+    async def run(self, dry_run: bool) -> Undone:
+        volume = self._volume
+        if dry_run:
+            return self._compare(TreeSide(volume.versions.tree(volume.versions.newest.version)))
+        volume.check_writable()
+        done: list[Undone] = []
+        with volume.reads(self._step.before), volume.reads(self._step.after):
+            await volume.committer.commit_before(lambda: done.append(self._apply()))
+        volume.settled()
+        await volume.commit(write_back=False)
+        return done[0]
+
+    def _compare(self, now: TreeSide) -> Undone:
+        made = plan(self._start, self._goal, now, self._differing)
+        return Undone(self._step, made, self._goal, self._start, now)
+
+    def _apply(self) -> Undone:
+        """Synchronous, on the live tree, of which everything but what came in the meantime is in a version."""
+        volume = self._volume
+        found = self._compare(TreeSide(volume.overlay.live))
+        hopeless = any(conflict.why == "inside itself" for conflict in found.plan.conflicts)
+        if hopeless or (found.plan.conflicts and not self._force):
+            return found
+        found.carried = carry_out(volume, found.plan, self._goal, found.now)
+        # The version that is being made is the one of before.
+        found.version = volume.versions.newest.version + (2 if volume.overlay.live.frozen is not None else 1)
+        self._note(found.version)
+        return found
+
+    def _note(self, version: int) -> None:
+        overlay = self._volume.overlay
+        known = sorted(overlay.live.facts(undo_record.FACTS_PREFIX))
+        for key in known[: max(0, len(known) + 1 - MOST)]:
+            overlay.set_fact(key, None)
+        record = UndoRecord(version, self._kind, self._step.before, self._step.after, self._path)
+        overlay.set_fact(*undo_record.encode(record))
