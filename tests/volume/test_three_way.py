@@ -4,6 +4,7 @@ import os
 import random
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,10 +12,12 @@ from hyperfs.volume.three_way import plan
 
 from .undo_model import Drive, changes_below, redone, undone
 
+pytestmark = pytest.mark.timeout(1200)
+
 NAMES = [b"a", b"b", b"c"]
 Operation = tuple[str, tuple[object, ...]]
 Operations = list[Operation]
-often = settings(max_examples=10_000 if os.environ.get("HYPERFS_ALL") == "1" else 100, deadline=None)
+often = settings(max_examples=2000 if os.environ.get("HYPERFS_ALL") == "1" else 100, deadline=None)
 
 
 @st.composite
