@@ -11,7 +11,7 @@ from hyperfs.volume.inode import Inode
 from hyperfs.volume.namespace import kind_of
 from hyperfs.volume.overlay import Overlay
 from hyperfs.volume.sides import Copy, Name, Thing, TreeSide
-from hyperfs.volume.three_way import Plan
+from hyperfs.volume.undo_plan import Plan
 from hyperfs.volume.volume import Volume
 from hyperfs.volume.xattrs import HAS_XATTRS
 

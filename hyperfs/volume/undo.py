@@ -16,8 +16,9 @@ from hyperfs.volume import undo_record
 from hyperfs.volume.carry_out import Carried, carry_out
 from hyperfs.volume.sides import TreeSide
 from hyperfs.volume.steps import Change, Steps
-from hyperfs.volume.three_way import Plan, plan
+from hyperfs.volume.three_way import plan
 from hyperfs.volume.undo_line import Step
+from hyperfs.volume.undo_plan import Plan
 from hyperfs.volume.undo_record import MOST, REDO, UNDO, UndoRecord
 from hyperfs.volume.volume import Volume
 

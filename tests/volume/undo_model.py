@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from hyperfs.volume.differing import Differing, Scope, select
 from hyperfs.volume.sides import Name, Thing
-from hyperfs.volume.three_way import Plan, plan
+from hyperfs.volume.three_way import plan
+from hyperfs.volume.undo_plan import Plan
 
 ROOT = 1
 FOLDER, FILE = 0o040755, 0o100644
