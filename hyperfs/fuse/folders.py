@@ -1,12 +1,11 @@
 """Operations on directory streams."""
 
 from collections.abc import Iterator
-from functools import partial
 
 import pyfuse3
 from pyfuse3 import ReaddirToken, RequestContext
 
-from hyperfs.errors import NotADirectory
+from hyperfs.errors import NotADirectory, NotFound
 from hyperfs.fuse.attributes import entry_of
 from hyperfs.fuse.guard import guarded
 from hyperfs.fuse.listing import Item, Listing
@@ -30,7 +29,7 @@ class FolderOperations(pyfuse3.Operations):
     async def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
         folder = self.state.folder(fh)
         if folder.number & PAST_BIT:
-            self._read_past(folder, start_id, token)
+            await self._read_past(folder, start_id, token)
         else:
             self._read_live(folder, start_id, token)
 
@@ -84,15 +83,19 @@ class FolderOperations(pyfuse3.Operations):
             return self.state.past.attributes(self.state.past.versions_of(directory))
         return entry_of(self.state.volume.overlay.inode(ino))
 
-    def _read_past(self, folder: FolderHandle, start: int, token: ReaddirToken) -> None:
+    async def _read_past(self, folder: FolderHandle, start: int, token: ReaddirToken) -> None:
         past = self.state.past
         directory = past.node(folder.number)
         if start == 0:
-            folder.listing = Listing(partial(past.names, directory))
+            folder.listing = await past.listing(directory)
+        await past.made_up.prepare(directory)
         position = start
         while (item := folder.listing.at(position)) is not None:
             position += 1
-            listed = past.listed(directory, *item)
+            try:
+                listed = past.listed(directory, *item)
+            except NotFound:
+                continue  # it came back meanwhile, or was let go
             if not pyfuse3.readdir_reply(token, listed.name, listed.entry, position):
                 return
             past.given(listed.node)

@@ -99,7 +99,7 @@ class MetadataOperations(pyfuse3.Operations):
     async def listxattr(self, inode: int, ctx: RequestContext) -> list[bytes]:
         if inode & PAST_BIT:
             node = self.state.past.node(inode)
-            return [] if node.is_versions else sorted(self.state.past.tree(node).xattr_names(node.ino))
+            return [] if node.is_made_up else sorted(self.state.past.tree(node).xattr_names(node.ino))
         names = self.state.volume.xattrs.names(self.state.volume.overlay.inode(inode))
         return names if ctx.uid == 0 else [name for name in names if not name.startswith(TRUSTED)]
 

@@ -9,7 +9,8 @@ from pyfuse3 import EntryAttributes, FileInfo, RequestContext
 from hyperfs.errors import NotFound, NotPermitted
 from hyperfs.fuse.attributes import entry_of, nothing
 from hyperfs.fuse.guard import guarded
-from hyperfs.fuse.past import VERSIONS_NAME, PastNode, refuse_change
+from hyperfs.fuse.past import VERSIONS_NAME, refuse_change
+from hyperfs.fuse.past_node import PastNode
 from hyperfs.fuse.state import Handle, State
 from hyperfs.fuse.views import PAST_BIT
 from hyperfs.volume.inode import Inode
@@ -28,7 +29,7 @@ class NameOperations(pyfuse3.Operations):
     async def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
         state = self.state
         if parent_inode & PAST_BIT:
-            return self._lookup_past(parent_inode, name)
+            return await self._lookup_past(parent_inode, name)
         if name == VERSIONS_NAME:
             state.volume.overlay.inode(parent_inode)
             return self._give(state.past.versions_of(parent_inode))
@@ -40,13 +41,19 @@ class NameOperations(pyfuse3.Operations):
         except NotFound:
             return _NOTHING
 
-    def _lookup_past(self, parent: int, name: bytes) -> EntryAttributes:
+    async def _lookup_past(self, parent: int, name: bytes) -> EntryAttributes:
         past = self.state.past
         node = past.node(parent)
         if name == b".":
             return self._give(node)
         if name == b".." and node.is_versions:
             return self.state.attributes(node.directory)
+        await past.made_up.prepare(node)
+        try:
+            return self._give(past.lookup(node, name))
+        except NotFound:
+            if not await past.made_up.look_again(node):
+                return _NOTHING_YET
         try:
             return self._give(past.lookup(node, name))
         except NotFound:

@@ -7,14 +7,17 @@ inodes in them.
 import stat
 from collections.abc import Callable, Iterator
 from datetime import tzinfo
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Final
 
 import trio
 from pyfuse3 import EntryAttributes
 
 from hyperfs.errors import BadWhen, NoSuchVersion, NotADirectory, NotFound, ReadOnlyVersion, StaleHandle
 from hyperfs.fuse.attributes import LONG_SECONDS, fill
-from hyperfs.fuse.listing import Item
+from hyperfs.fuse.listing import Item, Listing
+from hyperfs.fuse.past_made_up import MadeUp
+from hyperfs.fuse.past_node import DELETED, FILES, Listed, PastNode
 from hyperfs.fuse.views import Views
 from hyperfs.volume.acl import ACCESS
 from hyperfs.volume.inode import Inode
@@ -26,35 +29,8 @@ CROWD_VIEWS: Final = 4000
 """Some 600 bytes each. A listing of `.versions` has the kernel know one for each version."""
 
 
-class PastNode(NamedTuple):
-    """Something in the past.
-
-    `directory` is the live inode whose `.versions` it belongs to. Without `entry` it is that `.versions` itself;
-    with `target` it is a symlink from a relative name to an entry; else inode `ino` as it was in `version`.
-    """
-
-    number: int
-    directory: int
-    entry: bytes = b""
-    version: int = 0
-    ino: int = 0
-    target: bytes = b""
-
-    @property
-    def is_versions(self) -> bool:
-        return not self.entry
-
-
-class Listed(NamedTuple):
-    """An entry of a listing."""
-
-    name: bytes
-    node: PastNode
-    entry: EntryAttributes
-
-
 class Past:
-    """All that the mount shows of old versions. Reads only; synchronous."""
+    """All that the mount shows of old versions. Reads only; synchronous, but for what `made_up` nodes need first."""
 
     def __init__(self, volume: Volume, zone: tzinfo, now_ns: Callable[[], int]) -> None:
         self._volume = volume
@@ -65,6 +41,7 @@ class Past:
         self.crowded = trio.Event()
         """The kernel knows so many views that it should be asked to forget those that nobody uses: see `relieve`."""
         self._crowd = CROWD_VIEWS
+        self.made_up = MadeUp(volume, self._resolve)
 
     # Nodes
 
@@ -115,12 +92,13 @@ class Past:
         return inode
 
     def lapsed(self) -> list[tuple[int, bytes]]:
-        """(number of the `.versions`, entry) of what the kernel may know and is not kept any more."""
-        return [
-            (self.versions_of(view.directory).number, view.entry)
-            for view in self._views.all()
-            if view.entry and not self._versions.is_kept(view.version)
-        ]
+        """(number of the folder, entry in it) of what the kernel may know and is not kept any more."""
+        lapsed = []
+        for view in self._views.all():
+            if view.version and not self._versions.is_kept(view.version):
+                folder, _, name = view.entry.rpartition(b"/")
+                lapsed.append((self._made_up(view.directory, folder).number, name))
+        return lapsed
 
     # Questions
 
@@ -130,8 +108,8 @@ class Past:
 
     def lookup(self, parent: PastNode, name: bytes) -> PastNode:
         """Raises NotFound, NotADirectory."""
-        if parent.is_versions:
-            return self._entry(parent.directory, name)
+        if parent.is_made_up:
+            return self._in_made_up(parent, name)
         if parent.target:
             raise NotADirectory("a symlink")
         if name == VERSIONS_NAME:
@@ -144,26 +122,47 @@ class Past:
             raise NotFound(f"no {name!r} in version {parent.version}")
         return self._keep(parent.directory, parent.entry, parent.version, dentry[0])
 
+    def _made_up(self, directory: int, entry: bytes) -> PastNode:
+        """`.versions` of a live directory, or a folder in it that no version has."""
+        return self._keep(directory, entry, 0, directory) if entry else self.versions_of(directory)
+
+    def _in_made_up(self, parent: PastNode, name: bytes) -> PastNode:
+        directory = parent.directory
+        if name == b"..":
+            return self._made_up(directory, parent.entry.rpartition(b"/")[0])
+        if parent.is_versions:
+            return self._made_up(directory, name) if name in (FILES, DELETED) else self._entry(directory, name)
+        shown = self.made_up.lookup(parent, name)
+        entry = parent.entry + b"/" + name
+        return self._made_up(directory, entry) if shown is None else self._keep(directory, entry, *shown)
+
     def _parent(self, node: PastNode) -> PastNode:
-        if node.ino == node.directory:
-            return self.versions_of(node.directory)
+        if self._is_entry(node, self.inode(node)):
+            return self._made_up(node.directory, node.entry.rpartition(b"/")[0])
         return self._keep(node.directory, node.entry, node.version, self.inode(node).parent)
+
+    def _is_entry(self, node: PastNode, inode: Inode) -> bool:
+        """Whether the folder is what an entry of `.versions` or `.deleted` means, and not something below that."""
+        return node.ino == node.directory or (node.entry.startswith(b".") and inode.parent == node.directory)
 
     def _entry(self, directory: int, name: bytes) -> PastNode:
         try:
             text = name.decode()
         except UnicodeDecodeError:
             raise NotFound(f"{name!r} names no version") from None
-        try:
-            version = self._versions.resolve(text, directory, self._now_ns(), self._zone)
-        except (BadWhen, NoSuchVersion) as error:
-            raise NotFound(str(error)) from None
+        version = self._resolve(text, directory)
         if self._versions.tree(version).inode(directory) is None:
             raise NotFound(f"the folder did not exist in version {version}")
         own = self._own_name(version)
         if text == own or text == f"@{version}" or self._is_snapshot(directory, name):
             return self._keep(directory, name, version, directory)
         return self._keep(directory, name, version, directory, target=own.encode())
+
+    def _resolve(self, when: str, directory: int) -> int:
+        try:
+            return self._versions.resolve(when, directory, self._now_ns(), self._zone)
+        except (BadWhen, NoSuchVersion) as error:
+            raise NotFound(str(error)) from None
 
     def _own_name(self, version: int) -> str:
         facts = self._volume.parts.catalog.version(version)
@@ -173,6 +172,12 @@ class Past:
 
     def _is_snapshot(self, directory: int, name: bytes) -> bool:
         return self._versions.snapshot(directory, name) is not None
+
+    async def listing(self, node: PastNode) -> Listing:
+        """What readdir lists, in order."""
+        if node.is_made_up and not node.is_versions:
+            return await self.made_up.listing(node)
+        return Listing(partial(self.names, node))
 
     def names(self, node: PastNode, item: Item | None) -> Iterator[Item]:
         """What readdir lists behind an item, in order: names with inodes; of `.versions` first times with versions,
@@ -192,7 +197,11 @@ class Past:
                 yield name, -snapshot.version
 
     def listed(self, node: PastNode, name: bytes, number: int) -> Listed:
-        """An item of `names` with just enough attributes to make an inode of."""
+        """An item of a listing with just enough attributes to make an inode of. NotFound for one that is no more."""
+        if node.is_made_up and not node.is_versions:
+            listed_files = node.entry == FILES  # all are there: none is looked for
+            found = self._made_up(node.directory, FILES + b"/" + name) if listed_files else self._in_made_up(node, name)
+            return Listed(name, found, self.attributes(found))
         if not node.is_versions:
             found = self._keep(node.directory, node.entry, node.version, number)
             return Listed(name, found, self.attributes(found))
@@ -206,12 +215,14 @@ class Past:
 
     def attributes(self, node: PastNode) -> EntryAttributes:
         """The kernel's view of a node. What may come to mean something else is never cached."""
-        if node.is_versions:
+        if node.is_made_up:
             directory = self._volume.overlay.inode(node.directory)
             entry = fill(EntryAttributes(), directory, node.number)
             entry.st_nlink = 2
             entry.st_mtime_ns = entry.st_ctime_ns = self._versions.newest.time_ns
             entry.attr_timeout = 0
+            if node.entry:
+                entry.entry_timeout = 0
             return entry
         if node.target:
             entry = EntryAttributes()
@@ -224,14 +235,17 @@ class Past:
             entry.st_mtime_ns = entry.st_ctime_ns = entry.st_atime_ns = self._versions.newest.time_ns
             entry.entry_timeout = entry.attr_timeout = 0
             return entry
-        entry = fill(EntryAttributes(), self.inode(node), node.number)
+        inode = self.inode(node)
+        entry = fill(EntryAttributes(), inode, node.number)
         snapshot_root = node.ino == node.directory and self._is_snapshot(node.directory, node.entry)
-        entry.entry_timeout = 0 if snapshot_root else LONG_SECONDS
+        # A file below `.deleted` may have names elsewhere: which of them is the entry is not looked for.
+        changing = node.entry.startswith(b".") and (not inode.is_directory or self._is_entry(node, inode))
+        entry.entry_timeout = 0 if snapshot_root or changing else LONG_SECONDS
         return entry
 
     def xattr(self, node: PastNode, name: bytes) -> bytes | None:
-        """An attribute as it was. `.versions` itself has its directory's ACL, as it has its mode."""
-        if node.is_versions:
+        """An attribute as it was. What is made up has its directory's ACL, as it has its mode."""
+        if node.is_made_up:
             directory = self._volume.overlay.inode(node.directory)
             return self._volume.xattrs.get(directory, ACCESS) if name == ACCESS else None
         return self.tree(node).xattr(node.ino, name)

@@ -7,7 +7,8 @@ from pyfuse3 import EntryAttributes
 from hyperfs.errors import StaleHandle
 from hyperfs.fuse.attributes import entry_of
 from hyperfs.fuse.listing import Listing
-from hyperfs.fuse.past import Past, PastNode, refuse_change
+from hyperfs.fuse.past import Past, refuse_change
+from hyperfs.fuse.past_node import PastNode
 from hyperfs.fuse.views import PAST_BIT
 from hyperfs.fuse.warming import Warming
 from hyperfs.volume.inode import Inode

@@ -52,6 +52,8 @@ class Versions:
         self._newest = newest
         self._commits: dict[int, Commit] = {}
         self._roots: dict[int, Ref | None] = {}
+        self.let_go = 0
+        """How often versions were let go since the drive was opened."""
 
     @property
     def newest(self) -> Commit:
@@ -84,6 +86,7 @@ class Versions:
 
     def forget(self, versions: Iterable[int]) -> None:
         """These were let go."""
+        self.let_go += 1
         for version in versions:
             self._commits.pop(version, None)
             self._roots.pop(version, None)

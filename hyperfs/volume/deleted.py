@@ -1,0 +1,133 @@
+"""What was deleted from a directory and can still be had, and under which names that is shown.
+
+The rules stand in docs/history.md. A directory's deletions come from the rows of `changes`; whether and how one is
+shown is looked up in the trees each time.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Final, NamedTuple
+
+from hyperfs.policy.when import display_name
+from hyperfs.values import NAME_MAX_BYTES
+from hyperfs.volume.changes import DIRECTORY, MOVED, TRASHED, Went
+from hyperfs.volume.inode import Inode
+from hyperfs.volume.trash import in_trash
+from hyperfs.volume.tree import Tree
+from hyperfs.volume.volume import Volume
+
+_SECOND_NS: Final = 10**9
+_MARKED: Final = re.compile(rb"(?P<stem>.+)\.(?P<mark>@[0-9]+|[0-9-]+T[0-9-]+Z)(?P<ending>\.[^.]*)?", re.DOTALL)
+
+
+class Deleted(NamedTuple):
+    """A deletion that can be taken back: `went` as it was in `version`, shown as `entry`."""
+
+    entry: bytes
+    went: Went
+    version: int
+
+
+def deleted_from(volume: Volume, directory: int) -> Iterator[Deleted]:
+    """All of a live directory, in no order of names. For the versions that have their rows."""
+    for name, found in groupby(volume.changes.went(directory), key=lambda went: went.name):
+        yield from _of_name(volume, directory, name, found)
+
+
+def find_deleted(volume: Volume, directory: int, entry: bytes) -> Deleted | None:
+    """What an entry of the directory's `.deleted` means."""
+    for found in _of_name(volume, directory, entry, volume.changes.went(directory, entry)):
+        if found.entry == entry:
+            return found
+    marked = _MARKED.fullmatch(entry)
+    if marked is None:
+        return None
+    name = marked["stem"] + (marked["ending"] or b"")
+    for found in _of_name(volume, directory, name, volume.changes.went(directory, name)):
+        if entry in (found.entry, _with_time(found.went)):
+            return found
+    if len(entry) > NAME_MAX_BYTES - _LONGEST_MARK:  # its stem may have been cut
+        return next((found for found in deleted_from(volume, directory) if found.entry == entry), None)
+    return None
+
+
+def _of_name(volume: Volume, directory: int, name: bytes, rows: Iterable[Went]) -> Iterator[Deleted]:
+    """All that went under one name, newest first, each under an entry of its own."""
+    seen: set[int] = set()
+    taken: set[bytes] = set()
+    for went in rows:
+        version = None if went.ino in seen else _shown_in(volume, went)
+        seen.add(went.ino)
+        if version is None:
+            continue
+        entry = name if not taken else _with_time(went)
+        if entry in taken or (taken and _is_a_name(volume, directory, entry)):
+            entry = with_mark(went, f"@{went.version}".encode())
+        taken.add(entry)
+        yield Deleted(entry, went, version)
+
+
+def _is_a_name(volume: Volume, directory: int, entry: bytes) -> bool:
+    """Whether something went under that very name."""
+    return next(volume.changes.went(directory, entry), None) is not None
+
+
+# Names
+
+_LONGEST_MARK: Final = len(".@18446744073709551615")
+
+
+def _with_time(went: Went) -> bytes:
+    return with_mark(went, display_name(went.time_ns // _SECOND_NS).encode())
+
+
+def with_mark(went: Went, mark: bytes) -> bytes:
+    """The name with a mark before its ending."""
+    stem, ending = split_ending(went.name) if went.kind != DIRECTORY else (went.name, b"")
+    room = NAME_MAX_BYTES - len(mark) - 1 - len(ending)
+    if len(stem) > room:
+        stem = stem[: max(room, 1)].decode(errors="ignore").encode() or stem[: max(room, 1)]
+    return stem + b"." + mark + ending
+
+
+def split_ending(name: bytes) -> tuple[bytes, bytes]:
+    """A name and its ending with the dot; a name that begins with its only dot has none, nor has a very long one."""
+    stem, dot, ending = name.rpartition(b".")
+    if not stem.strip(b".") or not dot or len(ending) > NAME_MAX_BYTES // 2:
+        return name, b""
+    return stem, dot + ending
+
+
+# What is shown
+
+
+def _shown_in(volume: Volume, went: Went) -> int | None:
+    """The version whose state of it is shown; None for what is not shown at all."""
+    if went.how == MOVED or _is_back(volume.overlay.live, went):
+        return None
+    for time_ns in dict.fromkeys((went.began_ns, went.time_ns)):
+        version = volume.versions.kept_before(time_ns)
+        inode = volume.versions.tree(version).inode(went.ino) if version else None
+        if inode is not None:
+            return None if _was_put_back(volume.overlay.live, went, inode) else version
+    return None
+
+
+def _is_back(live: Tree, went: Went) -> bool:
+    """Whether it has its name again, or has left the trash."""
+    dentry = live.dentry(went.directory, went.name)
+    if dentry is not None and dentry[0] == went.ino:
+        return True
+    if went.how != TRASHED:
+        return False
+    inode = live.inode(went.ino)
+    return inode is not None and not in_trash(live, inode.parent)
+
+
+def _was_put_back(live: Tree, went: Went, inode: Inode) -> bool:
+    """Whether what has the name now is a copy that a restore made: it was born when the deleted one was."""
+    dentry = live.dentry(went.directory, went.name)
+    now = live.inode(dentry[0]) if dentry is not None else None
+    return now is not None and (now.btime_ns, now.mode >> 12) == (inode.btime_ns, inode.mode >> 12)
+
