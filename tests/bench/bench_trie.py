@@ -1,15 +1,27 @@
-"""How fast the trie is in this interpreter: `python tests/bench/bench_trie.py [entries]`. Not a test."""
+"""How fast the trie is in this interpreter, with nodes in memory and no sealing. Not a test:
+
+    pytest tests/bench/bench_trie.py [--benchmark-only] [--benchmark-json FILE]
+
+needs pytest-benchmark (`pip install -c packaging/constraints.txt -e .[bench]`). HYPERFS_ENTRIES sets the size, 90,000
+by default. What a round works on says `extra_info`: so many entries, nodes or lookups.
+"""
 
 import hashlib
+import os
 import random
 import struct
-import sys
 from collections.abc import Callable
-from time import perf_counter
+from typing import Any
+
+import pytest
 
 from hyperfs.trie import Node, Ref, decode, diff, encode, lookup, persist, reachable, update, walk
 from hyperfs.trie.node import is_leaf
 from hyperfs.trie.update import Change
+
+ENTRIES = int(os.environ.get("HYPERFS_ENTRIES", "90000"))
+Benchmark = Any
+"""pytest-benchmark's fixture: called with a function and its arguments."""
 
 
 class Blocks:
@@ -18,7 +30,7 @@ class Blocks:
     def __init__(self) -> None:
         self.blocks: list[bytes] = []
         self.cache: dict[Ref, Node] = {}
-        self.cold_loads = 0
+        self.root: Ref | None = None
 
     def append(self, data: bytes) -> tuple[int, int]:
         self.blocks.append(data)
@@ -27,12 +39,18 @@ class Blocks:
     def load(self, ref: Ref) -> Node:
         node = self.cache.get(ref)
         if node is None:
-            self.cold_loads += 1
             node = self.cache[ref] = decode(self.blocks[ref.block])
         return node
 
     def remember(self, ref: Ref, node: Node) -> None:
         self.cache[ref] = node
+
+    def commit(self, changes: list[Change]) -> Ref | None:
+        """The root before."""
+        before = self.root
+        root = update(self.load, before, changes, lambda ref: None)
+        self.root = persist(root, identify, self.append, self.remember)
+        return before
 
 
 def identify(data: bytes) -> bytes:
@@ -53,60 +71,71 @@ def new_files(first: int, count: int, rng: random.Random) -> list[Change]:
     return sorted(dict(changes).items())
 
 
-def timed(label: str, units: int, job: Callable[[], object]) -> None:
-    begin = perf_counter()
-    job()
-    seconds = perf_counter() - begin
-    print(f"{label:<58} {seconds * 1e6 / units:9.2f} us each {seconds:8.3f} s for {units}")
+@pytest.fixture(scope="module")
+def everything() -> list[Change]:
+    return new_files(2, ENTRIES // 3, random.Random(1))
 
 
-def main() -> None:
-    total = int(sys.argv[1]) if len(sys.argv) > 1 else 300_000
-    rng = random.Random(1)
+@pytest.fixture
+def filled(everything: list[Change]) -> Blocks:
     log = Blocks()
-    files = total // 3
-    state: dict[str, Ref | None] = {"root": None}
-
-    def commit(changes: list[Change]) -> None:
-        root = update(log.load, state["root"], changes, lambda ref: None)
-        state["root"] = persist(root, identify, log.append, log.remember)
-
-    everything = new_files(2, files, rng)
-    timed("one batch into an empty trie, entry", len(everything), lambda: commit(everything))
-    leaves = [log.blocks[r.block] for r in reachable(log.load, state["root"], lambda r: False) if is_leaf(r)]
-    branches = [
-        log.blocks[r.block] for r in reachable(log.load, state["root"], lambda r: False) if not is_leaf(r)
-    ]
-    print(f"  {len(leaves)} leaves of {sum(map(len, leaves)) // len(leaves)} bytes,", end=" ")
-    print(f"{len(branches)} branches of {sum(map(len, branches)) // len(branches)} bytes")
-
-    first = 2 + files
-    for size in (10_000, 1_000, 100, 1):
-        batches = [new_files(first + size * i, size, rng) for i in range(5 if size > 100 else 100)]
-        first += size * len(batches)
-        entries = sum(map(len, batches))
-        timed(f"batches of {size} new files, entry", entries, lambda b=batches: [commit(x) for x in b])
-    known = [key for key, _ in everything]
-    scattered = sorted(rng.sample(known, 5000))
-    touched: list[Change] = [(key, (rng.randbytes(40), b"")) for key in scattered]
-    before = state["root"]
-    timed("one batch of 5,000 scattered changes, entry", 5000, lambda: commit(touched))
-    timed("diff of that, difference", 5000, lambda: list(diff(log.load, before, state["root"])))
-    before = state["root"]
-    commit([(known[17], (b"x", b""))])
-    timed("diff of one change", 1, lambda: list(diff(log.load, before, state["root"])))
-
-    wanted = rng.sample(known, 50_000)
-    root = state["root"]
-    timed("cached lookup", len(wanted), lambda: [lookup(log.load, root, key) for key in wanted])
-    timed("walk, entry", total, lambda: sum(1 for _ in walk(log.load, root)))
-    timed("decode a leaf", len(leaves), lambda: sum(decode(data).count for data in leaves))
-    nodes = [decode(data) for data in leaves]
-    timed("encode a leaf", len(nodes), lambda: sum(len(encode(node)) for node in nodes))
-    timed("decode a branch", len(branches), lambda: sum(decode(data).count for data in branches))
-    nodes = [decode(data) for data in branches]
-    timed("encode a branch", len(nodes), lambda: sum(len(encode(node)) for node in nodes))
+    log.commit(everything)
+    return log
 
 
-if __name__ == "__main__":
-    main()
+def stored(log: Blocks, leaves: bool) -> list[bytes]:
+    return [log.blocks[r.block] for r in reachable(log.load, log.root, lambda r: False) if is_leaf(r) == leaves]
+
+
+def measure(benchmark: Benchmark, units: int, job: Callable[[], object]) -> None:
+    benchmark.extra_info["units a round"] = units
+    benchmark.pedantic(job, rounds=5, warmup_rounds=1)
+
+
+def test_one_batch_into_an_empty_trie(benchmark: Benchmark, everything: list[Change]) -> None:
+    measure(benchmark, len(everything), lambda: Blocks().commit(everything))
+
+
+@pytest.mark.parametrize("size", [10_000, 1_000, 100, 1])
+def test_a_batch_of_new_files(benchmark: Benchmark, filled: Blocks, size: int) -> None:
+    numbers = iter(range(2 + ENTRIES, 1 << 60, size))
+    rng = random.Random(2)
+
+    def batch() -> tuple[tuple[list[Change]], dict[str, object]]:
+        return (new_files(next(numbers), size, rng),), {}
+
+    benchmark.extra_info["units a round"] = 3 * size
+    benchmark.pedantic(filled.commit, setup=batch, rounds=5 if size > 100 else 50)
+
+
+def test_a_diff_of_scattered_changes(benchmark: Benchmark, filled: Blocks, everything: list[Change]) -> None:
+    rng = random.Random(3)
+    touched = sorted(rng.sample([key for key, _ in everything], ENTRIES // 60))
+    before = filled.commit([(key, (rng.randbytes(40), b"")) for key in touched])
+    measure(benchmark, len(touched), lambda: list(diff(filled.load, before, filled.root)))
+
+
+def test_a_diff_of_one_change(benchmark: Benchmark, filled: Blocks, everything: list[Change]) -> None:
+    before = filled.commit([(everything[17][0], (b"x", b""))])
+    measure(benchmark, 1, lambda: list(diff(filled.load, before, filled.root)))
+
+
+def test_cached_lookups(benchmark: Benchmark, filled: Blocks, everything: list[Change]) -> None:
+    wanted = random.Random(4).sample([key for key, _ in everything], ENTRIES // 6)
+    measure(benchmark, len(wanted), lambda: [lookup(filled.load, filled.root, key) for key in wanted])
+
+
+def test_a_walk(benchmark: Benchmark, filled: Blocks) -> None:
+    measure(benchmark, ENTRIES, lambda: sum(1 for _ in walk(filled.load, filled.root)))
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["leaves", "branches"])
+def test_decoding(benchmark: Benchmark, filled: Blocks, leaves: bool) -> None:
+    blocks = stored(filled, leaves)
+    measure(benchmark, len(blocks), lambda: [decode(data) for data in blocks])
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["leaves", "branches"])
+def test_encoding(benchmark: Benchmark, filled: Blocks, leaves: bool) -> None:
+    nodes = [decode(data) for data in stored(filled, leaves)]
+    measure(benchmark, len(nodes), lambda: [encode(node) for node in nodes])
