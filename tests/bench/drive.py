@@ -18,7 +18,7 @@ from hyperfs.volume.volume import Volume
 RESERVE_BYTES: Final = 4096
 WRITE_BYTES: Final = 128 << 10
 KINDS: Final = {1: "chunks", 2: "packs", 3: "nodes", 4: "commits", 5: "void", 6: "deaths"}
-NOT_COUNTED: Final = ("index", "reserve")
+NOT_COUNTED: Final = ("reserve",)
 
 
 class Clock:
@@ -113,7 +113,7 @@ def disk_bytes(path: Path) -> dict[str, int]:
             part = str(file.relative_to(path))
             if part.split("/")[0] in NOT_COUNTED:
                 continue
-            short = "journal" if part.startswith("journal") else part
+            short = part.split("/")[0] if part.startswith(("journal/", "index/")) else part
             found[short] = found.get(short, 0) + file.stat().st_blocks * 512
     return found
 

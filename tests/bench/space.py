@@ -4,8 +4,8 @@
 
 NAME is git, image, photos, sqlite or small; without one all that can be done. Works on a volume in this process as
 programs would through a mount, one version after each step. Counted is what the store's files take on the disk, in
-1,000,000 bytes, without the reserve and the index, which are fixed and derived; the journal, which is made in advance
-and used again, is told apart.
+1,000,000 bytes, the derived index too. Not counted are the reserve and, told apart, the journal: they are made in
+advance, always as large, and what is in them is used again.
 """
 
 import argparse
@@ -161,6 +161,7 @@ def measure(name: str, life: Life, folder: Path) -> None:
     print(f"  store {sum(parts.values()) / 1e6:.2f} MB, and a journal of {journal / 1e6:.2f}")
     for kind, (number, size) in sorted(blocks.items()):
         print(f"    {kind:12} {number:8} blocks {size / 1e6:9.2f} MB")
+    print(f"    {'index':12} {'':8}        {parts['index'] / 1e6:9.2f} MB")
     trees = sum(size for part, size in parts.items() if part.endswith("/tree"))
     print(f"    {'hash trees':12} {'':8}        {trees / 1e6:9.2f} MB", flush=True)
 
