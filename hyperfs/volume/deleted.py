@@ -44,8 +44,12 @@ def find_deleted(volume: Volume, directory: int, entry: bytes) -> Deleted | None
     if marked is None:
         return None
     name = marked["stem"] + (marked["ending"] or b"")
-    for found in _of_name(volume, directory, name, volume.changes.went(directory, name)):
-        if entry in (found.entry, _with_time(found.went)):
+    of_name = list(_of_name(volume, directory, name, volume.changes.went(directory, name)))
+    for found in of_name:
+        if found.entry == entry:
+            return found
+    for found in of_name[:1]:  # the last one has its plain name, and its time as another
+        if _with_time(found.went) == entry:
             return found
     if len(entry) > NAME_MAX_BYTES - _LONGEST_MARK:  # its stem may have been cut
         return next((found for found in deleted_from(volume, directory) if found.entry == entry), None)
