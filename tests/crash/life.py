@@ -9,6 +9,7 @@ from hyperfs.volume.inode import Inode
 from hyperfs.volume.prune import prune
 from hyperfs.volume.restore import restore
 from hyperfs.volume.volume import Volume
+from tests.alike import some_bytes
 from tests.volume.model import (
     Allowed,
     Node,
@@ -143,7 +144,7 @@ class Life:
         self.told.append(f"make {name!r}")
 
     async def write_at(self, node: Node, offset: int) -> None:
-        data = self.rng.randbytes(self.rng.choice(SIZES[1:]))
+        data = some_bytes(self.rng.randrange(1000), self.rng.choice(SIZES[1:]))
         old = node.data.ljust(offset, b"\0")
         node.change(old[:offset] + data + old[offset + len(data) :])
         await self.volume.files.write(self.live_inode(node), offset, data)

@@ -8,12 +8,13 @@ import ctypes
 import errno
 import mmap
 import os
-import random
 import stat
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from tests.alike import some_bytes
 
 Answer = object
 
@@ -92,8 +93,8 @@ class Place:
                 self.close(number)
 
 
-def some_bytes(seed: int, size: int) -> bytes:
-    return random.Random(seed).randbytes(size) if seed % 3 else bytes([seed % 256]) * size
+def bytes_of(seed: int, size: int) -> bytes:
+    return some_bytes(seed, size) if seed % 5 else bytes([seed % 256]) * size
 
 
 def _checked(result: int) -> int:

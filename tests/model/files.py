@@ -8,7 +8,7 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from . import calls
 from .beside import Beside
-from .calls import ANN, ROOT, UTIME_OMIT, User, some_bytes
+from .calls import ANN, ROOT, UTIME_OMIT, User, bytes_of
 from .listing import Listing
 from .vocabulary import SIZES, flags, modes, numbers, owners, paths, sizes, users
 
@@ -40,13 +40,13 @@ class FileRules(Beside):
     @precondition(lambda self: self.mounted.files)
     @rule(user=users, number=numbers, offset=sizes, size=sizes, seed=numbers)
     def pwrite(self, user: User, number: int, offset: int, size: int, seed: int) -> None:
-        data = some_bytes(seed, size)
+        data = bytes_of(seed, size)
         self.with_files(user, lambda fd: os.pwrite(fd, data, offset), self.file(number))
 
     @precondition(lambda self: self.mounted.files)
     @rule(user=users, number=numbers, size=sizes, seed=numbers)
     def write(self, user: User, number: int, size: int, seed: int) -> None:
-        data = some_bytes(seed, size)
+        data = bytes_of(seed, size)
         self.with_files(user, os.write, self.file(number), data)
 
     @precondition(lambda self: self.mounted.files)
@@ -72,7 +72,7 @@ class FileRules(Beside):
     @precondition(lambda self: self.mounted.files)
     @rule(number=numbers, offset=sizes, size=sizes, seed=numbers, flush=st.booleans())
     def map_and_write(self, number: int, offset: int, size: int, seed: int, flush: bool) -> None:
-        data = some_bytes(seed, size)
+        data = bytes_of(seed, size)
         self.with_files(ROOT, calls.map_and_write, self.file(number), offset, data, flush)
 
     @precondition(lambda self: self.mounted.files)

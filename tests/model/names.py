@@ -8,7 +8,7 @@ from hypothesis.stateful import rule
 
 from . import calls
 from .beside import Beside
-from .calls import ROOT, UTIME_NOW, UTIME_OMIT, Answer, User, some_bytes
+from .calls import ROOT, UTIME_NOW, UTIME_OMIT, Answer, User, bytes_of
 from .vocabulary import (
     ACCESS_LIST,
     ATTRIBUTES,
@@ -101,7 +101,7 @@ class NameRules(Beside):
     def set_attribute(
         self, user: User, path: bytes, name: bytes, size: int, seed: int, how: int, follow: bool
     ) -> None:
-        value = some_bytes(seed, size)
+        value = bytes_of(seed, size)
         if self.beside.do(ROOT, lambda: os.getxattr(path, name, follow_symlinks=follow)) == value:
             value += b"!"
         self.both(user, lambda: os.setxattr(path, name, value, how, follow_symlinks=follow))

@@ -1,7 +1,6 @@
 """A volume against a plain model: random operations, versions, kills at any moment, and all of it compared."""
 
 import os
-import random
 import shutil
 import stat
 import tempfile
@@ -29,6 +28,8 @@ from hyperfs.volume.nodes import Nodes
 from hyperfs.volume.prune import prune
 from hyperfs.volume.restore import restore
 from hyperfs.volume.volume import Volume
+from tests import tally
+from tests.alike import some_bytes
 
 from .conftest import DRIVE, Store, create_store, inode_of, kill
 from .faults import Faults, Killed
@@ -53,10 +54,6 @@ picks = st.integers(0, 1000)
 names = st.sampled_from(NAMES)
 offsets = st.sampled_from([0, 0, 1, 100, 128, 512, 4000, 65_000, 200_000])
 sizes = st.sampled_from(SIZES)
-
-
-def some_bytes(seed: int, size: int) -> bytes:
-    return random.Random(seed).randbytes(size)
 
 
 class Machine(RuleBasedStateMachine):
@@ -646,6 +643,8 @@ def check_garbage(volume: Volume, version: int) -> dict[bytes, int]:
         extent = entries.extent_in(key, (value, hint))
         if isinstance(extent, Extent):
             chunks[extent.chunk] = extent.block
+            if extent.bases:
+                tally.add("extents of deltas in the versions of models", 1)
     return chunks
 
 
