@@ -1,15 +1,13 @@
 """hyperfs diff"""
 
 from pathlib import Path
-from typing import Any, Final
 
 import click
 
 from hyperfs.cli import options
-from hyperfs.cli.output import print_json, shown, size_text
+from hyperfs.cli.differences import line
+from hyperfs.cli.output import print_json
 from hyperfs.cli.session import locate, session
-
-_SIGNS: Final = {"added": "+", "removed": "-", "changed": "M", "moved": "R", "attributes": "a"}
 
 
 @click.command("diff")
@@ -36,13 +34,4 @@ def command(
         print_json(found)
         return
     for difference in found["differences"]:
-        click.echo(_line(difference))
-
-
-def _line(difference: dict[str, Any]) -> str:
-    kind, path, old_path = difference["kind"], shown(difference["path"] or "."), difference["old_path"]
-    name = f"{shown(old_path)} -> {path}" if kind == "moved" and old_path is not None else path
-    sizes = (difference["old_size"], difference["new_size"])
-    if kind != "changed" or None in sizes or sizes[0] == sizes[1]:
-        return f"{_SIGNS[kind]} {name}"
-    return f"{_SIGNS[kind]} {name}  ({size_text(sizes[0])} -> {size_text(sizes[1])})"
+        click.echo(line(difference))

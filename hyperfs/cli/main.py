@@ -21,6 +21,8 @@ COMMANDS: Final = {
     "diff": "Tell what changed between two versions.",
     "cat": "Print a file as it was.",
     "restore": "Put a file or folder back as it was.",
+    "undo": "Take back the last burst of changes.",
+    "redo": "Do again what an undo took back.",
     "snapshot": "Keep the present version under a name.",
     "policy": "Show and set which versions stay.",
     "prune": "Let old versions go and return their space.",

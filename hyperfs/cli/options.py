@@ -32,3 +32,9 @@ drive_argument: Final = click.argument(
 at: Final = click.option(
     "--at", "when", metavar="WHEN", required=True, help="A version's number, a time, 'yesterday', a snapshot's name."
 )
+
+step_path: Final = click.argument("path", metavar="[PATH]", default=".", type=click.Path(path_type=Path))
+
+dry_run: Final = click.option("--dry-run", is_flag=True, help="Only tell what would change.")
+
+force: Final = click.option("--force", is_flag=True, help="Do it though something has changed since; that goes too.")

@@ -118,8 +118,7 @@ async def restore(drive: Drive, params: Message, tell: Tell) -> Message:
     await tell("restoring", 0, 0)
     done = await restoring.restore(drive.volume, path, version, to)
     if drive.mount is not None:
-        for parent, name in done.replaced:
-            await drive.mount.forget_entry(parent, name)
+        await drive.mount.forget(done.replaced, ())
     return {"version": version, "files": done.files, "folders": done.folders, "bytes": done.bytes}
 
 

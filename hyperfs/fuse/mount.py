@@ -4,8 +4,8 @@ import gc
 import logging
 import os
 import subprocess
-from collections.abc import Awaitable, Callable
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -133,6 +133,11 @@ class Mount:
         except FileNotFoundError:
             return  # the kernel did not know it
 
+    async def forget(self, names: Iterable[tuple[int, bytes]], inodes: Iterable[int]) -> None:
+        """Has the kernel ask again for all these names, and for the attributes of these inodes."""
+        told = list(names), list(inodes)
+        await trio.to_thread.run_sync(_forget, *told)
+
     def queues(self) -> list[Queue]:
         """What programs and the kernel have of us."""
         return [
@@ -155,6 +160,15 @@ class Mount:
         if self._own is not None:
             self._own.unmount()
         pyfuse3.close(unmount=True)
+
+
+def _forget(names: list[tuple[int, bytes]], inodes: list[int]) -> None:
+    for parent, name in names:
+        with suppress(FileNotFoundError):  # the kernel did not know it
+            pyfuse3.invalidate_entry(parent, name)
+    for inode in inodes:
+        with suppress(FileNotFoundError):
+            pyfuse3.invalidate_inode(inode, attr_only=True)
 
 
 def _own_mount(directory: Path, options: MountOptions) -> OwnMount | None:

@@ -55,18 +55,20 @@ class Twins:
         begun: set[int] = set()
         while waiting:
             at = waiting[-1]
-            above = [name[0] for side in (self._start, self._goal) for name in side.names(at)[:1]]
-            missing = [] if at in begun else [up for up in above if up not in self.homes and up not in begun]
-            begun.add(at)
             if at not in self.homes and self._now.thing(at) is not None:
                 self.homes[at] = at
-            elif at not in self.homes and missing:
-                waiting += missing
-                continue
-            elif at not in self.homes:
+            if at not in self.homes:
+                missing = [] if at in begun else [up for up in self._above(at) if up not in self.homes.keys() | begun]
+                begun.add(at)
+                if missing:
+                    waiting += missing
+                    continue
                 self.homes[at] = self._settle(at)
             waiting.pop()
         return self.homes[directory]
+
+    def _above(self, directory: int) -> list[int]:
+        return [name[0] for side in (self._start, self._goal) for name in side.names(directory)[:1]]
 
     def _settle(self, directory: int) -> int | None:
         """The home of a directory that is not in `now`, when those of the ones above it are known."""

@@ -7,6 +7,7 @@ version has one without the other.
 """
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 import trio
@@ -14,15 +15,19 @@ import trio
 from hyperfs.errors import NotFound
 from hyperfs.volume import undo_record
 from hyperfs.volume.carry_out import Carried, carry_out
+from hyperfs.volume.compare import Difference
 from hyperfs.volume.sides import TreeSide
 from hyperfs.volume.steps import Change, Steps
 from hyperfs.volume.three_way import plan
 from hyperfs.volume.undo_line import Step
 from hyperfs.volume.undo_plan import Plan
 from hyperfs.volume.undo_record import MOST, REDO, UNDO, UndoRecord
+from hyperfs.volume.undo_words import WHY, conflict_path, plan_differences
 from hyperfs.volume.volume import Volume
 
 SLICE_SECONDS: Final = 0.01
+TOLD_MOST: Final = 1000
+"""Of what an undo changes, an answer tells so many. The rest is counted."""
 
 
 @dataclass
@@ -30,14 +35,13 @@ class Undone:
     """What an undo or a redo did, or would do.
 
     `version` is the one that it made, None where it did nothing: on trial, or because of conflicts that nobody forced.
-    `goal` is what it makes of things, `now` what there was.
+    `differences` are up to TOLD_MOST of what it changes, sorted; `conflicts` up to as many paths, and why.
     """
 
     step: Step
     plan: Plan
-    goal: TreeSide
-    start: TreeSide
-    now: TreeSide
+    differences: list[Difference]
+    conflicts: list[tuple[bytes, str]]
     version: int | None = None
     carried: Carried = field(default_factory=Carried)
 
@@ -146,16 +150,20 @@ class _Work:
 
     def _compare(self, now: TreeSide) -> Undone:
         made = plan(self._start, self._goal, now, self._differing)
-        return Undone(self._step, made, self._goal, self._start, now)
+        told = sorted(islice(plan_differences(made, now, self._goal), TOLD_MOST), key=lambda d: d.path)
+        sides = (now, self._start, self._goal)
+        conflicts = [(conflict_path(c, sides), WHY[c.why]) for c in islice(made.conflicts, TOLD_MOST)]
+        return Undone(self._step, made, told, conflicts)
 
     def _apply(self) -> Undone:
         """Synchronous, on the live tree, of which everything but what came in the meantime is in a version."""
         volume = self._volume
-        found = self._compare(TreeSide(volume.overlay.live))
+        now = TreeSide(volume.overlay.live)
+        found = self._compare(now)
         hopeless = any(conflict.why == "inside itself" for conflict in found.plan.conflicts)
         if hopeless or (found.plan.conflicts and not self._force):
             return found
-        found.carried = carry_out(volume, found.plan, self._goal, found.now)
+        found.carried = carry_out(volume, found.plan, self._goal, now)
         # The version that is being made is the one of before.
         found.version = volume.versions.newest.version + (2 if volume.overlay.live.frozen is not None else 1)
         self._note(found.version)

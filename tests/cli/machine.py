@@ -59,12 +59,19 @@ class Machine:
             for path in (folder, self.point):
                 os.chown(path, NOBODY, NOBODY)
 
-    def run(self, *arguments: str | bytes | Path, code: int = 0, stdin: str | None = None, **environment: str) -> Done:
+    def run(
+        self,
+        *arguments: str | bytes | Path,
+        code: int = 0,
+        stdin: str | None = None,
+        cwd: Path | None = None,
+        **environment: str,
+    ) -> Done:
         """A command that must end with that exit code, and never with a traceback."""
         done = subprocess.run(
             [*self.prefix, *COMMAND, *(a if isinstance(a, bytes) else str(a) for a in arguments)],
             env=self.environment | environment,
-            cwd=self.folder,
+            cwd=cwd or self.folder,
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,

@@ -1,0 +1,75 @@
+"""Requests that take back: undo, redo, and the list of steps."""
+
+import os
+from typing import Any
+
+from hyperfs.daemon import params as given
+from hyperfs.daemon.drive import Drive, in_slices
+from hyperfs.daemon.times import iso_time
+from hyperfs.daemon.wire import Message, Tell
+from hyperfs.volume import undo as undoing
+from hyperfs.volume.compare import Difference
+from hyperfs.volume.undo_line import Step
+from hyperfs.volume.undo_words import in_words, step_differences
+
+
+async def steps(drive: Drive, params: Message, tell: Tell) -> Message:
+    """The newest steps below a path, in words."""
+    await tell("looking", 0, 0)
+    found, again = await undoing.list_steps(drive.volume, given.path(params), given.number(params, "limit"))
+    told = []
+    for number, (step, change) in enumerate(found, 1):
+        differences = await in_slices(step_differences(change))
+        told.append(
+            _step(step)
+            | {
+                "step": number,
+                "taken_back": step.taken_back,
+                "redo": again is not None and (again.before, again.after) == (step.before, step.after),
+                "count": len(differences),
+                "change": in_words(differences),
+            }
+        )
+    return {"steps": told}
+
+
+async def undo(drive: Drive, params: Message, tell: Tell) -> Message:
+    return await _answer(drive, await undoing.undo(*_asked(drive, params)))
+
+
+async def redo(drive: Drive, params: Message, tell: Tell) -> Message:
+    return await _answer(drive, await undoing.redo(*_asked(drive, params)))
+
+
+def _asked(drive: Drive, params: Message) -> tuple[Any, bytes, bool, bool]:
+    return drive.volume, given.path(params), bool(params.get("force")), bool(params.get("dry_run"))
+
+
+async def _answer(drive: Drive, done: undoing.Undone) -> Message:
+    if drive.mount is not None and done.version is not None:
+        await drive.mount.forget(done.carried.names, done.carried.inodes)
+    count = len(done.plan.names) + len(done.plan.rewrites)
+    return {
+        "version": done.version,
+        "step": _step(done.step),
+        "count": max(count, len(done.differences)),
+        "differences": [_difference(difference) for difference in done.differences],
+        "change": in_words(done.differences),
+        "conflicts": [{"path": os.fsdecode(path), "why": why} for path, why in done.conflicts],
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "began": iso_time(step.began_ns),
+        "ended": iso_time(step.ended_ns),
+        "before": step.before,
+        "after": step.after,
+    }
+
+
+def _difference(difference: Difference) -> dict[str, Any]:
+    return difference._asdict() | {
+        "path": os.fsdecode(difference.path),
+        "old_path": os.fsdecode(difference.old_path) if difference.old_path is not None else None,
+    }
