@@ -30,23 +30,23 @@ def test_no_arguments_make_a_command_fail_in_its_code(machine: Machine) -> None:
     folder = machine.folder / "here"
     folder.mkdir()
     reading, writing = os.pipe()
-    with open(reading) as told:
+    # What the commands say goes to a file: a pipe that nobody reads would fill up, and all would stand still.
+    with open(reading) as told, (machine.folder / "said").open("w+b") as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.fuzz.arguments", SEED, str(COMMANDS), str(writing)],
             env=machine.environment | {"PYTHONPATH": str(ROOT)},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=said,
             pass_fds=(writing,),
             start_new_session=True,
         )
         os.close(writing)
         messages = [json.loads(line) for line in told]
-        assert process.stderr is not None
-        said = process.stderr.read().decode(errors="replace")
-        process.stderr.close()
-        assert process.wait() == 0, said[-3000:]
+        code = process.wait()
+        said.seek(0)
+        assert code == 0, said.read().decode(errors="replace")[-3000:]
     faults = [message for message in messages if "fault" in message]
     assert not faults, "\n".join(f"{fault['words']}\n{fault['fault']}" for fault in faults[:5])
     codes = messages[-1]["codes"]
