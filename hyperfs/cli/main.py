@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "init": "Make a new drive.",
     "status": "Tell how a drive is.",
     "versions": "List the versions of a file or folder.",
+    "find": "Find what was deleted.",
     "log": "List what was committed.",
     "diff": "Tell what changed between two versions.",
     "cat": "Print a file as it was.",

@@ -11,24 +11,49 @@ from hyperfs.daemon.drive import Drive, in_slices
 from hyperfs.daemon.times import iso_time
 from hyperfs.daemon.wire import Message, Tell
 from hyperfs.errors import IsADirectory, NoSuchVersion
-from hyperfs.volume import compare, history
+from hyperfs.volume import compare, finding, history
 from hyperfs.volume import restore as restoring
+from hyperfs.volume.changes import DIRECTORY, TRASHED
 from hyperfs.volume.history_steps import FileVersion
 from hyperfs.volume.paths import locate
 from hyperfs.volume.status import device_name
 
+KINDS: Final = {4: "folder", 8: "file", 10: "symlink"}
+"""By d_type."""
 PIECE_BYTES: Final = 1 << 20
 """The most that one `read` answers."""
 
 
 async def versions(drive: Drive, params: Message, tell: Tell) -> Message:
-    await _catch_up(drive)
+    await _catch_up(drive, tell)
     found = await in_slices(history.versions_of(drive.volume, given.path(params)))
     return {"versions": [_version(drive, version) | {"size": version.size} for version in found]}
 
 
+async def find_deleted(drive: Drive, params: Message, tell: Tell) -> Message:
+    """What was deleted at or below `path`, newest first; with `pattern` what matches that."""
+    await _catch_up(drive, tell)
+    pattern = given.path(params, "pattern") if params.get("pattern") is not None else None
+    found = await in_slices(finding.find_deleted(drive.volume, given.path(params), pattern))
+    things = sorted((thing for thing in found if thing is not None), key=lambda thing: -thing.deleted_ns)
+    return {
+        "deleted": [
+            {
+                "path": os.fsdecode(thing.path),
+                "kind": KINDS.get(thing.kind, "other"),
+                "size": thing.size if thing.kind != DIRECTORY else None,
+                "deleted": iso_time(thing.deleted_ns),
+                "how": "trashed" if thing.how == TRASHED else "deleted",
+                "version": thing.version,
+                "entry": os.fsdecode(thing.entry) if thing.entry is not None else None,
+            }
+            for thing in things
+        ]
+    }
+
+
 async def log(drive: Drive, params: Message, tell: Tell) -> Message:
-    await _catch_up(drive)
+    await _catch_up(drive, tell)
     limit = given.number(params, "limit")
     commits = history.commits(drive.volume, given.path(params))
     found = await in_slices(commit for commit, _ in zip(commits, range(limit), strict=False))
@@ -62,7 +87,7 @@ def _version(drive: Drive, found: FileVersion | history.CommitSummary) -> dict[s
 
 async def diff(drive: Drive, params: Message, tell: Tell) -> Message:
     """Without `new`: against the present."""
-    await _catch_up(drive)
+    await _catch_up(drive, tell)
     path = given.path(params)
     old = drive.resolve(given.text(params, "old"), path)
     new = drive.resolve(given.text(params, "new"), path) if params.get("new") else drive.volume.versions.newest.version
@@ -122,8 +147,8 @@ async def restore(drive: Drive, params: Message, tell: Tell) -> Message:
     return {"version": version, "files": done.files, "folders": done.folders, "bytes": done.bytes}
 
 
-async def _catch_up(drive: Drive) -> None:
+async def _catch_up(drive: Drive, tell: Tell) -> None:
     """The present counts as a version too: what is not one yet becomes one."""
     if not drive.volume.read_only and drive.volume.committer.pending:
         await drive.volume.commit(write_back=False)
-    await drive.volume.changes.caught_up()
+    await drive.volume.changes.caught_up(tell)

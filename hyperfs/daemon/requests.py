@@ -118,6 +118,7 @@ TABLE: Final[dict[str, Request]] = {
     "policy": policy_requests.policy,
     "set_policy": policy_requests.set_policy,
     "versions": past_requests.versions,
+    "find_deleted": past_requests.find_deleted,
     "log": past_requests.log,
     "diff": past_requests.diff,
     "find_file": past_requests.find_file,

@@ -9,7 +9,7 @@ row looks into the trees of kept versions, which alone decide. Nothing is ever f
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -51,6 +51,7 @@ REST_SECONDS: Final = 0.016
 """Between slices in the background, so that nobody waits long for the thread that does everything."""
 ROWS_AT_ONCE: Final = 500
 VERSIONS_AT_ONCE: Final = 500
+Tell = Callable[[str, int, int], Awaitable[None]]
 DIRECTORY: Final = 4  # as d_type
 UNREADABLE: Final = (Corrupt, FormatTooNew, NotResident, NoSuchVersion)
 
@@ -122,13 +123,13 @@ class Changes:
 
     # Filling
 
-    async def caught_up(self) -> None:
-        """Returns when every version that there was at the call has its rows."""
+    async def caught_up(self, tell: Tell | None = None) -> None:
+        """Returns when every version that there was at the call has its rows. `tell` hears how far that is."""
         newest = self._versions.newest.version
         if self.filled >= newest:
             return
         async with self._filling:
-            await self._fill(rest_seconds=0)
+            await self._fill(rest_seconds=0, tell=tell)
 
     async def follow(self, made: Callable[[], trio.Event]) -> None:
         """Makes rows whenever the drive is quiet. Runs until it is cancelled. `made`: set at the next version."""
@@ -143,8 +144,10 @@ class Changes:
                 async with self._filling:
                     await self._fill(REST_SECONDS)
 
-    async def _fill(self, rest_seconds: float) -> None:
-        while (filled := self.filled) < self._versions.newest.version:
+    async def _fill(self, rest_seconds: float, tell: Tell | None = None) -> None:
+        while (filled := self.filled) < (newest := self._versions.newest.version):
+            if tell is not None:
+                await tell("reading what versions changed", filled, newest)
             found = self._versions.some(filled + 1, VERSIONS_AT_ONCE)
             if not found:
                 return

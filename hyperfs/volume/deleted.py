@@ -32,23 +32,23 @@ class Deleted(NamedTuple):
 def deleted_from(volume: Volume, directory: int) -> Iterator[Deleted]:
     """All of a live directory, in no order of names. For the versions that have their rows."""
     for name, found in groupby(volume.changes.went(directory), key=lambda went: went.name):
-        yield from _of_name(volume, directory, name, found)
+        yield from of_name(volume, directory, name, found)
 
 
 def find_deleted(volume: Volume, directory: int, entry: bytes) -> Deleted | None:
     """What an entry of the directory's `.deleted` means."""
-    for found in _of_name(volume, directory, entry, volume.changes.went(directory, entry)):
+    for found in of_name(volume, directory, entry, volume.changes.went(directory, entry)):
         if found.entry == entry:
             return found
     marked = _MARKED.fullmatch(entry)
     if marked is None:
         return None
     name = marked["stem"] + (marked["ending"] or b"")
-    of_name = list(_of_name(volume, directory, name, volume.changes.went(directory, name)))
-    for found in of_name:
+    all_of_it = list(of_name(volume, directory, name, volume.changes.went(directory, name)))
+    for found in all_of_it:
         if found.entry == entry:
             return found
-    for found in of_name[:1]:  # the last one has its plain name, and its time as another
+    for found in all_of_it[:1]:  # the last one has its plain name, and its time as another
         if _with_time(found.went) == entry:
             return found
     if len(entry) > NAME_MAX_BYTES - _LONGEST_MARK:  # its stem may have been cut
@@ -56,8 +56,8 @@ def find_deleted(volume: Volume, directory: int, entry: bytes) -> Deleted | None
     return None
 
 
-def _of_name(volume: Volume, directory: int, name: bytes, rows: Iterable[Went]) -> Iterator[Deleted]:
-    """All that went under one name, newest first, each under an entry of its own."""
+def of_name(volume: Volume, directory: int, name: bytes, rows: Iterable[Went]) -> Iterator[Deleted]:
+    """All that went under one name, newest first, each under an entry of its own. `rows`: the name's, newest first."""
     seen: set[int] = set()
     taken: set[bytes] = set()
     for went in rows:

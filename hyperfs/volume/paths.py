@@ -38,7 +38,11 @@ def inside(path: bytes, folder: bytes) -> bool:
 
 def find(tree: Tree, path: bytes) -> int | None:
     """The inode number that the path names in the tree, None if it names nothing."""
-    ino: int = ROOT_INO
+    return find_below(tree, ROOT_INO, path)
+
+
+def find_below(tree: Tree, ino: int, path: bytes) -> int | None:
+    """The inode number that the path names from a directory on."""
     for name in parts_of(path):
         dentry = tree.dentry(ino, name)
         if dentry is None:

@@ -253,3 +253,46 @@ def test_a_store_that_is_not_mounted_answers_the_same(machine: Machine, fuse: No
     machine.mount()
     assert (machine.point / "folder/file").read_text() == "one"
     assert (machine.point / "folder/.versions/closed/file").read_text() == "one"
+
+
+def test_what_was_deleted_is_found_and_put_back(shared: Machine, folder: Path) -> None:
+    for name in ("report.odt", "notes.txt"):
+        (folder / name).write_text(name)
+    (folder / "sub").mkdir()
+    (folder / "sub" / "deep.odt").write_text("deep")
+    version_now(shared)
+    (folder / "report.odt").unlink()
+    shutil.rmtree(folder / "sub")
+    inside = str(folder.relative_to(shared.point))
+    found = shared.facts("find", "--deleted", folder)
+    assert sorted((thing["path"], thing["kind"], thing["size"]) for thing in found) == [
+        (f"{inside}/report.odt", "file", 10),
+        (f"{inside}/sub", "folder", None),
+    ]
+    for thing in found:
+        assert datetime.fromisoformat(thing["deleted"]).tzinfo == UTC
+        assert (shared.point / thing["entry"]).exists()
+    by_pattern = shared.facts("find", "--deleted", folder / "*.odt")
+    assert sorted(thing["path"] for thing in by_pattern) == [f"{inside}/report.odt", f"{inside}/sub/deep.odt"]
+    text = shared.run("find", "--deleted", folder / "report.odt").stdout
+    assert str(folder / "report.odt") in text
+    assert "notes" not in text
+    version = next(thing["version"] for thing in found if thing["kind"] == "folder")
+    shared.run("restore", folder / "sub", "--at", str(version))
+    assert (folder / "sub" / "deep.odt").read_text() == "deep"
+    assert [thing["kind"] for thing in shared.facts("find", "--deleted", folder)] == ["file"]
+
+
+def test_a_word_is_looked_for_by_name(shared: Machine, folder: Path) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "lost").write_text("1")
+    version_now(shared)
+    (folder / "sub" / "lost").unlink()
+    command, environment = [*COMMAND, "find", "--deleted", "lost"], shared.environment
+    found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=60, check=True)
+    assert found.stdout.decode().splitlines()[1].endswith("  sub/lost")
+    assert shared.facts("find", "--deleted", folder / "nothing") == []
+
+
+def test_find_wants_to_be_told_what_to_find(shared: Machine, folder: Path) -> None:
+    assert shared.run("find", folder, code=2).stderr
