@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "redo": "Do again what an undo took back.",
     "snapshot": "Keep the present version under a name.",
     "policy": "Show and set which versions stay.",
+    "follow": "Keep importing a plain folder.",
     "prune": "Let old versions go and return their space.",
     "verify": "Check everything that a store holds.",
     "key": "Show, confirm and wrap keys.",

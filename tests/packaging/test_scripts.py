@@ -260,10 +260,11 @@ def test_remove_refuses_while_something_runs_from_the_venv(checkout: Path, tmp_p
     assert sleeper.is_symlink()
 
 
-def test_the_user_unit_is_one_that_systemd_understands(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["hyperfs@.service", "hyperfs-follow@.service"])
+def test_the_user_units_are_such_that_systemd_understands(tmp_path: Path, name: str) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd is not installed")
-    unit = ROOT / "systemd/hyperfs@.service"
+    unit = ROOT / "systemd" / name
     done = run("systemd-analyze", "--user", "verify", unit, XDG_RUNTIME_DIR=str(tmp_path))
     # It answers 0 to lines that it ignores, and says so.
     assert (done.returncode, done.stderr) == (0, "")
