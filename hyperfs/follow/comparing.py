@@ -59,17 +59,34 @@ class Comparing:
         wanted = list(names)
         self.report.seen += len(wanted)
         folders: dict[Parts, bool] = {}
+        # Of two names of one inode the second is planned when it is known what has become of the first.
+        for name in self._equalise(at, wanted, restless, folders, _is_linked):
+            self._equalise(at, [name], restless, folders, lambda _: False)
+        return folders
+
+    def _equalise(
+        self,
+        at: Place,
+        names: list[bytes],
+        restless: Callable[[Parts], None],
+        folders: dict[Parts, bool],
+        is_for_later: Callable[[Name], bool],
+    ) -> list[bytes]:
+        """Returns those that were left for later."""
+        later: set[bytes] = set()
         for attempt in range(MOVE_ROUNDS + 1):
-            known = self._gather(at, wanted, attempt < MOVE_ROUNDS)
+            known = self._gather(at, names, attempt < MOVE_ROUNDS)
             for name in known:
                 if name.source is not None and name.source.is_folder:
                     path = (*at.parts, name.name)
                     folders[path] = folders.get(path, False) or _is_another(name)
+            later = {name.name for name in known if is_for_later(name)}
             steps = plan(known, attributes.keeps_owners())
-            self._perform(at, steps, restless)
-            if not steps or steps[0].deed not in (Deed.MOVE, Deed.EXCHANGE):
+            are_moves = bool(steps) and steps[0].deed in (Deed.MOVE, Deed.EXCHANGE)
+            self._perform(at, [step for step in steps if are_moves or step.name.name not in later], restless)
+            if not are_moves:
                 break
-        return folders
+        return sorted(later)
 
     def _perform(self, at: Place, steps: list[Step], restless: Callable[[Parts], None]) -> None:
         for step in steps:
@@ -163,6 +180,10 @@ class Comparing:
 def is_of_the_drive(error: OSError) -> bool:
     """Whether it is the drive that can't be written to, not one name of it."""
     return error.errno in _OF_THE_DRIVE
+
+
+def _is_linked(name: Name) -> bool:
+    return name.source is not None and not name.source.is_folder and name.source.nlink > 1
 
 
 def _is_another(name: Name) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hyperfs.follow.deeds import Deeds
@@ -376,6 +376,10 @@ def _killed_after(deeds: int) -> Iterator[None]:
     raise Killed
 
 
+@example(  # found: of two names of one inode one was there and one was new, and no record of either
+    bursts=[([("write", "a", ""), ("write", "b", "")], "all"), ([("write", "a", ""), ("link", "b", "A")], "lost")],
+    kill_after=1,
+)
 @settings(
     max_examples=int(os.environ.get("HYPERFS_FOLLOWED", "1500" if os.environ.get("HYPERFS_ALL") == "1" else "60")),
     deadline=None,
