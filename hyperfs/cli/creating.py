@@ -14,7 +14,7 @@ from hyperfs.crypto.keys import DeviceKeys, RootSeed
 from hyperfs.crypto.wrap import KIND_DEVICE
 from hyperfs.daemon import key_files
 from hyperfs.daemon.hardening import keep_memory_private
-from hyperfs.errors import Refused
+from hyperfs.errors import BadRequest, Refused
 from hyperfs.store import folder
 from hyperfs.volume.creating import create_store, new_secrets
 
@@ -33,11 +33,11 @@ class Created:
 def create(store: Path, name: str | None, passphrase: bytes | None) -> Created:
     """Makes the store and both key files. When it fails, nothing of it stays.
 
-    Raises Refused for a folder that is not empty, OSError.
+    Raises BadRequest for a name that is no text, Refused for a folder that is not empty, OSError.
     """
     keep_memory_private()
     there_before = store.exists()
-    drive = new_secrets(name or store.name, socket.gethostname())
+    drive = new_secrets(_drive_name(store, name), socket.gethostname())
     key_file = key_files.wrapped(KIND_DEVICE, drive.device_keys.to_bytes(), passphrase)
     _check_empty(store)
     try:
@@ -47,6 +47,15 @@ def create(store: Path, name: str | None, passphrase: bytes | None) -> Created:
         _remove(store, there_before)
         raise
     return Created(store, drive.drive_name, drive_id, drive.root, drive.device_keys)
+
+
+def _drive_name(store: Path, name: str | None) -> str:
+    """Drives are named in UTF-8. The name of a folder need not be: what is none in it is replaced."""
+    if not name:
+        return os.fsencode(store.name).decode(errors="replace")
+    if not name.isprintable():  # which what was no UTF-8 is not either
+        raise BadRequest(f"{name!r} can't name a drive: take a name of one line, in UTF-8")
+    return name
 
 
 def _check_empty(store: Path) -> None:

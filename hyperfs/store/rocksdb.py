@@ -33,7 +33,7 @@ from rocksdict import (
     WriteBatch,
 )
 
-from hyperfs.errors import IndexDamaged, StoreLocked
+from hyperfs.errors import IndexDamaged, Refused, StoreLocked
 from hyperfs.store.index import check_change
 from hyperfs.store.rocksdb_records import damaged_record
 
@@ -56,7 +56,11 @@ class RocksIndex:
     """
 
     def __init__(self, folder: Path, read_only: bool = False) -> None:
-        """`read_only`: one that must be there, of which nothing changes; every write raises OSError (EROFS)."""
+        """`read_only`: one that must be there, of which nothing changes; every write raises OSError (EROFS).
+
+        Raises Refused for a path that is no UTF-8.
+        """
+        _check_path(folder)
         self._folder = folder
         self._read_only = read_only
         # Numbers of batches must reach RocksDB in order: held from taking a number to the end of the write.
@@ -178,6 +182,16 @@ class RocksIndex:
 
 
 _ADVICE: Final = "nothing is lost: delete the folder and it is rebuilt from the logs"
+
+
+def _check_path(folder: Path) -> None:
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise Refused(
+            f"the index can't be opened: RocksDB takes no path that is not UTF-8, as {os.fsencode(folder)!r}. "
+            "Give that folder another name"
+        ) from None
 
 
 def _access(read_only: bool) -> AccessType:

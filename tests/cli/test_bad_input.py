@@ -242,3 +242,15 @@ def test_every_command_has_help_with_an_example(machine: Machine) -> None:
     for name in ("show", "confirm", "passphrase"):
         assert "Example:" in machine.run("key", name, "--help").stdout
     assert all(name in machine.run("--help").stdout for name in COMMANDS)
+
+
+def test_a_drive_s_name_is_text(machine: Machine) -> None:
+    for name in ("\udcff\udcfe", "two\nlines", "\x1b[2J"):
+        assert "can't name a drive" in machine.run("init", machine.store, "--name", name, code=2).stderr
+    assert not machine.store.exists()
+
+
+def test_a_store_where_no_index_can_be_is_refused(machine: Machine) -> None:
+    odd = machine.folder / "\udcff of no encoding"
+    assert "no path that is not UTF-8" in machine.run("init", odd, code=5).stderr
+    assert not odd.exists()
