@@ -35,6 +35,7 @@ __all__ = [
     "REPLACED",
     "STEP_NS",
     "TRASHED",
+    "UNREADABLE",
     "Changes",
     "Name",
     "Touched",

@@ -6,12 +6,13 @@ shown is looked up in the trees each time.
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import groupby
 from typing import Final, NamedTuple
 
 from hyperfs.policy.when import display_name
 from hyperfs.values import NAME_MAX_BYTES
-from hyperfs.volume.changes import DIRECTORY, MOVED, TRASHED, Went
+from hyperfs.volume.changes import DIRECTORY, MOVED, TRASHED, UNREADABLE, Went
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.trash import in_trash
 from hyperfs.volume.tree import Tree
@@ -37,14 +38,14 @@ def deleted_from(volume: Volume, directory: int) -> Iterator[Deleted]:
 
 def find_deleted(volume: Volume, directory: int, entry: bytes) -> Deleted | None:
     """What an entry of the directory's `.deleted` means."""
-    for found in of_name(volume, directory, entry, volume.changes.went(directory, entry)):
+    for found in of_name(volume, directory, entry, volume.changes.went(directory, entry), whole=True):
         if found.entry == entry:
             return found
     marked = _MARKED.fullmatch(entry)
     if marked is None:
         return None
     name = marked["stem"] + (marked["ending"] or b"")
-    all_of_it = list(of_name(volume, directory, name, volume.changes.went(directory, name)))
+    all_of_it = list(of_name(volume, directory, name, volume.changes.went(directory, name), whole=True))
     for found in all_of_it:
         if found.entry == entry:
             return found
@@ -56,12 +57,19 @@ def find_deleted(volume: Volume, directory: int, entry: bytes) -> Deleted | None
     return None
 
 
-def of_name(volume: Volume, directory: int, name: bytes, rows: Iterable[Went]) -> Iterator[Deleted]:
-    """All that went under one name, newest first, each under an entry of its own. `rows`: the name's, newest first."""
+def of_name(
+    volume: Volume, directory: int, name: bytes, rows: Iterable[Went], whole: bool = False
+) -> Iterator[Deleted]:
+    """All that went under one name, newest first, each under an entry of its own. `rows`: the name's, newest first.
+
+    What lies in a version that can't be read is left out; with `whole` that is raised.
+    """
     seen: set[int] = set()
     taken: set[bytes] = set()
     for went in rows:
-        version = None if went.ino in seen else _shown_in(volume, went)
+        version = None
+        with suppress(*(() if whole else UNREADABLE)):
+            version = None if went.ino in seen else _shown_in(volume, went)
         seen.add(went.ino)
         if version is None:
             continue
@@ -115,6 +123,7 @@ def _shown_in(volume: Volume, went: Went) -> int | None:
         inode = volume.versions.tree(version).inode(went.ino) if version else None
         if inode is not None:
             return None if _was_put_back(volume.overlay.live, went, inode) else version
+    volume.changes.forget_went([went])  # no kept version has it, and none ever will
     return None
 
 

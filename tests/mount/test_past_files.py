@@ -343,3 +343,49 @@ def test_odd_names(drive: Drive, settle: Settle) -> None:
         (state, *_) = os.listdir(root + b"/.versions/.files/" + name)
         path = root + b"/.versions/.files/" + name + b"/" + state
         assert Path(os.fsdecode(path)).read_bytes() == name
+
+
+def test_a_name_that_comes_to_mean_something_else_is_looked_up_anew(drive: Drive, settle: Settle) -> None:
+    root = drive.point
+    seen, states = [], []
+    for data in (b"1", b"22"):
+        (root / "f").write_bytes(data)
+        settle()
+        (root / "f").unlink()
+        settle()
+        entry = drive.versions() / ".deleted" / "f"
+        seen.append((entry.read_bytes(), entry.stat().st_size))
+        states.append(len(os.listdir(drive.versions() / ".files" / "f")))
+    assert seen == [(b"1", 1), (b"22", 2)]
+    assert states == [1, 2]
+    (root / "other").write_bytes(b"333")
+    (root / "other").rename(root / "g")
+    settle()
+    (root / "g").rename(root / "f")
+    settle()
+    newest = os.listdir(drive.versions() / ".files" / "f")[-1]
+    assert (drive.versions() / ".files" / "f" / newest).read_bytes() == b"333"
+
+
+def test_what_is_read_from_the_folders_of_the_past_stays_while_it_is_open(drive: Drive, settle: Settle) -> None:
+    data = os.urandom(1 << 20)
+    (drive.point / "f").write_bytes(data)
+    settle()
+    (drive.point / "f").unlink()
+    settle()
+    with (drive.versions() / ".deleted" / "f").open("rb") as file:
+        (drive.point / "f").write_bytes(b"new")
+        settle()
+        assert file.read() == data
+
+
+def test_many_deleted_things_are_listed_once_each(drive: Drive, settle: Settle) -> None:
+    root = drive.point
+    for number in range(1200):
+        (root / f"f{number}").write_bytes(b"")
+    (root / "keep").write_bytes(b"")
+    settle()
+    for number in range(1200):
+        (root / f"f{number}").unlink()
+    names = os.listdir(drive.versions() / ".deleted")
+    assert sorted(names) == sorted(f"f{number}" for number in range(1200))

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from hyperfs.errors import Corrupt
 from hyperfs.policy.when import display_name
+from hyperfs.volume.catalog import version_changes
 from hyperfs.volume.change_rows import DELETED, Went
 from hyperfs.volume.deleted import Deleted, deleted_from, find_deleted, split_ending, with_mark
 from hyperfs.volume.prune import prune
@@ -176,7 +178,30 @@ async def test_what_no_kept_version_has_is_not_offered(store: Store) -> None:
             await version(store, volume)
         assert set(listed(volume)) == {b"f"}
         await prune(volume, 2, dry_run=False, progress=lambda what, done, of: None)
+        assert len(list(volume.changes.went(1))) == 1
         assert listed(volume) == {}
+        assert list(volume.changes.went(1)) == []
+
+
+async def test_what_lies_in_a_damaged_version_hides_nothing_else(store: Store) -> None:
+    async with store.opened() as volume:
+        for name in (b"before", b"after"):
+            await write_file(volume, name, b"1")
+            made = await version(store, volume)
+            unlink(volume, name)
+            await version(store, volume)
+        damage(volume, made)
+        assert [deleted.entry for deleted in deleted_from(volume, 1)] == [b"before"]
+        with pytest.raises(Corrupt):
+            find_deleted(volume, 1, b"after")
+
+
+def damage(volume: Volume, made: int) -> None:
+    """The version's commit can't be read any more."""
+    facts = volume.parts.catalog.version(made)
+    assert facts is not None
+    volume.parts.catalog.apply(version_changes(volume.versions.commit(made), facts.log, facts.index - 1))
+    volume.versions.forget([made])
 
 
 async def test_a_very_long_name_several_times(store: Store) -> None:

@@ -6,15 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from hyperfs.volume.deleted import deleted_from
 from hyperfs.volume.file_states import Spot, States, file_at, states
 from hyperfs.volume.history import file_step, versions_of
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.paths import Paths
 from hyperfs.volume.prune import prune
+from hyperfs.volume.tree import Tree
+from hyperfs.volume.versions import Versions
 from hyperfs.volume.volume import Volume
 from tests import tally
 
-from .conftest import Store
+from .conftest import Store, unlink, write_file
 from .random_steps import NAMES, change, inodes
 
 SEEDS = range(200) if os.environ.get("HYPERFS_ALL") else range(8)
@@ -107,3 +110,35 @@ async def test_rows_of_versions_that_were_let_go_stand_for_a_change_by_the_next_
         await volume.changes.caught_up()
         compare_versions(volume)
         compare_states(volume)
+
+
+async def test_what_others_did_meanwhile_costs_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_into: list[int] = []
+    tree = Versions.tree
+
+    def counted(versions: Versions, version: int) -> Tree:
+        looked_into.append(version)
+        return tree(versions, version)
+
+    costs = []
+    async with store.opened() as volume:
+        await write_file(volume, b"f", b"1")
+        await write_file(volume, b"gone", b"1")
+        await volume.commit()
+        await write_file(volume, b"f", b"2")
+        unlink(volume, b"gone")
+        await volume.commit()
+        for _ in range(2):
+            for number in range(100):
+                await write_file(volume, b"other", b"%d" % number)
+                await volume.commit()
+            await volume.changes.caught_up()
+            with monkeypatch.context() as patch:
+                patch.setattr(Versions, "tree", counted)
+                assert len(list(versions_of(volume, b"f"))) == 2
+                assert len(list(versions_of(volume, b"gone"))) == 2
+                assert len(list(states(volume, Spot(1, b"f")))) == 2
+                assert len(list(deleted_from(volume, 1))) == 1
+            costs.append(len(looked_into))
+            looked_into.clear()
+    assert costs[0] == costs[1] < 100
