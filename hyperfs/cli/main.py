@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "restore": "Put a file or folder back as it was.",
     "undo": "Take back the last burst of changes.",
     "redo": "Do again what an undo took back.",
+    "watch": "Print changes as they happen.",
     "snapshot": "Keep the present version under a name.",
     "policy": "Show and set which versions stay.",
     "follow": "Keep importing a plain folder.",

@@ -1,10 +1,11 @@
 """A drive as requests see it: the volume and, where it is mounted, the mount. The same for a store that is not."""
 
 import os
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import trio
 from tzlocal import get_localzone
@@ -49,6 +50,8 @@ class Drive:
     mount: Mounted | None = None
     background: InBackground | None = None
     ended: trio.Event = field(default_factory=trio.Event)
+    watched: OrderedDict[tuple[bytes, str], Iterator[Any]] = field(default_factory=OrderedDict)
+    """Streams of changes that a page of was answered, by where they go on: see `watch_requests`."""
     failure: BaseException | None = None
 
     def resolve(self, when: str, path: bytes) -> int:

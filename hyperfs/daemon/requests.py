@@ -11,7 +11,7 @@ from typing import Final
 import trio
 
 from hyperfs import __version__
-from hyperfs.daemon import last_verify, past_requests, policy_requests, undo_requests, verifying
+from hyperfs.daemon import last_verify, past_requests, policy_requests, undo_requests, verifying, watch_requests
 from hyperfs.daemon import params as given
 from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.times import iso_time
@@ -124,6 +124,7 @@ TABLE: Final[dict[str, Request]] = {
     "find_file": past_requests.find_file,
     "read_file": past_requests.read_file,
     "restore": past_requests.restore,
+    "changes": watch_requests.changes,
     "steps": undo_requests.steps,
     "undo": undo_requests.undo,
     "redo": undo_requests.redo,

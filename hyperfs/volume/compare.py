@@ -76,10 +76,14 @@ def differences(old: Paths, new: Paths) -> list[Difference]:
     gone = {join(old.directory(parent), name): ino for parent, name, ino in changes.gone}
     come = {join(new.directory(parent), name): ino for parent, name, ino in changes.come}
     found: list[Difference] = []
+    replaced: set[bytes] = set()
     for path in gone.keys() & come.keys():
-        found += _replaced(old.tree, new.tree, path, gone[path], come[path])
-    fresh = come.keys() - gone.keys()
-    found += _names(old.tree, new.tree, {p: gone[p] for p in gone.keys() - come.keys()}, {p: come[p] for p in fresh})
+        before, after = old.tree.inode(gone[path]), new.tree.inode(come[path])
+        if before is not None and after is not None and _goes_on(before, after):
+            found += _replaced(old.tree, new.tree, path, before, after)
+            del gone[path], come[path]
+            replaced.add(path)
+    found += _names(old.tree, new.tree, gone, come)
     moved = {d.path for d in found if d.kind == "moved"}
     for ino in changes.inodes:
         before, after = old.tree.inode(ino), new.tree.inode(ino)
@@ -87,7 +91,7 @@ def differences(old: Paths, new: Paths) -> list[Difference]:
             continue
         kind = _kind(before, after, ino in changes.content, ino in changes.xattrs)
         if kind is not None:
-            paths = [path for path in new.of(after) if path not in come or path in moved]
+            paths = [path for path in new.of(after) if path not in replaced and (path not in come or path in moved)]
             found += [_same_inode(kind, path, before, after, old) for path in paths]
     return sorted(found, key=lambda difference: (difference.path, difference.kind))
 
@@ -146,16 +150,16 @@ def _same_inode(kind: Kind, path: bytes, before: Inode, after: Inode, old: Paths
     return Difference(kind, path, old_path, _file_size(before), _file_size(after))
 
 
-def _replaced(old: Tree, new: Tree, path: bytes, old_ino: int, new_ino: int) -> Iterator[Difference]:
+def _goes_on(before: Inode, after: Inode) -> bool:
+    """Whether what has a name now goes on in the place of what had it; a folder is another folder."""
+    return before.mode >> 12 == after.mode >> 12 and not after.is_directory
+
+
+def _replaced(old: Tree, new: Tree, path: bytes, before: Inode, after: Inode) -> Iterator[Difference]:
     """Another inode has the name now: a program saved by renaming, or a restore."""
-    before, after = old.inode(old_ino), new.inode(new_ino)
-    if before is None or after is None or before.mode >> 12 != after.mode >> 12:
-        yield Difference("removed", path, None, _size(old, old_ino), None)
-        yield Difference("added", path, None, None, _size(new, new_ino))
-        return
     kind = difference_of(old, before, new, after)
     if kind is not None:
-        yield Difference(kind, path, None, _file_size(before), _file_size(after))
+        yield Difference(kind, path, None, before.size, after.size)
 
 
 def difference_of(old: Tree, before: Inode, new: Tree, after: Inode) -> Kind | None:

@@ -145,9 +145,13 @@ class Paths:
             return [self.directory(inode.ino)]
         return sorted(join(self.directory(parent), name) for parent, name in self.names(inode))
 
+    def names_nearby(self, inode: Inode) -> list[tuple[int, bytes]]:
+        """Those in the directory that its record names: quick, and most often all."""
+        return [(inode.parent, name) for name in self._names_in(inode.parent).get(inode.ino, [])]
+
     def names(self, inode: Inode) -> list[tuple[int, bytes]]:
         """(directory, name) of every name of an inode."""
-        found = [(inode.parent, name) for name in self._names_in(inode.parent).get(inode.ino, [])]
+        found = self.names_nearby(inode)
         if inode.is_directory or len(found) >= inode.nlink:
             return found
         # Names in other directories: a record knows only the directory of one of them.
