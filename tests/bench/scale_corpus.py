@@ -125,7 +125,7 @@ async def _commit(volume: Volume, changes: list[KeyChange], files: int) -> None:
     overlay.files += files
     overlay.file_bytes = 0
     totals = (overlay.files, overlay.directories, overlay.file_bytes)
-    frozen = Frozen({}, committer.newest.journal_sequence, totals, overlay.next_ino, False)
+    frozen = Frozen({}, committer.newest.journal_sequence, totals, overlay.next_ino, False, 0)
     commit, index = await committer._write(frozen, Folded(root, gone, ChunkUse()))
     await trio.to_thread.run_sync(log.flush)
     committer.newest = commit
