@@ -95,10 +95,14 @@ class Past:
         """(number of the folder, entry in it) of what the kernel may know and is not kept any more."""
         lapsed = []
         for view in self._views.all():
-            if view.version and not self._versions.is_kept(view.version):
+            if view.version and not self._is_whole(view.version):
                 folder, _, name = view.entry.rpartition(b"/")
                 lapsed.append((self._made_up(view.directory, folder).number, name))
         return lapsed
+
+    def _is_whole(self, version: int) -> bool:
+        """Whether a version is kept and hides nothing that it ever had."""
+        return self._versions.is_kept(version) and self._versions.tree(version).whole_offered
 
     # Questions
 

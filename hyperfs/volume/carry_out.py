@@ -6,7 +6,7 @@ they are. Synchronous: nobody, no journal record and no version ever sees half o
 
 from dataclasses import dataclass, field
 
-from hyperfs.errors import Corrupt
+from hyperfs.errors import Corrupt, Refused
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.namespace import kind_of
 from hyperfs.volume.overlay import Overlay
@@ -72,6 +72,8 @@ class _Work:
 
     @staticmethod
     def _copy(side: TreeSide, ino: int) -> Copy:
+        if side.is_let_go(ino):
+            raise Refused("a file as it was then was let go, by the rule of its folder: it can't be put back")
         copy = side.copy(ino)
         if copy is None:
             raise Corrupt("a name means an inode that is not there", f"inode {ino}")

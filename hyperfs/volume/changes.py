@@ -82,7 +82,7 @@ class Changes:
         if found is not None and found.before == before:
             return found
         collector = self._collector(version, before)
-        events = tree_changes(self._versions.tree(before), self._versions.tree(version))
+        events = tree_changes(self._versions.whole_tree(before), self._versions.whole_tree(version))
         for count, event in enumerate(event for event in events if event is not None):
             collector.take(event)
             if count >= LISTED_MOST:
@@ -183,7 +183,8 @@ class Changes:
         if not before:
             return  # all came: births stand in the inodes
         collector = self._collector(facts.version, before)
-        for count, event in enumerate(tree_changes(self._versions.tree(before), self._versions.tree(facts.version))):
+        old, new = self._versions.whole_tree(before), self._versions.whole_tree(facts.version)
+        for count, event in enumerate(tree_changes(old, new)):
             if event is not None:
                 collector.take(event)
             if event is None or not count % 20:
@@ -202,7 +203,7 @@ class Changes:
 
     def _collector(self, version: int, before: int) -> Collector:
         versions = self._versions
-        trees = versions.tree(before), versions.tree(version)
+        trees = versions.whole_tree(before), versions.whole_tree(version)
         known = versions.commit(before) if before else None
         return Collector(*trees, before, known.next_ino if known else 0, versions.commit(version).time_ns, version)
 

@@ -47,8 +47,22 @@ class CommitCheck:
             self._gap(before + 1, version, commit)
             self._trees.version(commit)
             before = version
+        self._pinned()
         self._progress(WALKING, self._logs.nodes, self._logs.nodes)
         self._missing_newest(before, last)
+
+    def _pinned(self) -> None:
+        """What is kept of versions that went, for what was deleted after them."""
+        for version, pin in {pin.version: pin for pin in self._trees.pins}.items():
+            if self._trees.is_kept(version):
+                continue
+            try:
+                commit = read_commit(self._parts.nodes, pin.log, pin.block)
+            except HyperfsError as error:
+                where = f"version {version} ({place_of(pin.log, pin.block)})"
+                self._findings.add(f"what was deleted after it is lost: {error}", where).versions.append(version)
+                continue
+            self._trees.version(commit)
 
     def root_of(self, version: int) -> Ref | None:
         """The trie root of a version; None also when its commit can't be read."""

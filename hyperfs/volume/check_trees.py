@@ -15,11 +15,12 @@ from hyperfs.volume.check_logs import LogCheck, Progress, place_of
 from hyperfs.volume.check_state import CheckState, Held, StateDamaged
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.entries import decode_dentry, decode_place, decode_xattr, extent_in
-from hyperfs.volume.gone import GoneVersions, marked_in
-from hyperfs.volume.gone_files import GoneFiles
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.nodes import Packs, decode_node, node_at
+from hyperfs.volume.offers import Offer, Offers
 from hyperfs.volume.parts import Parts
+from hyperfs.volume.pins import Pin
+from hyperfs.volume.tree import Tree
 
 TELL_NODES: Final = 100
 WALKING: Final = "walking versions"
@@ -50,34 +51,50 @@ class TreeCheck:
         self._packs = Packs(parts.nodes.pack)  # of our own: what a reader has in memory may be gone from the disk
         self._wanted: dict[str, tuple[str, int]] = {}  # what was cleared and a tree names: words, inode
         self.losses = Losses()
-        self._has_places, self._gone, self._gone_files = self._read_marks()
+        self._has_places, self._offers = self._read_marks()
         self.nodes = state.nodes_known()
 
-    def _read_marks(self) -> tuple[bool, GoneVersions, GoneFiles]:
+    def _read_marks(self) -> tuple[bool, Offers]:
         """What the newest root says; nothing where that can't be read, which is found with its tree."""
         load = self._parts.nodes.load
         try:
             places = next(walk(load, self._newest, keys.prefix(keys.NO_INO, keys.PLACE)), None)
-            return places is not None, marked_in(load, self._newest), GoneFiles(load, self._newest)
+            return places is not None, Offers(self._tree(self._newest))
         except _UNUSABLE:
-            return False, GoneVersions({}), GoneFiles(load, None)
+            return False, Offers(self._tree(None))
+
+    def _tree(self, root: Ref | None) -> Tree:
+        return Tree(self._parts.nodes.load, root, self._parts.chunkstore.read_chunk)
 
     def is_kept(self, version: int) -> bool:
-        return not self._gone.has(version)
+        return not self._offers.gone.has(version)
+
+    @property
+    def pins(self) -> list[Pin]:
+        """What is kept of versions for what was deleted after them."""
+        return self._offers.pins
 
     def version(self, commit: Commit) -> None:
-        """Everything that the version reaches."""
-        if commit.root is None or not self.is_kept(commit.version):
+        """Everything that the version reaches, or of one that is not kept whole what it still offers."""
+        if commit.root is None or not (self.is_kept(commit.version) or self._offers.pinned(commit.version)):
             return
+        offer = self._offers.of(commit.version, commit.device)
         for where in self._node(commit.root, EVERYTHING):
             if where in self._wanted:
                 what, ino = self._wanted[where]
-                if self._gone_files.has(ino, commit.device, commit.version):
+                if offer is not None and self._is_hidden(offer, commit, ino):
                     continue
                 self._findings.add(what, where).inos.add(ino)
             finding = self._findings.at(where)
             assert finding is not None
             finding.versions.append(commit.version)
+
+    def _is_hidden(self, offer: Offer, commit: Commit, ino: int) -> bool:
+        """Whether the version does not offer the inode; not where that can't be told, which is damage."""
+        try:
+            return offer.hides(self._tree(commit.root), ino)
+        except _UNUSABLE:
+            return False
 
     # Nodes
 

@@ -13,7 +13,7 @@ intent is on the disk leaves blocks that the next collection finds; after it, th
 import errno
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -24,13 +24,16 @@ from hyperfs.errors import Refused
 from hyperfs.log.cleared import Cleared
 from hyperfs.log.control_codec import Clear
 from hyperfs.volume import clearing, gone
-from hyperfs.volume.catalog import Change, VersionFacts
+from hyperfs.volume.catalog import Change
 from hyperfs.volume.clearing import Progress
 from hyperfs.volume.gone import GoneVersions
-from hyperfs.volume.marking import Marks, mark_commit, mark_extents, mark_trees
+from hyperfs.volume.marking import Marks, mark_commit, mark_extents, mark_offered, mark_trees
+from hyperfs.volume.offers import Offer, Offers
 from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.parts import Parts
+from hyperfs.volume.plan import Plan
 from hyperfs.volume.remembered import Remembered
+from hyperfs.volume.tree import Tree
 from hyperfs.volume.versions import read_commit
 from hyperfs.volume.volume import Volume
 
@@ -48,37 +51,10 @@ class Pruned(NamedTuple):
     in_use: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Which versions stay and which go, oldest first. `rule`: that of the marks, one of those in gone.py.
-
-    `careful`: what was looked into lately stays as well: a program may be copying it, one file after the other.
-    """
-
-    kept: list[VersionFacts]
-    going: list[VersionFacts]
-    rule: int
-    in_use: tuple[int, ...] = ()
-    careful: bool = False
-
-    def sparing(self, volume: Volume) -> "Plan":
-        """The plan with what has a name, or is being read, among what is kept."""
-        named = {snapshot.version for snapshot in volume.versions.snapshots()}
-        wanted = named | set(volume.reading)
-        if self.careful:
-            wanted |= volume.looked_into()
-        spared = [found for found in self.going if found.version in wanted]
-        return Plan(
-            sorted([*self.kept, *spared]),
-            [found for found in self.going if found.version not in wanted],
-            self.rule,
-            self.in_use + tuple(found.version for found in spared if found.version not in named),
-            self.careful,
-        )
-
-
 Look = Callable[[], Plan]
 """Makes a plan, in a worker thread: there may be a hundred thousand versions."""
+Begin = Callable[[], Look]
+"""Takes from the live state, in the trio thread, what the plan rests on."""
 
 
 @dataclass
@@ -99,7 +75,7 @@ async def _alone(volume: Volume) -> AsyncIterator[None]:
         yield
 
 
-async def collect(volume: Volume, look: Look, dry_run: bool, progress: Progress) -> Pruned:
+async def collect(volume: Volume, begin: Begin, dry_run: bool, progress: Progress) -> Pruned:
     """Lets go of what the plan says and frees all that nothing needs. `progress` is called from another thread.
 
     Raises ReadOnlyDrive, Refused while another prune or a verify runs, Corrupt when it can't be told what is needed
@@ -108,11 +84,11 @@ async def collect(volume: Volume, look: Look, dry_run: bool, progress: Progress)
     async with _alone(volume):
         await volume.commit()  # what was done a moment ago counts, for a dry run too
         if dry_run:
-            return await _would_do(volume, await _planned(volume, look), progress)
+            return await _would_do(volume, await _planned(volume, begin), progress)
         await _on_disk(volume, partial(clearing.do_announced, volume.parts, progress))
-        plan = await _planned(volume, look)
-        marks = Marks()
-        await _mark(volume, plan.kept, marks, progress)
+        plan = await _planned(volume, begin)
+        marks = _Marked()
+        await _mark(volume, plan, marks, progress)
         try:
             volume.parts.catalog.only_live = True
             return await _let_go(volume, plan, marks, progress)
@@ -121,28 +97,46 @@ async def collect(volume: Volume, look: Look, dry_run: bool, progress: Progress)
             await volume.committer.restore_reserve()
 
 
-async def forget(volume: Volume, look: Look) -> int:
+async def forget(volume: Volume, begin: Begin) -> int:
     """Only says in a new version which ones are gone, and frees nothing; how many. A matter of moments.
 
     Raises as `collect`.
     """
     async with _alone(volume):
-        plan = await _planned(volume, look)
-        if plan.going:
+        plan = await _planned(volume, begin)
+        if _facts(volume, plan):
             plan, _, _ = await _say_gone(volume, plan)
         return len(plan.going)
 
 
-async def _planned(volume: Volume, look: Look) -> Plan:
-    return (await trio.to_thread.run_sync(look)).sparing(volume)
+async def _planned(volume: Volume, begin: Begin) -> Plan:
+    return (await trio.to_thread.run_sync(begin())).sparing(volume)
 
 
-async def _mark(volume: Volume, kept: Iterable[VersionFacts], marks: Marks, progress: Progress) -> None:
+class _Marked(Marks):
+    """`done`: of which versions what they offer is marked, by their commits' places; None for all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: dict[tuple[int, int], Offer | None] = {}
+
+    def wants(self, log: int, block: int, offer: Offer | None) -> bool:
+        """Whether the version is not marked yet, or with less than it is to offer. From then on it is."""
+        wanted = (log, block) not in self.done or self.done[log, block] != offer
+        self.done[log, block] = offer
+        return wanted
+
+
+async def _mark(volume: Volume, plan: Plan, marks: _Marked, progress: Progress) -> None:
     """Marks the trees and commits of versions that are not marked. In a worker thread: reading takes long, and changes
-    nothing. The newest goes first; of each only what differs is read, and what is remembered of it is not."""
+    nothing. The newest goes first; of each only what differs is read, and what is remembered of it is not. Last those
+    of which not all is needed: of them it is known only what is not marked already."""
     parts = volume.parts
     marks.reach({number: log.signed_length for number, log in parts.logs.items()})
-    waiting = [found for found in kept if not marks.has(found.log, found.index)]
+    offers = [(found.log, found.index, plan.offer(found.version)) for found in plan.kept]
+    offers += [(pin.log, pin.block, offer) for pin, offer in plan.pinned_alone()]
+    unmarked = [found for found in offers if marks.wants(*found)]
+    waiting = [(log, index) for log, index, offer in unmarked if offer is None]
 
     def remember(rows: list[Change]) -> None:
         if parts.catalog.trouble is None:  # else they would wait in memory
@@ -150,22 +144,29 @@ async def _mark(volume: Volume, kept: Iterable[VersionFacts], marks: Marks, prog
 
     def run() -> None:
         remembered = Remembered(parts.nodes, parts.catalog, parts.node_id_key, remember, progress)
-        for number, found in enumerate(reversed(waiting)):
-            commit = read_commit(parts.nodes, found.log, found.index)
+        for number, (log, index) in enumerate(reversed(waiting)):
+            commit = read_commit(parts.nodes, log, index)
             roots = [realm.root for realm in commit.realms]
             if number and len(waiting) > REMEMBERED_MOST:
                 mark_trees(parts.nodes, roots, marks, progress)
             else:
                 remembered.mark(roots, marks)
-            mark_commit(found.log, found.index, commit.dead_blocks, marks)
+            mark_commit(log, index, commit.dead_blocks, marks)
+        for log, index, offer in unmarked:
+            if offer is None:
+                continue
+            commit = read_commit(parts.nodes, log, index)
+            tree = Tree(parts.nodes.load, commit.root, parts.chunkstore.read_chunk)
+            mark_offered(parts.nodes, [commit.root], marks, partial(offer.hides, tree), progress)
+            mark_commit(log, index, commit.dead_blocks, marks)
 
     await trio.to_thread.run_sync(run)
 
 
 async def _would_do(volume: Volume, plan: Plan, progress: Progress) -> Pruned:
     """As _let_go, of what is a version now."""
-    parts, marks = volume.parts, Marks()
-    await _mark(volume, plan.kept, marks, progress)
+    parts, marks = volume.parts, _Marked()
+    await _mark(volume, plan, marks, progress)
     mark_extents(_open_extents(volume), marks)
     newest = volume.versions.newest
     limits = {parts.metadata_number: parts.metadata_log.signed_length, newest.content.log: newest.content.length}
@@ -173,12 +174,12 @@ async def _would_do(volume: Volume, plan: Plan, progress: Progress) -> Pruned:
     return _report(parts, plan, clears, parts.catalog.cleared)
 
 
-async def _let_go(volume: Volume, plan: Plan, marks: Marks, progress: Progress) -> Pruned:
+async def _let_go(volume: Volume, plan: Plan, marks: _Marked, progress: Progress) -> Pruned:
     parts, before = volume.parts, volume.parts.catalog.cleared
     planned = plan.kept[-1].version
     plan, limits, made = await _say_gone(volume, plan)
     since = [found for found in volume.versions.all(planned + 1) if found.version <= made]
-    await _mark(volume, [*plan.kept, *since], marks, progress)
+    await _mark(volume, replace(plan, kept=[*plan.kept, *since]), marks, progress)
     mark_extents(limits.extents, marks)
     clears = await trio.to_thread.run_sync(_sweep, parts, marks, limits.blocks)
     if clears:
@@ -212,11 +213,13 @@ async def _say_gone(volume: Volume, plan: Plan) -> tuple[Plan, _Limits, int]:
 
 def _note_gone(volume: Volume, plan: Plan) -> None:
     """Puts the marks into the version that is being made."""
-    overlay, logs = volume.overlay, volume.parts.chain.logs
-    marks = GoneVersions(overlay.live.facts(gone.PREFIX))
-    versions = [(logs[found.log].device, found.version) for found in plan.going]
-    for key, value in marks.with_more(versions, overlay.now_ns(), 0, plan.rule).items():
-        overlay.set_fact(key, value)
+    for key, value in _facts(volume, plan).items():
+        volume.overlay.set_fact(key, value)
+
+
+def _facts(volume: Volume, plan: Plan) -> dict[bytes, bytes | None]:
+    devices = {number: log.device for number, log in volume.parts.chain.logs.items()}
+    return plan.facts(Offers(volume.overlay.live), devices, volume.overlay.now_ns())
 
 
 def _open_extents(volume: Volume) -> list[Extent]:

@@ -104,10 +104,10 @@ def _collect(old: Tree, new: Tree) -> _Changes:
             continue
         if kind == keys.DENTRY:
             name = key[keys.PREFIX_BYTES :]
-            if before is not None:
-                changes.gone.append((ino, name, decode_dentry(before[0], f"inode {ino}")[0]))
-            if after is not None:
-                changes.come.append((ino, name, decode_dentry(after[0], f"inode {ino}")[0]))
+            for tree, entry, names in ((old, before, changes.gone), (new, after, changes.come)):
+                named = None if entry is None else decode_dentry(entry[0], f"inode {ino}")[0]
+                if named is not None and not tree.hides(named):
+                    names.append((ino, name, named))
         elif kind in (keys.INODE, keys.EXTENT, keys.XATTR):
             changes.inodes.add(ino)
             if kind == keys.EXTENT:

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 
 from hyperfs.policy.when import display_name
 from hyperfs.values import NAME_MAX_BYTES
-from hyperfs.volume.changes import DIRECTORY, MOVED, TRASHED, UNREADABLE, Went
+from hyperfs.volume.changes import DELETED, DIRECTORY, MOVED, TRASHED, UNREADABLE, Went
 from hyperfs.volume.inode import Inode
+from hyperfs.volume.pins import Pin
 from hyperfs.volume.trash import in_trash
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.volume import Volume
@@ -32,20 +33,25 @@ class Deleted(NamedTuple):
 
 def deleted_from(volume: Volume, directory: int) -> Iterator[Deleted]:
     """All of a live directory, in no order of names. For the versions that have their rows."""
+    pinned: dict[bytes, list[Went]] = {}
+    for pin in volume.versions.offers.pinned_from(directory):
+        pinned.setdefault(pin.name, []).append(_went_of(volume, pin))
     for name, found in groupby(volume.changes.went(directory), key=lambda went: went.name):
-        yield from of_name(volume, directory, name, found)
+        yield from of_name(volume, directory, name, _merged(found, pinned.pop(name, [])))
+    for name, left in pinned.items():
+        yield from of_name(volume, directory, name, _merged([], left))
 
 
 def find_deleted(volume: Volume, directory: int, entry: bytes) -> Deleted | None:
     """What an entry of the directory's `.deleted` means."""
-    for found in of_name(volume, directory, entry, volume.changes.went(directory, entry), whole=True):
+    for found in of_name(volume, directory, entry, _went(volume, directory, entry), whole=True):
         if found.entry == entry:
             return found
     marked = _MARKED.fullmatch(entry)
     if marked is None:
         return None
     name = marked["stem"] + (marked["ending"] or b"")
-    all_of_it = list(of_name(volume, directory, name, volume.changes.went(directory, name), whole=True))
+    all_of_it = list(of_name(volume, directory, name, _went(volume, directory, name), whole=True))
     for found in all_of_it:
         if found.entry == entry:
             return found
@@ -82,7 +88,29 @@ def of_name(
 
 def _is_a_name(volume: Volume, directory: int, entry: bytes) -> bool:
     """Whether something went under that very name."""
-    return next(volume.changes.went(directory, entry), None) is not None
+    return next(iter(_went(volume, directory, entry)), None) is not None
+
+
+def _went(volume: Volume, directory: int, name: bytes) -> Iterable[Went]:
+    """What went under a name, newest first: by the rows, and by the pins that retention has set, which are no hints."""
+    pins = [pin for pin in volume.versions.offers.pinned_from(directory) if pin.name == name]
+    return _merged(volume.changes.went(directory, name), [_went_of(volume, pin) for pin in pins])
+
+
+def _merged(rows: Iterable[Went], pinned: list[Went]) -> Iterable[Went]:
+    """Newest first. An index that was made anew has no rows of what was deleted between versions that went."""
+    if not pinned:
+        return rows
+    known = list(rows)
+    inos = {went.ino for went in known}
+    return sorted([*known, *(went for went in pinned if went.ino not in inos)], key=lambda went: -went.version)
+
+
+def _went_of(volume: Volume, pin: Pin) -> Went:
+    inode = volume.versions.tree(pin.version).inode(pin.ino)
+    kind = inode.mode >> 12 if inode is not None else 0
+    times = (pin.deleted_ns, pin.deleted_ns)
+    return Went(pin.directory, pin.name, pin.version + 1, pin.ino, kind, DELETED, *times)
 
 
 # Names
@@ -118,6 +146,10 @@ def _shown_in(volume: Volume, went: Went) -> int | None:
     """The version whose state of it is shown; None for what is not shown at all."""
     if went.how == MOVED or _is_back(volume.overlay.live, went):
         return None
+    pin = volume.versions.offers.pin_of(went.ino)
+    if pin is not None and went.how != TRASHED:
+        inode = volume.versions.tree(pin.version).inode(went.ino)
+        return None if inode is None or _was_put_back(volume.overlay.live, went, inode) else pin.version
     for time_ns in dict.fromkeys((went.began_ns, went.time_ns)):
         version = volume.versions.kept_before(time_ns)
         inode = volume.versions.tree(version).inode(went.ino) if version else None

@@ -67,7 +67,7 @@ def spot_of(tree: Tree, inode: Inode, spot: Spot) -> Spot:
 
 def _spot_before(volume: Volume, kept: VersionFacts, ino: int, spot: Spot) -> Spot:
     """The name before a version that changed the names of the file."""
-    tree = volume.versions.tree(volume.versions.kept_before(kept.time_ns))
+    tree = volume.versions.whole_tree(volume.versions.kept_before(kept.time_ns))
     inode = tree.inode(ino)
     return spot if inode is None else spot_of(tree, inode, spot)
 
@@ -75,7 +75,7 @@ def _spot_before(volume: Volume, kept: VersionFacts, ino: int, spot: Spot) -> Sp
 def _states_of(volume: Volume, life: _Life) -> Generator[State, None, _Life | None]:
     """Those of one inode; returns what went on before it."""
     versions, (ino, until, spot) = volume.versions, life
-    inode = versions.tree(until).inode(ino)
+    inode = versions.whole_tree(until).inode(ino)
     assert inode is not None
     for row in volume.changes.touched(ino, until):
         kept = versions.kept_from(row.version)
@@ -85,14 +85,15 @@ def _states_of(volume: Volume, life: _Life) -> Generator[State, None, _Life | No
             spot = _spot_before(volume, kept, ino, spot)
         if not row.flags & _STATE or kept.version > until:
             continue
-        yield State(ino, kept, until)
+        if (offered := versions.offered_from(kept, until, ino)) is not None:
+            yield State(ino, offered, until)
         until = versions.kept_before(kept.time_ns)
         if row.flags & REPLACED:
             return _earlier(volume, kept, ino, spot)
     first = versions.kept_from(inode.born)
     assert first is not None
-    if first.version <= until:
-        yield State(ino, first, until)
+    if first.version <= until and (offered := versions.offered_from(first, until, ino)) is not None:
+        yield State(ino, offered, until)
     return _earlier(volume, first, ino, spot)
 
 
@@ -101,7 +102,7 @@ def _earlier(volume: Volume, kept: VersionFacts, ino: int, spot: Spot) -> _Life 
     before = volume.versions.kept_before(kept.time_ns)
     if not before:
         return None
-    tree, inode = volume.versions.tree(before), volume.versions.tree(kept.version).inode(ino)
+    tree, inode = volume.versions.whole_tree(before), volume.versions.whole_tree(kept.version).inode(ino)
     predecessor = inode.predecessor if inode is not None else 0
     replaced = tree.inode(predecessor) if predecessor else None
     if replaced is not None and not replaced.is_directory:
@@ -113,7 +114,7 @@ def _earlier(volume: Volume, kept: VersionFacts, ino: int, spot: Spot) -> _Life 
 
 
 def _at(volume: Volume, version: int, spot: Spot) -> _Life | None:
-    inode = file_at(volume.versions.tree(version), spot)
+    inode = file_at(volume.versions.whole_tree(version), spot)
     return None if inode is None else _Life(inode.ino, version, spot)
 
 

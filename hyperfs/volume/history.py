@@ -49,7 +49,7 @@ def versions_of(volume: Volume, path: bytes) -> Iterator[FileVersion]:
     found = last_meaning(volume, path)
     if found is None:
         raise NotFound(f"no version has {path.decode(errors='replace')!r}")
-    inode = volume.versions.tree(found.version).inode(found.ino)
+    inode = volume.versions.whole_tree(found.version).inode(found.ino)
     if inode is not None and inode.is_directory:
         return _folder_versions(steps, found.ino, found.version)
     return _file_versions(steps, Spot(found.directory, parts_of(path)[-1]), found.version)

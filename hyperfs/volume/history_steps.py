@@ -51,13 +51,13 @@ class Steps:
     def pair(self, facts: VersionFacts) -> tuple[int, Paths, Paths]:
         """The number of the version before, its tree, and the tree."""
         earlier = self._versions.kept_before(facts.time_ns)
-        before = Paths(self._versions.tree(earlier) if earlier else self._nothing)
-        return earlier, before, Paths(self._versions.tree(facts.version))
+        before = Paths(self._versions.whole_tree(earlier) if earlier else self._nothing)
+        return earlier, before, Paths(self._versions.whole_tree(facts.version))
 
     def file_at(self, facts: VersionFacts | None, spot: Spot) -> Inode | None:
         """In a version, or the newest one."""
         version = facts.version if facts is not None else self._versions.newest.version
-        return file_at(self._versions.tree(version), spot)
+        return file_at(self._versions.whole_tree(version), spot)
 
     def newest_change(self, inode: Inode | None, spot: Spot, through: int | None = None) -> VersionFacts | None:
         """The last version up to `through` in which a file may have changed; where there is none, a name have gone."""
@@ -71,7 +71,7 @@ class Steps:
 
     def end_of(self, directory: int, last: int) -> VersionFacts | None:
         """The version with which a name's end is told: none while its directory is there, else the one after `last`."""
-        newest = self._versions.tree(self._versions.newest.version)
+        newest = self._versions.whole_tree(self._versions.newest.version)
         return None if newest.inode(directory) is not None else self.kept_from(last + 1)
 
     def kept_from(self, version: int) -> VersionFacts | None:
@@ -85,7 +85,7 @@ class Steps:
             if facts is not None and facts.version < seen:
                 seen = facts.version
                 yield facts
-        inode = self._versions.tree(last).inode(ino)
+        inode = self._versions.whole_tree(last).inode(ino)
         born = self._versions.kept_from(inode.born) if inode is not None else None
         if born is not None and born.version < seen:
             yield born

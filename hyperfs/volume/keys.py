@@ -19,6 +19,8 @@ GONE: Final = 6
 SNAPSHOT: Final = 7
 SETTING: Final = 8
 KEEP: Final = 9
+REGION: Final = 10
+PIN: Final = 11
 
 _PREFIX: Final = struct.Struct(">QB")
 _EXTENT: Final = struct.Struct(">QBQ")
@@ -80,6 +82,16 @@ def setting_key(name: bytes) -> bytes:
 def keep_key(ino: int) -> bytes:
     """The rule of retention that a folder or file has, or last had."""
     return _PREFIX.pack(NO_INO, KEEP) + ino.to_bytes(8, "big")
+
+
+def region_key(ino: int) -> bytes:
+    """A region of retention, by the folder or file that it begins with."""
+    return _PREFIX.pack(NO_INO, REGION) + ino.to_bytes(8, "big")
+
+
+def pin_key(version: int, ino: int) -> bytes:
+    """Something in a version that is kept, since it was deleted after it."""
+    return _PREFIX.pack(NO_INO, PIN) + version.to_bytes(8, "big") + ino.to_bytes(8, "big")
 
 
 def prefix(ino: int, kind: int) -> bytes:

@@ -119,6 +119,31 @@ def mark_trees(nodes: Nodes, roots: Iterable[Ref | None], marks: Marks, progress
             progress("looking for what is kept", done, 0)
 
 
+def mark_offered(
+    nodes: Nodes, roots: Iterable[Ref | None], marks: Marks, hides: Callable[[int], bool], progress: Progress
+) -> None:
+    """As mark_trees, but of content only what belongs to inodes that are not hidden. After what is marked whole."""
+    stack = [root for root in roots if root is not None]
+    seen: set[tuple[int, Point]] = set()
+    while stack:
+        ref = stack.pop()
+        if marks.has_node(ref.log, ref.point) or (ref.log, ref.point) in seen:
+            continue
+        # The block is needed; not all that is below the node is.
+        seen.add((ref.log, ref.point))
+        marks.add(ref.log, ref.block)
+        node = nodes.read(ref)
+        if isinstance(node, Leaf):
+            entries = list(zip(node.keys, node.values, node.hints, strict=True))
+        else:
+            stack += [child for child in node.children if isinstance(child, Ref)]
+            entries = [] if node.ends is None else [(node.prefix, *node.ends)]
+        for key, value, hint in entries:
+            if key[_KIND_AT] in _EXTENT_KINDS and not hides(int.from_bytes(key[:_KIND_AT], "big")):
+                mark_entry(key, value, hint, marks)
+        progress("looking for what is kept", len(seen), 0)
+
+
 def mark_extents(extents: Iterable[Extent], marks: Marks) -> None:
     """Blocks that something in memory names, and perhaps no version."""
     for extent in extents:

@@ -29,7 +29,7 @@ def _meanings(volume: Volume, at: Meaning, parts: list[bytes]) -> Iterator[Meani
         return
     name, *rest = parts
     for version in _versions_with(volume, at, name):
-        dentry = volume.versions.tree(version).dentry(at.ino, name)
+        dentry = volume.versions.whole_tree(version).dentry(at.ino, name)
         if dentry is not None:
             yield from _meanings(volume, Meaning(version, at.ino, dentry[0]), rest)
 

@@ -219,6 +219,10 @@ def _assemble(
         wall_ns=options.wall_ns,
         reserve=reserve,
     )
+
+    def device_of(log: int) -> int:
+        return chain.logs[log].device
+
     replay.apply(items, overlay, files, options.read_only, ground.warnings)
     _note_damage(ground.logs, ground.warnings)
     return Parts(
@@ -241,7 +245,7 @@ def _assemble(
         content=content,
         journaling=journaling,
         committer=committer,
-        versions=Versions(catalog, ground.nodes, live, lambda: committer.newest, store.read_chunk),
+        versions=Versions(catalog, ground.nodes, live, lambda: committer.newest, store.read_chunk, device_of),
         node_id_key=ground.epoch.node_id_key(),
         signer=device_keys.signing(),
         replayed=bool(items) or journal.last_sequence > journal.durable,

@@ -44,7 +44,7 @@ class PathEvents:
                 version = self._kept(went.version)
                 if version is None:
                     continue
-                tree = self._versions.tree(self._versions.before(version))
+                tree = self._versions.whole_tree(self._versions.before(version))
                 found = find(tree, self.path) if not rest else _below(tree, went.ino, rest)
                 if found is not None and tree.inode(found) is not None:
                     self.ino, self.went = found, version
@@ -71,7 +71,7 @@ class PathEvents:
     def last_tree(self) -> Tree:
         """The newest version that has the path."""
         version = self._versions.newest.version
-        return self._versions.tree(version if self.went is None else self._versions.before(self.went))
+        return self._versions.whole_tree(version if self.went is None else self._versions.before(self.went))
 
     def ino_in(self, tree: Tree) -> int | None:
         """What the path is in a version."""
@@ -106,7 +106,7 @@ class PathEvents:
                 return
             yield born
             before = self._versions.before(born)
-            tree = self._versions.tree(before)
+            tree = self._versions.whole_tree(before)
             ino, through = find(tree, b"/".join(parts)), before
             if ino is None:
                 ino, through = self._lost_before(born, parts)
@@ -115,7 +115,7 @@ class PathEvents:
 
     def _born(self, ino: int, through: int | None) -> int | None:
         version = self._versions.newest.version if through is None else through
-        inode = self._live.inode(ino) or self._versions.tree(version).inode(ino)
+        inode = self._live.inode(ino) or self._versions.whole_tree(version).inode(ino)
         if inode is None and self.went is not None:
             inode = self.last_tree().inode(ino)
         return self._kept(inode.born) if inode is not None and inode.born else None
@@ -139,7 +139,7 @@ class PathEvents:
         last = None
         for version in self._of_folder(spot[0], self.parts[:-1]):
             before = self._versions.before(version)
-            old, new = self._versions.tree(before), self._versions.tree(version)
+            old, new = self._versions.whole_tree(before), self._versions.whole_tree(version)
             if version != last and _differs(old, new, spot):
                 yield version
             last = version

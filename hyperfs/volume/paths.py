@@ -127,7 +127,7 @@ class Paths:
         above: list[tuple[int, bytes]] = []
         at = ino
         while at not in self._directories:
-            inode = self.tree.inode(at)
+            inode = self.tree.whole.inode(at)
             names = self._names_in(inode.parent).get(at, []) if inode is not None else []
             if not names or len(above) > 10_000:
                 raise Corrupt("a directory hangs on no name", f"inode {at}")
@@ -165,7 +165,7 @@ class Paths:
         names = self._names.get(directory)
         if names is None:
             names = self._names[directory] = {}
-            for name, (ino, _) in self.tree.dentries(directory):
+            for name, (ino, _) in self.tree.whole.dentries(directory):
                 names.setdefault(ino, []).append(name)
         return names
 

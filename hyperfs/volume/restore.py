@@ -15,12 +15,12 @@ from typing import Final, NamedTuple
 import trio
 
 from hyperfs.chunks.extents import Extent
-from hyperfs.errors import IsADirectory, NotADirectory, NotFound, NotPermitted
+from hyperfs.errors import IsADirectory, NotADirectory, NotFound, NotPermitted, Refused
 from hyperfs.values import ROOT_INO
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.namespace import check_name, kind_of
 from hyperfs.volume.overlay import MAX_FILE_BYTES
-from hyperfs.volume.paths import find, join, locate, parts_of
+from hyperfs.volume.paths import Paths, find, join, locate, parts_of
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.volume import Volume
 from hyperfs.volume.xattrs import HAS_XATTRS
@@ -70,6 +70,8 @@ async def restore(volume: Volume, path: bytes, version: int, to: bytes | None = 
 async def _restore(volume: Volume, path: bytes, version: int, to: bytes | None) -> Restored:
     past = volume.versions.tree(version)
     source = locate(volume.overlay.live, past, path)
+    if to is None:
+        _check_whole(past, source)
     target = parts_of(path if to is None else to)
     _check_target(target)
     copies = await _read(past, source)
@@ -80,6 +82,16 @@ async def _restore(volume: Volume, path: bytes, version: int, to: bytes | None) 
     volume.settled()
     await volume.commit(write_back=False)
     return Restored(work.files, work.folders, work.bytes, work.replaced)
+
+
+def _check_whole(past: Tree, source: Inode) -> None:
+    """Raises Refused when a folder inside was let go by its own rule: what stands in its place must not go for that."""
+    for border in past.absent_below(source.ino):
+        path = b"/".join(parts_of(Paths(past).directory(border))).decode(errors="replace")
+        raise Refused(
+            f"in that version {path!r} is absent, which was let go by its own rule, and would be deleted: restore what "
+            "is beside it one by one, or all to another place with --to"
+        )
 
 
 def _check_target(target: list[bytes]) -> None:

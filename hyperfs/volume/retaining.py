@@ -1,13 +1,23 @@
 """Retention: the plan of a prune by rules."""
 
-from hyperfs.policy.retention import All, Stamp, kept
+from hyperfs.policy.retention import kept
+from hyperfs.values import ROOT_INO
 from hyperfs.volume import gone
-from hyperfs.volume.catalog import Collected, VersionFacts, collected_change
+from hyperfs.volume.catalog import Collected, collected_change
 from hyperfs.volume.clearing import Progress
-from hyperfs.volume.collecting import Look, Plan, Pruned, collect, forget
+from hyperfs.volume.collecting import Look, Pruned, collect, forget
 from hyperfs.volume.gone import GoneVersions
-from hyperfs.volume.rules import rules_of
+from hyperfs.volume.offers import Offer
+from hyperfs.volume.pinning import Pinning
+from hyperfs.volume.plan import Plan
+from hyperfs.volume.region_plan import RegionPlan
+from hyperfs.volume.rules import effective, rules_of
+from hyperfs.volume.stamps import stamp_of
 from hyperfs.volume.volume import Volume
+
+
+def no_progress(what: str, done: int, of: int) -> None:
+    """Nobody watches."""
 
 
 async def retain(volume: Volume, dry_run: bool, progress: Progress, careful: bool = False) -> Pruned:
@@ -15,18 +25,18 @@ async def retain(volume: Volume, dry_run: bool, progress: Progress, careful: boo
 
     Raises as `collect`.
     """
-    done = await collect(volume, by_rules(volume, careful), dry_run, progress)
+    done = await collect(volume, lambda: by_rules(volume, careful, progress), dry_run, progress)
     if not dry_run:
         volume.parts.catalog.apply([collected_change(collected_now(volume))])
     return done
 
 
-async def thin(volume: Volume) -> int:
+async def thin(volume: Volume, progress: Progress = no_progress) -> int:
     """Lets go of what no rule keeps, but for what was looked into lately, without freeing anything; how many versions.
 
     Raises as `collect`.
     """
-    return await forget(volume, by_rules(volume, careful=True))
+    return await forget(volume, lambda: by_rules(volume, True, progress))
 
 
 def collected_now(volume: Volume) -> Collected:
@@ -37,26 +47,35 @@ def collected_now(volume: Volume) -> Collected:
     )
 
 
-def by_rules(volume: Volume, careful: bool) -> Look:
-    """A version stays if any folder's rule keeps it, or the drive's."""
-    rules = set(rules_of(volume.overlay.live).values())
-    now_ns = volume.overlay.now_ns()
+def by_rules(volume: Volume, careful: bool, progress: Progress = no_progress) -> Look:
+    """What the drive's rule and those of folders keep."""
+    live, offers, now_ns = volume.overlay.live, volume.versions.offers, volume.overlay.now_ns()
+    own = rules_of(live)
+    borders = frozenset(offers.borders | own.keys())
+    rules = {ino: own[ino] if ino in own else effective(live, ino).rule for ino in borders}
 
     def look() -> Plan:
         facts = list(volume.versions.all())
-        stamps = [stamp_of(found) for found in facts]
-        stay = [False] * len(facts)
-        for rule in {All()} if All() in rules else rules:
-            stay = [a or b for a, b in zip(stay, kept(rule, stamps, now_ns), strict=True)]
+        if len(rules) == 1:
+            stay = kept(rules[ROOT_INO], [stamp_of(found) for found in facts], now_ns)
+            absent, before = {}, {}
+        else:
+            regions = RegionPlan(volume.parts, facts, rules, borders, offers, volume.regions_changed, progress)
+            regions.decide(now_ns)
+            stay, before = regions.stay, regions.before
+            absent = {version: frozenset(found) for version, found in regions.absent.items()}
+        going = {found.version for found, stays in zip(facts, stay, strict=True) if not stays}
+        absent = {version: found for version, found in absent.items() if version not in going}
+        in_part = {version: Offer(borders, found, frozenset()) for version, found in absent.items()}
         return Plan(
-            [found for found, stays in zip(facts, stay, strict=True) if stays],
-            [found for found, stays in zip(facts, stay, strict=True) if not stays],
+            [found for found in facts if found.version not in going],
+            [found for found in facts if found.version in going],
             gone.BY_RULE,
             careful=careful,
+            borders=borders,
+            absent=absent,
+            absent_before=before,
+            pins=tuple(Pinning(volume, facts, stay, in_part, now_ns, progress).pins(offers.pins)),
         )
 
     return look
-
-
-def stamp_of(found: VersionFacts) -> Stamp:
-    return Stamp(found.version, found.time_ns, bool(found.second))

@@ -67,11 +67,15 @@ class Copy(NamedTuple):
 
 class TreeSide:
     """A tree of the drive as a side. Keeps what it has read: for one piece of work, between whose steps a live tree
-    must not change."""
+    must not change.
+
+    What retention has made absent from a version counts as there, or its absence would look like a deletion; but it
+    can't be had: see `is_let_go`."""
 
     def __init__(self, tree: Tree) -> None:
-        self.tree = tree
-        self.paths = Paths(tree)
+        self.tree = tree.whole
+        self.is_let_go = tree.hides
+        self.paths = Paths(self.tree)
         self._inodes: dict[int, Inode | None] = {}
         self._copies: dict[int, Copy] = {}
         self._things: dict[int, Thing] = {}

@@ -37,6 +37,24 @@ class Tree:
         self.root = root
         self._read_extent = read_extent
 
+    @property
+    def whole(self) -> "Tree":
+        """With what retention has made absent, whose bytes may be gone."""
+        return self
+
+    @property
+    def whole_offered(self) -> bool:
+        """Whether retention has made nothing of it absent."""
+        return self.whole is self
+
+    def hides(self, ino: int) -> bool:
+        """Whether retention has made something absent that the version had."""
+        return False
+
+    def absent_below(self, ino: int) -> Iterator[int]:
+        """The folders below one that retention has made absent with all below them."""
+        return iter(())
+
     def inode(self, ino: int) -> Inode | None:
         found = lookup(self.load, self.root, keys.inode_key(ino))
         return None if found is None else Inode.decode(ino, found[0])

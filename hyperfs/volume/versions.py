@@ -3,10 +3,10 @@
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from datetime import tzinfo
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final, NamedTuple, TypeVar
 
-from hyperfs.errors import Corrupt, NoSuchVersion
+from hyperfs.errors import Corrupt, FormatTooNew, NoSuchVersion, NotResident
 from hyperfs.policy.when import At, Name, Number, check_snapshot_name, display_name, parse_when
 from hyperfs.trie.node import Ref
 from hyperfs.values import ROOT_INO
@@ -15,6 +15,7 @@ from hyperfs.volume.catalog import Catalog, VersionFacts
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.gone import GoneVersions
 from hyperfs.volume.nodes import Nodes
+from hyperfs.volume.offers import Offer, Offers, offered
 from hyperfs.volume.tree import LiveTree, ReadExtent, Tree
 
 V = TypeVar("V")
@@ -44,14 +45,18 @@ class Versions:
         live: LiveTree,
         newest: Callable[[], Commit],
         read_extent: ReadExtent,
+        device_of: Callable[[int], int],
     ) -> None:
+        """`device_of`: whose a log is."""
+        self._device_of = device_of
         self._read_extent = read_extent
         self._catalog = catalog
         self._nodes = nodes
         self._live = live
         self._newest = newest
         self._commits: dict[int, Commit] = {}
-        self._roots: dict[int, Ref | None] = {}
+        self._roots: dict[int, tuple[Ref | None, Offer | None]] = {}
+        self._offers: tuple[int, Offers] | None = None
         self.let_go = 0
         """How often versions were let go since the drive was opened."""
 
@@ -74,6 +79,22 @@ class Versions:
                 _keep(self._commits, version, commit)
         return commit
 
+    @property
+    def offers(self) -> Offers:
+        """What the newest version says of what the others offer. Raises Corrupt, NotResident."""
+        newest = self._newest()
+        if self._offers is None or self._offers[0] != newest.version:
+            self._offers = newest.version, self._read_offers(newest.root)
+            self._roots = {}
+        return self._offers[1]
+
+    def _read_offers(self, root: Ref | None) -> Offers:
+        try:
+            return Offers(Tree(self._nodes.load, root, self._read_extent))
+        except (Corrupt, FormatTooNew, NotResident):
+            # A damaged drive, to be read only: what may be gone is then told by what can't be read.
+            return Offers(Tree(self._nodes.load, None, self._read_extent))
+
     def is_kept(self, version: int) -> bool:
         return self._catalog.version(version) is not None
 
@@ -93,9 +114,28 @@ class Versions:
 
     def tree(self, version: int) -> Tree:
         """The drive as it was in that version; as version 0, before the first, it is empty."""
-        if version not in self._roots:
-            _keep(self._roots, version, self.commit(version).root if version else None)
-        return Tree(self._nodes.load, self._roots[version], self._read_extent)
+        whole, offer = self._tree(version)
+        return offered(whole, offer, self._read_extent)
+
+    def whole_tree(self, version: int) -> Tree:
+        """With what the version does not offer any more: its names are there, its bytes may be gone."""
+        return self._tree(version)[0]
+
+    def _tree(self, version: int) -> tuple[Tree, Offer | None]:
+        offers = self.offers  # first: it forgets what was told before it changed
+        found = self._roots.get(version)
+        if found is None:
+            commit = self._pinned_commit(version) or self.commit(version) if version else None
+            found = (None, None) if commit is None else (commit.root, offers.of(version, commit.device))
+            _keep(self._roots, version, found)
+        return Tree(self._nodes.load, found[0], self._read_extent), found[1]
+
+    def _pinned_commit(self, version: int) -> Commit | None:
+        """Of a version that is gone, but for what was deleted after it."""
+        pinned = self.offers.pinned(version)
+        if not pinned or not self.offers.gone.has(version):
+            return None
+        return read_commit(self._nodes, pinned[0].log, pinned[0].block)
 
     def all(self, first: int = 1) -> Iterator[VersionFacts]:
         """Every version from `first` on, oldest first."""
@@ -123,7 +163,23 @@ class Versions:
     def listed(self, ino: int, after: int = 0) -> Iterator[VersionFacts]:
         """The versions behind `after` that the `.versions` of a directory lists: those in which it existed, oldest
         first."""
-        return (facts for facts in self._catalog.versions(max(self.born(ino), after + 1)) if facts.second)
+        found = (facts for facts in self._catalog.versions(max(self.born(ino), after + 1)) if facts.second)
+        return found if not self.offers.absent else (facts for facts in found if self._is_offered(facts, ino))
+
+    def _is_offered(self, facts: VersionFacts, directory: int) -> bool:
+        """Whether a version offers a live directory, by the region in which that lies now."""
+        absent = self.offers.absent
+        region = next((ino for ino in self.ancestry(directory) if ino in self.offers.borders), ROOT_INO)
+        return not absent.has(region, self._device_of(facts.log), facts.version)
+
+    def offered_from(self, facts: VersionFacts, last: int, ino: int) -> VersionFacts | None:
+        """The first version from one up to the last that offers an inode, which all of them have; None for none."""
+        if not self.offers.absent:
+            return facts
+        return next((found for found in self._through(facts, last) if not self.tree(found.version).hides(ino)), None)
+
+    def _through(self, facts: VersionFacts, last: int) -> Iterator[VersionFacts]:
+        return takewhile(lambda found: found.version <= last, self._catalog.versions(facts.version))
 
     def born(self, ino: int) -> int:
         """The version that first held a live inode; the next one when none has yet."""
@@ -139,13 +195,23 @@ class Versions:
             case Number(version):
                 return self.commit(version).version
             case At(time_ns, second):
-                return self._at(time_ns, second, text)
+                return self._offered_at(self._at(time_ns, second, text), directory)
             case Name(name):
                 snapshot = self.snapshot(directory, name.encode("utf-8", "surrogateescape"))
                 if snapshot is None:
                     raise NoSuchVersion(f"there is no snapshot named {name!r} for this folder or one above it")
                 return snapshot.version
         raise AssertionError(when)
+
+    def _offered_at(self, version: int, directory: int) -> int:
+        """The version, or the one before it that offers the directory; the version itself where none does."""
+        facts = self._catalog.version(version)
+        while facts is not None and self.offers.absent:
+            if self._is_offered(facts, directory):
+                return facts.version
+            before = self.kept_before(facts.time_ns)
+            facts = self._catalog.version(before) if before else None
+        return version
 
     def _at(self, time_ns: int, second: int | None, text: str) -> int:
         found = self._catalog.at_second(second) if second is not None else None

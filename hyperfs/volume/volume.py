@@ -89,6 +89,8 @@ class Volume:
         """Held by whoever reads the whole drive, to find what is needed or what is damaged."""
         self.reading: Counter[int] = Counter()
         """Old versions that somebody is in the middle of reading, which therefore stay."""
+        self.regions_changed: dict[tuple[int, int, frozenset[int]], frozenset[int]] = {}
+        """What retention has found out of versions, and need not find out again: see region_plan.py."""
         self._looked: dict[int, float] = {}  # by version, when somebody last looked for a name in it
         self._due = Due()
         self._making = False  # a version that was due is being made

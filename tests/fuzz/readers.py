@@ -48,8 +48,8 @@ from hyperfs.volume.check_names import check_names
 from hyperfs.volume.check_state import CheckState, StateDamaged
 from hyperfs.volume.commit_record import RealmRoot
 from hyperfs.volume.gone import marked_in
-from hyperfs.volume.gone_files import GoneFiles
 from hyperfs.volume.nodes import decode_node
+from hyperfs.volume.offers import Offers
 from hyperfs.volume.options import no_progress
 from hyperfs.volume.tree import Tree
 
@@ -87,7 +87,7 @@ def tree(data: bytes) -> None:
     realms = (RealmRoot(0, 1, ref),)
     questions: list[Callable[[], object]] = [
         lambda: check_names(load, replace(commit, realms=realms), Findings(), CheckState(MemoryIndex()), no_progress),
-        lambda: GoneFiles(load, ref),
+        lambda: Offers(Tree(load, ref, lambda extent: b"")),
         lambda: tree.place(bytes(16)),
         partial(_marks, load, ref),
         lambda: [versions.decode_snapshot(*fact) for fact in tree.facts(keys.prefix(0, keys.SNAPSHOT)).items()],
