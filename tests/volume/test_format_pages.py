@@ -20,6 +20,7 @@ from hyperfs.trie.node import Ref
 from hyperfs.volume import commit_record, entries, journal_items, keys, undo_record
 from hyperfs.volume.commit_record import Commit, DeadChunk, DeadNode, LogHead, RealmRoot, Replaced
 from hyperfs.volume.inode import Inode
+from hyperfs.volume.pins import Pin, decode_pin, pin_fact
 from hyperfs.volume.undo_record import UndoRecord
 from hyperfs.volume.versions import decode_snapshot, snapshot_fact
 
@@ -104,6 +105,16 @@ def test_values_of_facts() -> None:
     assert undo_record.decode(*fact) == tuple(map(argument, undo["undo"]))
 
 
+def test_the_value_of_a_pin() -> None:
+    case = INODE["values"]["pin"]
+    where = (case["log"], case["block"], case["directory"], case["deleted_ns"], bytes.fromhex(case["name"]))
+    pin = Pin(9, (1 << 48) + 3, *where)
+    assert pin_fact(pin) == (keys.pin_key(9, (1 << 48) + 3), bytes.fromhex(case["hex"]))
+    assert decode_pin(*pin_fact(pin)) == pin
+    with pytest.raises(Corrupt):
+        decode_pin(keys.pin_key(9, 1), bytes(28))
+
+
 @pytest.mark.parametrize("cut", [0, 5, 15, 17])
 def test_a_place_or_mark_of_another_length_is_corrupt(cut: int) -> None:
     for decode in (entries.decode_place, entries.decode_gone):
@@ -125,7 +136,9 @@ def test_the_pages_on_inodes_and_places() -> None:
     assert page.pop("place key").hex() == by_key["place"]
     assert page.pop("gone versions key").hex() == by_key["gone_versions"]
     assert page.pop("gone file key").hex() == by_key["gone_file"]
-    for name in ("place", "gone", "gone by a folder"):
+    for name in ("region", "pin"):
+        assert page.pop(f"{name} key").hex() == by_key[name]
+    for name in ("place", "gone", "gone by a folder", "pin"):
         assert page.pop(name).hex() == INODE["values"][name]["hex"]
     assert not page
 

@@ -8,7 +8,7 @@ from hyperfs.policy.attributes import KEEP
 from hyperfs.values import ROOT_INO
 from hyperfs.volume.check import Damage, verify
 from hyperfs.volume.overlay import MAX_FILE_BYTES
-from hyperfs.volume.pins import Pin, decode_pin, pin_fact
+from hyperfs.volume.pins import Pin
 from hyperfs.volume.prune import prune
 from hyperfs.volume.retaining import retain, thin
 from hyperfs.volume.volume import Volume
@@ -213,8 +213,3 @@ async def test_whatever_is_deleted_can_be_had_for_30_days(store: Store, seed: in
         assert damage(volume) == []
     tally.add("deleted files looked for after thinning", checked, seed=seed)
     assert checked > 5
-
-
-def test_a_pin_goes_to_bytes_and_back() -> None:
-    pin = Pin(7, (1 << 48) + 3, 1, 99, 1, 1_795_000_000_000_000_000, b"name")
-    assert decode_pin(*pin_fact(pin)) == pin
