@@ -1,12 +1,14 @@
 """What was deleted can be had for 30 days, whatever thinning takes meanwhile; and then it goes."""
 
 import random
+import shutil
 
 import pytest
 
 from hyperfs.policy.attributes import KEEP
 from hyperfs.values import ROOT_INO
 from hyperfs.volume.check import Damage, verify
+from hyperfs.volume.deleted import deleted_from, find_deleted
 from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.pins import Pin
 from hyperfs.volume.prune import prune
@@ -83,6 +85,26 @@ async def test_a_deleted_file_is_pinned_as_it_was_last_and_for_30_days(store: St
         assert not pins(volume)
         assert space - volume.content.log.size_on_disk() >= 90_000
         assert damage(volume) == []
+
+
+async def test_what_is_pinned_stands_in_deleted_with_an_index_made_anew_too(store: Store) -> None:
+    async with store.opened(memory_index=False) as volume:
+        volume.xattrs.set(inode_of(volume, b""), KEEP, b"1 version")
+        make_folder(volume, b"d")
+        await write_file(volume, b"d/f", b"was here")
+        last = await step(store, volume)
+        unlink(volume, b"d/f")
+        await step(store, volume)
+        await retain(volume, False, quiet)
+    for _ in range(2):
+        async with store.opened(memory_index=False) as volume:
+            await volume.changes.caught_up()
+            ino = inode_of(volume, b"d").ino
+            assert [(found.entry, found.version) for found in deleted_from(volume, ino)] == [(b"f", last)]
+            found = find_deleted(volume, ino, b"f")
+            assert found is not None
+            assert bytes_of(volume, pins(volume)[b"f"]) == b"was here"
+        shutil.rmtree(store.path / "index")
 
 
 async def test_what_a_kept_version_has_as_it_was_needs_no_pin(store: Store) -> None:
