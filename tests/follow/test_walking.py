@@ -1,5 +1,6 @@
 """A folder's copy becomes equal to it, whatever was done to the folder; and at what cost."""
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -319,15 +320,21 @@ BURSTS = st.lists(
 
 
 def apply(top: Path, operation: tuple[str, str, str]) -> set[Parts]:
-    """Does it, if it can be done; returns what a watcher would tell of."""
+    """Does it, as far as it can be done; returns what a watcher would tell of."""
     what, where, value = operation
-    path, other = top / where, top / value
-    try:
-        DOES[what](path, other, value)
-    except (OSError, shutil.Error):
-        return set()
-    told = {where, os.path.dirname(where)} | ({value, os.path.dirname(value)} if what in TELLS_OF_BOTH else set())
-    return {tuple(os.fsencode(text).split(b"/")) if text else () for text in told}
+    told = _places(top, where) | (_places(top, value) if what in TELLS_OF_BOTH else set())
+    with contextlib.suppress(OSError, shutil.Error):
+        DOES[what](top / where, top / value, value)
+    return told
+
+
+def _places(top: Path, where: str) -> set[Parts]:
+    """A name, what it leads to, and the folders of both, as paths in the followed folder."""
+    path = top / where
+    reached = {os.path.join(os.path.realpath(path.parent), path.name), os.path.realpath(path)}
+    paths = {os.path.relpath(path, os.path.realpath(top)) for path in reached}
+    paths |= {os.path.dirname(path) or "." for path in paths}
+    return {() if path == "." else tuple(os.fsencode(path).split(b"/")) for path in paths if not path.startswith("..")}
 
 
 def _replace(path: Path, other: Path, value: str) -> None:

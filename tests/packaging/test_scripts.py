@@ -16,7 +16,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ["packaging/setup", "packaging/suites", "packaging/mount", "packaging/remove", "packaging/test", ".ci/run"]
+SCRIPTS = [
+    *("packaging/setup", "packaging/suites", "packaging/mount"),
+    *("packaging/remove", "packaging/test", ".ci/run", "packaging/samba/share"),
+]
 SOURCED = "packaging/shell.sh"
 
 
@@ -91,7 +94,7 @@ def test_it_can_be_run_and_stops_at_the_first_error(script: str) -> None:
     assert "set -euo pipefail" in (ROOT / script).read_text()
 
 
-@pytest.mark.parametrize("script", ["packaging/setup", "packaging/suites", "packaging/mount", "packaging/remove"])
+@pytest.mark.parametrize("script", [script for script in SCRIPTS if script not in ("packaging/test", ".ci/run")])
 def test_wrong_usage_is_answered_with_the_usage_and_exit_code_2(script: str) -> None:
     done = run(ROOT / script, "--nonsense")
     assert done.returncode == 2
