@@ -9,8 +9,6 @@ from hyperfs.cli import options
 from hyperfs.cli.output import print_json, shown, table, time_text
 from hyperfs.cli.session import locate, session
 
-_COUNTED = ("added", "removed", "moved", "changed", "attributes")
-
 
 @click.command("log")
 @options.drive_argument
@@ -19,7 +17,7 @@ _COUNTED = ("added", "removed", "moved", "changed", "attributes")
 @options.passphrase_file
 @options.as_json
 def command(where: Path, limit: int, store: Path | None, passphrase_file: Path | None, as_json: bool) -> None:
-    """List the versions in which something in DIR changed, newest first, and how much.
+    """List the versions in which something in DIR changed, newest first, and what it was.
 
     Example:  hyperfs log ~/Hyper/project -n 10
     """
@@ -29,15 +27,14 @@ def command(where: Path, limit: int, store: Path | None, passphrase_file: Path |
     if as_json:
         print_json(found)
         return
-    table([["VERSION", "TIME", "DEVICE", "CHANGES", "SNAPSHOT"], *map(_row, found)], right={0})
+    table([["VERSION", "TIME", "DEVICE", "SNAPSHOT", "WHAT CHANGED"], *map(_row, found)], right={0})
 
 
 def _row(commit: dict[str, Any]) -> list[str]:
-    counts = ", ".join(f"{commit[what]} {what}" for what in _COUNTED if commit[what])
     return [
         str(commit["version"]),
         time_text(commit["time"]),
         shown(commit["device"]),
-        counts or "nothing",
         shown(commit["name"] or ""),
+        shown(commit["change"]),
     ]

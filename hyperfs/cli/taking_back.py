@@ -1,16 +1,14 @@
 """What undo and redo have in common: the question, and the answer in words."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
-from hyperfs.cli.differences import line
+from hyperfs.cli.differences import LINES_MOST, line
 from hyperfs.cli.output import print_json, progress, shown, time_text
 from hyperfs.cli.session import Place, session
 from hyperfs.daemon.exit_codes import DONE, REFUSED
-
-LINES_MOST: Final = 100
 
 
 def take_back(

@@ -10,16 +10,19 @@ from hyperfs.daemon import params as given
 from hyperfs.daemon.drive import Drive, in_slices
 from hyperfs.daemon.times import iso_time
 from hyperfs.daemon.wire import Message, Tell
-from hyperfs.errors import IsADirectory, NoSuchVersion
+from hyperfs.errors import IsADirectory, NoSuchVersion, NotFound
 from hyperfs.volume import compare, finding, history
 from hyperfs.volume import restore as restoring
 from hyperfs.volume.changes import DIRECTORY, TRASHED
 from hyperfs.volume.history_steps import FileVersion
-from hyperfs.volume.paths import locate
+from hyperfs.volume.last_state import last_state
+from hyperfs.volume.paths import find, locate
 from hyperfs.volume.status import device_name
 
 KINDS: Final = {4: "folder", 8: "file", 10: "symlink"}
 """By d_type."""
+TOLD_MOST: Final = 1000
+"""Differences that the trial of a restore tells. The rest is counted."""
 PIECE_BYTES: Final = 1 << 20
 """The most that one `read` answers."""
 
@@ -66,6 +69,7 @@ async def log(drive: Drive, params: Message, tell: Tell) -> Message:
                 "moved": commit.moved,
                 "changed": commit.changed,
                 "attributes": commit.attributes,
+                "change": commit.change,
             }
             for commit in found
         ]
@@ -96,24 +100,24 @@ async def diff(drive: Drive, params: Message, tell: Tell) -> Message:
     return {
         "old": old,
         "new": new,
-        "differences": [
-            {
-                "kind": difference.kind,
-                "path": os.fsdecode(difference.path),
-                "old_path": os.fsdecode(difference.old_path) if difference.old_path is not None else None,
-                "old_size": difference.old_size,
-                "new_size": difference.new_size,
-            }
-            for difference in found
-        ],
+        "differences": [difference_facts(difference) for difference in found],
     }
 
 
 async def find_file(drive: Drive, params: Message, tell: Tell) -> Message:
-    """What a path meant at a WHEN: for `read_file`. Raises IsADirectory for what has no bytes."""
+    """What a path meant at a WHEN, or exactly, in a version, by its number: for `read_file`. Raises IsADirectory for
+    what has no bytes."""
     path = given.path(params)
-    version = drive.resolve(given.text(params, "when"), path)
-    inode = locate(drive.volume.overlay.live, drive.volume.versions.tree(version), path)
+    if params.get("version") is not None:
+        version = given.number(params, "version")
+        tree = drive.volume.versions.tree(version)
+        ino = find(tree, path)
+        inode = tree.inode(ino) if ino is not None else None
+        if inode is None:
+            raise NotFound(f"version {version} has no {params['path']!r}")
+    else:
+        version = drive.resolve(given.text(params, "when"), path)
+        inode = locate(drive.volume.overlay.live, drive.volume.versions.tree(version), path)
     if inode.is_directory:
         raise IsADirectory(f"{params['path']!r} was a folder in version {version}: name a file in it")
     return {"version": version, "ino": inode.ino, "size": inode.size}
@@ -137,14 +141,38 @@ async def read_file(drive: Drive, params: Message, tell: Tell) -> Message:
 
 
 async def restore(drive: Drive, params: Message, tell: Tell) -> Message:
+    """Without `when`: the last state of what is gone. `dry_run`: tells what would come, and change."""
     path = given.path(params)
-    version = drive.resolve(given.text(params, "when"), path)
     to = given.path(params, "to") if params.get("to") is not None else None
     await tell("restoring", 0, 0)
+    if params.get("when") is None:
+        await _catch_up(drive, tell)
+        version = last_state(drive.volume, path)
+    else:
+        version = drive.resolve(given.text(params, "when"), path)
+    if params.get("dry_run"):
+        await _catch_up(drive, tell)
+        found = await restoring.preview(drive.volume, path, version, to)
+        told = [difference_facts(difference) for difference in found.differences[:TOLD_MOST]]
+        return {
+            "version": version,
+            "files": found.files,
+            "folders": found.folders,
+            "bytes": found.bytes,
+            "count": len(found.differences),
+            "differences": told,
+        }
     done = await restoring.restore(drive.volume, path, version, to)
     if drive.mount is not None:
         await drive.mount.forget(done.replaced, ())
     return {"version": version, "files": done.files, "folders": done.folders, "bytes": done.bytes}
+
+
+def difference_facts(difference: compare.Difference) -> dict[str, Any]:
+    return difference._asdict() | {
+        "path": os.fsdecode(difference.path),
+        "old_path": os.fsdecode(difference.old_path) if difference.old_path is not None else None,
+    }
 
 
 async def _catch_up(drive: Drive, tell: Tell) -> None:

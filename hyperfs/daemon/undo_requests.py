@@ -5,12 +5,13 @@ from typing import Any
 
 from hyperfs.daemon import params as given
 from hyperfs.daemon.drive import Drive, in_slices
+from hyperfs.daemon.past_requests import difference_facts
 from hyperfs.daemon.times import iso_time
 from hyperfs.daemon.wire import Message, Tell
 from hyperfs.volume import undo as undoing
-from hyperfs.volume.compare import Difference
+from hyperfs.volume.difference_words import in_words
 from hyperfs.volume.undo_line import Step
-from hyperfs.volume.undo_words import in_words, step_differences
+from hyperfs.volume.undo_words import step_differences
 
 
 async def steps(drive: Drive, params: Message, tell: Tell) -> Message:
@@ -53,7 +54,7 @@ async def _answer(drive: Drive, done: undoing.Undone) -> Message:
         "version": done.version,
         "step": _step(done.step),
         "count": max(count, len(done.differences)),
-        "differences": [_difference(difference) for difference in done.differences],
+        "differences": [difference_facts(difference) for difference in done.differences],
         "change": in_words(done.differences),
         "conflicts": [{"path": os.fsdecode(path), "why": why} for path, why in done.conflicts],
     }
@@ -65,11 +66,4 @@ def _step(step: Step) -> dict[str, Any]:
         "ended": iso_time(step.ended_ns),
         "before": step.before,
         "after": step.after,
-    }
-
-
-def _difference(difference: Difference) -> dict[str, Any]:
-    return difference._asdict() | {
-        "path": os.fsdecode(difference.path),
-        "old_path": os.fsdecode(difference.old_path) if difference.old_path is not None else None,
     }

@@ -79,7 +79,7 @@ def differences(old: Paths, new: Paths) -> list[Difference]:
     replaced: set[bytes] = set()
     for path in gone.keys() & come.keys():
         before, after = old.tree.inode(gone[path]), new.tree.inode(come[path])
-        if before is not None and after is not None and _goes_on(before, after):
+        if before is not None and after is not None and _goes_on(old.tree, before, new.tree, after):
             found += _replaced(old.tree, new.tree, path, before, after)
             del gone[path], come[path]
             replaced.add(path)
@@ -150,16 +150,18 @@ def _same_inode(kind: Kind, path: bytes, before: Inode, after: Inode, old: Paths
     return Difference(kind, path, old_path, _file_size(before), _file_size(after))
 
 
-def _goes_on(before: Inode, after: Inode) -> bool:
-    """Whether what has a name now goes on in the place of what had it; a folder is another folder."""
-    return before.mode >> 12 == after.mode >> 12 and not after.is_directory
+def _goes_on(old: Tree, before: Inode, new: Tree, after: Inode) -> bool:
+    """Whether what has a name now goes on in the place of what had it: a folder only if neither was moved."""
+    if before.mode >> 12 != after.mode >> 12:
+        return False
+    return not after.is_directory or (new.inode(before.ino) is None and old.inode(after.ino) is None)
 
 
 def _replaced(old: Tree, new: Tree, path: bytes, before: Inode, after: Inode) -> Iterator[Difference]:
     """Another inode has the name now: a program saved by renaming, or a restore."""
     kind = difference_of(old, before, new, after)
     if kind is not None:
-        yield Difference(kind, path, None, before.size, after.size)
+        yield Difference(kind, path, None, _file_size(before), _file_size(after))
 
 
 def difference_of(old: Tree, before: Inode, new: Tree, after: Inode) -> Kind | None:

@@ -16,6 +16,7 @@ from hyperfs.trie.below import diff_below
 from hyperfs.values import ROOT_INO
 from hyperfs.volume import keys
 from hyperfs.volume.compare import ATTRIBUTES, CONTENT, Difference, difference_of, differences, within
+from hyperfs.volume.difference_words import counted_in_words
 from hyperfs.volume.file_states import Spot, file_at, spot_of
 from hyperfs.volume.history_steps import FileVersion, Steps
 from hyperfs.volume.inode import Inode
@@ -38,6 +39,7 @@ class CommitSummary(NamedTuple):
     moved: int
     changed: int
     attributes: int
+    change: str  # the same in words, with some names
 
 
 def versions_of(volume: Volume, path: bytes) -> Iterator[FileVersion]:
@@ -77,6 +79,7 @@ def commits(volume: Volume, path: bytes = b"") -> Iterator[CommitSummary]:
                 counts["moved"],
                 counts["changed"],
                 counts["attributes"],
+                counted_in_words(found),
             )
 
 

@@ -17,6 +17,7 @@ import trio
 from hyperfs.chunks.extents import Extent
 from hyperfs.errors import IsADirectory, NotADirectory, NotFound, NotPermitted, Refused
 from hyperfs.values import ROOT_INO
+from hyperfs.volume.compare import Difference, compare
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.namespace import check_name, kind_of
 from hyperfs.volume.overlay import MAX_FILE_BYTES
@@ -65,6 +66,27 @@ async def restore(volume: Volume, path: bytes, version: int, to: bytes | None = 
     volume.check_writable()
     with volume.reads(version):
         return await _restore(volume, path, version, to)
+
+
+class Preview(NamedTuple):
+    """What a restore would bring, and, where it is in place, what would differ then, sorted by path."""
+
+    files: int
+    folders: int
+    bytes: int
+    differences: list[Difference]
+
+
+async def preview(volume: Volume, path: bytes, version: int, to: bytes | None = None) -> Preview:
+    """What `restore` would do to the newest version; changes nothing. Raises as it does."""
+    with volume.reads(version):
+        past, newest = volume.versions.tree(version), volume.versions.tree(volume.versions.newest.version)
+        _check_target(parts_of(path if to is None else to))
+        copies = await _read(past, locate(volume.overlay.live, past, path))
+        folders = sum(copy.inode.is_directory for copy in copies.values())
+        nbytes = sum(copy.inode.size for copy in copies.values() if not copy.inode.is_directory)
+        found = list(compare(volume, newest, past, path)) if to is None else []
+        return Preview(len(copies) - folders, folders, nbytes, found)
 
 
 async def _restore(volume: Volume, path: bytes, version: int, to: bytes | None) -> Restored:

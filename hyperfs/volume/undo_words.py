@@ -125,38 +125,3 @@ def _kind(old: Thing | None, new: Thing | None) -> Kind | None:
     if old.is_directory and old._replace(mtime_ns=0) == new._replace(mtime_ns=0):
         return None
     return ATTRIBUTES
-
-
-def in_words(found: list[Difference], most: int = 3) -> str:
-    """`removed d/a, d/b and 3 more; changed x`: what stands in a folder that came or went goes with it."""
-    verbs = {"removed": "removed", "added": "added", "moved": "moved", CONTENT: "changed", ATTRIBUTES: "attributes of"}
-    words = []
-    for kind, verb in verbs.items():
-        tops = _topmost([d for d in found if d.kind == kind])
-        if not tops:
-            continue
-        names = [_named(difference, count) for difference, count in tops[:most]]
-        rest = f" and {len(tops) - most} more" if len(tops) > most else ""
-        words.append(f"{verb} {', '.join(names)}{rest}")
-    return "; ".join(words) or "nothing that can be seen"
-
-
-def _topmost(found: list[Difference]) -> list[tuple[Difference, int]]:
-    """Without what lies in a folder that is listed too; that, with how many things lie in it."""
-    tops: list[list[Difference]] = []
-    for difference in sorted(found, key=lambda d: d.path.split(b"/")):
-        top = tops[-1][0] if tops else None
-        if top is not None and top.new_size is None and top.old_size is None and difference.path.startswith(
-            top.path + b"/"
-        ):
-            tops[-1].append(difference)
-        else:
-            tops.append([difference])
-    return [(group[0], len(group) - 1) for group in tops]
-
-
-def _named(difference: Difference, below: int) -> str:
-    path = difference.path.decode(errors="replace") or "the root"
-    if difference.kind == "moved" and difference.old_path is not None:
-        return f"{difference.old_path.decode(errors='replace')} to {path}"
-    return f"{path} (with {below} below it)" if below else path

@@ -98,6 +98,65 @@ def test_diff_of_two_versions_and_with_the_present(shared: Machine, folder: Path
     assert "there" in said
 
 
+def test_diff_tells_names_and_then_what_changed_in_them(shared: Machine, folder: Path) -> None:
+    (folder / "gone").write_text("gone\n")
+    (folder / "data").write_bytes(b"\0" * 2000)
+    old = write_states(shared, folder / "text", "one\ntwo\n")[0]
+    (folder / "gone").unlink()
+    (folder / "data").write_bytes(b"\0" * 3000)
+    new = write_states(shared, folder / "text", "one\n2\n")[0]
+    said = shared.run("diff", str(old), str(new), folder).stdout
+    top = folder.name
+    assert said.splitlines()[:3] == [
+        f"M {top}/data  (2.0 KiB -> 2.9 KiB)",
+        f"- {top}/gone",
+        f"M {top}/text  (8 B -> 6 B)",
+    ]
+    assert f"{top}/data @{new}: 2.0 KiB -> 2.9 KiB" in said
+    assert f"--- {top}/text @{old}\n+++ {top}/text @{new}\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n" in said
+    assert f"--- {top}/gone @{old}\n+++ /dev/null\n@@ -1 +0,0 @@\n-gone\n" in said
+    assert "\x1b" not in said
+    assert "@@" not in shared.run("diff", str(old), str(new), folder, "--stat").stdout
+    assert shared.run("diff", str(old), str(new), folder, "--names").stdout.splitlines()[0] == f"M {top}/data"
+
+
+def test_log_says_in_words_what_changed(shared: Machine, folder: Path) -> None:
+    write_states(shared, folder / "letter", "one", "two")
+    found = [commit["change"] for commit in shared.facts("log", folder)]
+    assert found[0] == f"1 changed: {folder.name}/letter"
+    assert "added: " in found[1]
+
+
+def test_a_deleted_folder_comes_back_as_it_was_last_without_a_version(shared: Machine, folder: Path) -> None:
+    tree = folder / "tree"
+    (tree / "deep").mkdir(parents=True)
+    write_states(shared, tree / "deep/file", "first", "last")
+    shared.run("restore", tree, code=2)
+    (tree / "deep/file").unlink()
+    version_now(shared)
+    (tree / "deep").rmdir()
+    tree.rmdir()
+    version_now(shared)
+    trial = shared.facts("restore", tree, "--dry-run")
+    assert (trial["files"], trial["folders"]) == (1, 2)
+    coming = {os.path.relpath(d["path"], folder.name) for d in trial["differences"]}
+    assert coming == {"tree", "tree/deep", "tree/deep/file"}
+    assert not tree.exists()
+    shared.run("restore", tree)
+    assert (tree / "deep/file").read_text() == "last"
+    shared.run("restore", folder / "never", code=1)
+
+
+def test_the_trial_of_a_restore_tells_what_would_change(shared: Machine, folder: Path) -> None:
+    number = write_states(shared, folder / "file", "old")[0]
+    write_states(shared, folder / "file", "newer")
+    (folder / "extra").touch()
+    said = shared.run("restore", folder, "--at", str(number), "--dry-run").stdout
+    assert f"M {folder.name}/file  (5 B -> 3 B)" in said
+    assert f"- {folder.name}/extra" in said
+    assert (folder / "file").read_text() == "newer"
+
+
 def test_cat_gives_every_byte_of_a_large_old_file(shared: Machine, folder: Path) -> None:
     data = os.urandom(3_500_000)
     (folder / "large").write_bytes(data)
@@ -214,7 +273,7 @@ def test_names_of_any_bytes(shared: Machine, folder: Path) -> None:
     assert shared.run("cat", path, "--at", str(number)).stdout == "strange"
     os.unlink(path)
     version_now(shared)
-    listed = shared.run("diff", str(number), "now", folder).stdout
+    listed = shared.run("diff", str(number), "now", folder, "--names").stdout
     assert "\x1b" not in listed
     assert len(listed.splitlines()) == 1
     shared.run("restore", path, "--at", str(number))

@@ -6,6 +6,7 @@ import pytest
 
 from hyperfs.errors import NotFound
 from hyperfs.volume.check import verify
+from hyperfs.volume.restore import restore
 from hyperfs.volume.undo import Undone, list_steps, redo, undo
 from hyperfs.volume.volume import Volume
 
@@ -252,6 +253,21 @@ async def test_an_open_file_that_is_taken_back_keeps_its_bytes(store: Store) -> 
         assert volume.files.read(inode, 0, 10) == b"newer"
         volume.released(inode, True)
         await volume.commit()
+
+
+async def test_a_restore_is_taken_back(store: Store) -> None:
+    async with store.opened() as volume:
+        await start(store, volume)
+        version = volume.versions.newest.version
+        old = seen(volume, b"d")
+        await step(store, volume, lambda: unlink(volume, b"d/big"), lambda: write_file(volume, b"d/new", b"new"))
+        before = seen(volume)
+        await restore(volume, b"d", version)
+        assert seen(volume, b"d") == old
+        store.clock.forward(10)
+        done = await undo(volume, b"d")
+        assert seen(volume) == {**before, b"": seen(volume)[b""]}
+        await is_whole(volume, done)
 
 
 async def test_it_is_durable_and_known_as_an_undo_after_a_kill_and_without_an_index(store: Store) -> None:
