@@ -171,6 +171,11 @@ class RowCodec:
             return None
 
 
+def went_start(prefix: bytes, version: int) -> bytes:
+    """The first row of a name, by its prefix, that may be of this version or an older one."""
+    return prefix + _U64.pack(_LAST - version)
+
+
 def version_key(version: int) -> bytes:
     return VERSION_PREFIX + _U64.pack(version)
 

@@ -98,10 +98,12 @@ class Changes:
         for key, value in self._rows(prefix, prefix if through is None else rows.inode_start(ino, through)):
             yield rows.touched(key, value)
 
-    def went(self, directory: int, name: bytes | None = None) -> Iterator[Went]:
-        """The names that a live directory, or one that was live then, lost; of one name newest first."""
+    def went(self, directory: int, name: bytes | None = None, through: int | None = None) -> Iterator[Went]:
+        """The names that a live directory, or one that was live then, lost; of one name newest first, and none behind
+        `through`."""
         prefix = self._codec.went_prefix(directory, name)
-        for key, value in self._rows(prefix, prefix):
+        start = prefix if name is None or through is None else rows.went_start(prefix, through)
+        for key, value in self._rows(prefix, start):
             found = self._codec.went(key, value)
             if found is not None and name in (None, found.name):
                 yield found

@@ -7,10 +7,11 @@ shown is looked up in the trees each time.
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import groupby
+from itertools import groupby, islice, takewhile
 from typing import Final, NamedTuple
 
-from hyperfs.policy.when import display_name
+from hyperfs.errors import BadWhen
+from hyperfs.policy.when import LAST_VERSION, display_name, display_second
 from hyperfs.values import NAME_MAX_BYTES
 from hyperfs.volume.changes import DELETED, DIRECTORY, MOVED, TRASHED, UNREADABLE, Went
 from hyperfs.volume.inode import Inode
@@ -33,34 +34,68 @@ class Deleted(NamedTuple):
 
 def deleted_from(volume: Volume, directory: int) -> Iterator[Deleted]:
     """All of a live directory, in no order of names. For the versions that have their rows."""
-    pinned: dict[bytes, list[Went]] = {}
-    for pin in volume.versions.offers.pinned_from(directory):
-        pinned.setdefault(pin.name, []).append(_went_of(volume, pin))
-    for name, found in groupby(volume.changes.went(directory), key=lambda went: went.name):
-        yield from of_name(volume, directory, name, _merged(found, pinned.pop(name, [])))
-    for name, left in pinned.items():
-        yield from of_name(volume, directory, name, _merged([], left))
+    for found in _by_name(volume, volume.changes.went(directory), volume.versions.offers.pinned_from(directory)):
+        yield from found
+
+
+def all_deleted(volume: Volume) -> Iterator[Iterator[Deleted]]:
+    """Of all directories, those too that are no more: by directory and name."""
+    return _by_name(volume, volume.changes.all_went(), volume.versions.offers.pins)
+
+
+def _by_name(volume: Volume, rows: Iterable[Went], pins: Iterable[Pin]) -> Iterator[Iterator[Deleted]]:
+    pinned: dict[tuple[int, bytes], list[Went]] = {}
+    for pin in pins:
+        pinned.setdefault((pin.directory, pin.name), []).append(_went_of(volume, pin))
+    for place, found in groupby(rows, key=lambda went: (went.directory, went.name)):
+        yield of_name(volume, *place, _merged(found, pinned.pop(place, [])))
+    for place, left in pinned.items():
+        yield of_name(volume, *place, left)
 
 
 def find_deleted(volume: Volume, directory: int, entry: bytes) -> Deleted | None:
-    """What an entry of the directory's `.deleted` means."""
-    for found in of_name(volume, directory, entry, _went(volume, directory, entry), whole=True):
-        if found.entry == entry:
-            return found
+    """What an entry of the directory's `.deleted` means, at a price that does not grow with how much there is.
+
+    The last of a name is found by its time too. Raises Corrupt, NotResident.
+    """
+    found = _last(volume, directory, entry)
     marked = _MARKED.fullmatch(entry)
-    if marked is None:
+    if found is not None or marked is None:
+        return found
+    found = _marked(volume, directory, marked["stem"] + (marked["ending"] or b""), marked["mark"])
+    if found is None and len(entry) > NAME_MAX_BYTES - _LONGEST_MARK:  # its stem may have been cut
+        return next((other for other in deleted_from(volume, directory) if other.entry == entry), None)
+    return None if found is None else found._replace(entry=entry)
+
+
+def _last(volume: Volume, directory: int, name: bytes) -> Deleted | None:
+    """The last that went under a name: it has that for its entry."""
+    return next(of_name(volume, directory, name, _went(volume, directory, name), whole=True), None)
+
+
+def _marked(volume: Volume, directory: int, name: bytes, mark: bytes) -> Deleted | None:
+    """What went under a name in a version, or in a second: of several the last, and but for want of others not the
+    last of all."""
+    if mark.startswith(b"@"):
+        through = int(mark[1:])
+        if through > LAST_VERSION:
+            return None
+        newest = islice(_went(volume, directory, name, through), 1)
+        that = (went for went in newest if went.version == through)
+        return next(of_name(volume, directory, name, that, whole=True), None)
+    try:
+        second = display_second(mark.decode())
+    except BadWhen:
         return None
-    name = marked["stem"] + (marked["ending"] or b"")
-    all_of_it = list(of_name(volume, directory, name, _went(volume, directory, name), whole=True))
-    for found in all_of_it:
-        if found.entry == entry:
-            return found
-    for found in all_of_it[:1]:  # the last one has its plain name, and its time as another
-        if _with_time(found.went) == entry:
-            return found
-    if len(entry) > NAME_MAX_BYTES - _LONGEST_MARK:  # its stem may have been cut
-        return next((found for found in deleted_from(volume, directory) if found.entry == entry), None)
-    return None
+    before = volume.versions.kept_before((second + 1) * _SECOND_NS)
+    following = volume.versions.kept_from(before + 1)
+    rows = _went(volume, directory, name, following.version if following is not None else None)
+    of_second = takewhile(lambda went: went.time_ns >= second * _SECOND_NS, rows)
+    those = [went for went in of_second if went.time_ns < (second + 1) * _SECOND_NS]
+    found = list(of_name(volume, directory, name, those, whole=True))
+    if len(found) > 1 and (last := _last(volume, directory, name)) is not None and last.went == found[0].went:
+        return found[1]
+    return found[0] if found else None
 
 
 def of_name(
@@ -91,10 +126,12 @@ def _is_a_name(volume: Volume, directory: int, entry: bytes) -> bool:
     return next(iter(_went(volume, directory, entry)), None) is not None
 
 
-def _went(volume: Volume, directory: int, name: bytes) -> Iterable[Went]:
-    """What went under a name, newest first: by the rows, and by the pins that retention has set, which are no hints."""
-    pins = [pin for pin in volume.versions.offers.pinned_from(directory) if pin.name == name]
-    return _merged(volume.changes.went(directory, name), [_went_of(volume, pin) for pin in pins])
+def _went(volume: Volume, directory: int, name: bytes, through: int | None = None) -> Iterable[Went]:
+    """What went under a name, newest first and none behind `through`: by the rows, and by the pins that retention has
+    set, which are no hints."""
+    pins = (pin for pin in volume.versions.offers.pinned_from(directory) if pin.name == name)
+    pinned = [_went_of(volume, pin) for pin in pins if through is None or pin.version < through]
+    return _merged(volume.changes.went(directory, name, through), pinned)
 
 
 def _merged(rows: Iterable[Went], pinned: list[Went]) -> Iterable[Went]:

@@ -120,12 +120,11 @@ def _at(volume: Volume, version: int, spot: Spot) -> _Life | None:
 
 def _lost(volume: Volume, version: int, spot: Spot) -> _Life | None:
     """The last file that had the name and lost it, in this version or before."""
-    for went in volume.changes.went(*spot):
-        if went.version <= version:
-            before = volume.versions.kept_before(went.time_ns)
-            found = _at(volume, before, spot) if before else None
-            if found is not None:
-                return found
+    for went in volume.changes.went(*spot, version):
+        before = volume.versions.kept_before(went.time_ns)
+        found = _at(volume, before, spot) if before else None
+        if found is not None:
+            return found
     return None
 
 

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from itertools import groupby
 from typing import NamedTuple
 
 from hyperfs.errors import Corrupt
 from hyperfs.values import ROOT_INO
 from hyperfs.volume.changes import DIRECTORY
-from hyperfs.volume.deleted import Deleted, of_name
+from hyperfs.volume.deleted import Deleted, all_deleted
 from hyperfs.volume.paths import Paths, find_below, inside, join, parts_of
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.volume import Volume
@@ -57,12 +56,11 @@ def find_deleted(volume: Volume, base: bytes, pattern: bytes | None = None) -> I
     newest = Paths(volume.versions.tree(volume.versions.newest.version))
     search = _Search(volume, b"/".join(parts_of(base)), pattern, newest)
     homeless: list[Deleted] = []
-    for (directory, name), rows in groupby(volume.changes.all_went(), key=lambda went: (went.directory, went.name)):
-        is_there = newest.tree.inode(directory) is not None
-        for deleted in of_name(volume, directory, name, rows):
+    for of_a_name in all_deleted(volume):
+        for deleted in of_a_name:
             if deleted.went.kind == DIRECTORY:
                 search.whole[deleted.went.ino] = deleted.version
-            if is_there:
+            if newest.tree.inode(deleted.went.directory) is not None:
                 yield from _here(search, deleted)
             else:
                 homeless.append(deleted)

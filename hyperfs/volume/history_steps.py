@@ -62,8 +62,7 @@ class Steps:
     def newest_change(self, inode: Inode | None, spot: Spot, through: int | None = None) -> VersionFacts | None:
         """The last version up to `through` in which a file may have changed; where there is none, a name have gone."""
         if inode is None:
-            rows = (found.version for found in self._changes.went(*spot))
-            version = next((found for found in rows if through is None or found <= through), 0)
+            version = next((found.version for found in self._changes.went(*spot, through)), 0)
         else:
             row = next(self._changes.touched(inode.ino, through), None)
             version = max(inode.born, row.version if row is not None else 0)

@@ -36,7 +36,7 @@ def _meanings(volume: Volume, at: Meaning, parts: list[bytes]) -> Iterator[Meani
 
 def _versions_with(volume: Volume, at: Meaning, name: bytes) -> Iterator[int]:
     yield at.version
-    for went in volume.changes.went(at.ino, name):
+    for went in volume.changes.went(at.ino, name, at.version):
         before = volume.versions.kept_before(went.time_ns)
-        if before and went.version <= at.version:
+        if before:
             yield before

@@ -13,6 +13,8 @@ from hyperfs.volume.change_rows import DELETED, Went
 from hyperfs.volume.deleted import Deleted, deleted_from, find_deleted, split_ending, with_mark
 from hyperfs.volume.prune import prune
 from hyperfs.volume.restore import restore
+from hyperfs.volume.tree import Tree
+from hyperfs.volume.versions import Versions
 from hyperfs.volume.volume import Volume
 from tests import tally
 
@@ -134,6 +136,29 @@ async def test_two_within_a_second_and_names_that_look_like_ours(store: Store) -
         found = listed(volume)
         assert len(found) == 4
         assert content(volume, found[taken]) == b"of that very name"
+
+
+async def test_to_find_one_of_many_of_a_name_does_not_take_longer(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_into: list[int] = []
+    tree = Versions.tree
+
+    def counted(versions: Versions, version: int) -> Tree:
+        looked_into.append(version)
+        return tree(versions, version)
+
+    async with store.opened() as volume:
+        for number in range(60):
+            await write_file(volume, b"lock", b"%d" % number)
+            await version(store, volume)
+            unlink(volume, b"lock")
+            await version(store, volume)
+        entries = sorted(deleted_from(volume, 1), key=lambda found: found.went.version)
+        monkeypatch.setattr(Versions, "tree", counted)
+        for found in (entries[0], entries[30], entries[-1]):
+            assert find_deleted(volume, 1, found.entry) == found
+        assert len(looked_into) <= 12
 
 
 async def test_what_a_restore_put_back_is_not_listed_and_what_is_only_called_the_same_is(store: Store) -> None:
