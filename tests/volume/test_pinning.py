@@ -9,6 +9,7 @@ from hyperfs.policy.attributes import KEEP
 from hyperfs.values import ROOT_INO
 from hyperfs.volume.check import Damage, verify
 from hyperfs.volume.deleted import deleted_from, find_deleted
+from hyperfs.volume.finding import find_deleted as everywhere
 from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.pins import Pin
 from hyperfs.volume.prune import prune
@@ -104,6 +105,7 @@ async def test_what_is_pinned_stands_in_deleted_with_an_index_made_anew_too(stor
             found = find_deleted(volume, ino, b"f")
             assert found is not None
             assert bytes_of(volume, pins(volume)[b"f"]) == b"was here"
+            assert [thing.path for thing in everywhere(volume, b"") if thing is not None] == [b"d/f"]
         shutil.rmtree(store.path / "index")
 
 
