@@ -1,6 +1,7 @@
 """What commands print: facts for people or as JSON, and progress."""
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from hyperfs.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -36,6 +39,14 @@ def size_text(size: int) -> str:
         amount /= 1024
         unit += 1
     return f"{size} B" if unit == 0 else f"{amount:.1f} {_UNITS[unit]}"
+
+
+def size_of(text: str) -> int:
+    """Bytes of 20G, 500MiB, 1.5T or 4096; units are powers of 1024. Raises InvalidArgument."""
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,3})?) ?([KMGTP]?)(?:i?B)?", text, re.ASCII)
+    if found is None:
+        raise InvalidArgument(f"{text!r} is no size: write, for example, 20G or 500M")
+    return int(float(found[1]) * 1024 ** "KMGTP".find(found[2]) * 1024 if found[2] else float(found[1]))
 
 
 def time_text(iso: str) -> str:

@@ -11,6 +11,7 @@ from hyperfs.cli.output import print_json, shown
 from hyperfs.cli.session import Place, locate, session
 from hyperfs.errors import InvalidArgument
 from hyperfs.policy import attributes
+from hyperfs.policy.history_room import SETTINGS
 
 path_argument = click.argument("path", metavar="PATH", default=".", type=click.Path(path_type=Path))
 
@@ -23,6 +24,9 @@ def command() -> None:
 
     keep says which versions stay: 30d, 1y (all of that time), all, '10 versions'. Without one: all for an hour, then
     one per hour for a day, per day for 30 days, per week.
+
+    history-share=30% and history-leave=10G are the drive's: how much of the disk old versions and deleted things
+    may take, and how much they always leave free.
     """
 
 
@@ -76,8 +80,14 @@ def unset(path: Path, name: str, store: Path | None, passphrase_file: Path | Non
 
 def _change(place: Place, name: str, value: str | None, passphrase_file: Path | None, as_json: bool) -> None:
     attribute = attributes.PREFIX + os.fsencode(name)
+    if name in SETTINGS:
+        if value is not None:
+            SETTINGS[name](value)
+        with session(place, passphrase_file) as drive:
+            _tell(drive.request("set_policy", {"path": place.inside, "name": name, "value": value}), as_json)
+        return
     if attribute not in attributes.VALUES:
-        known = ", ".join(os.fsdecode(a.removeprefix(attributes.PREFIX)) for a in attributes.VALUES)
+        known = ", ".join([*(os.fsdecode(a.removeprefix(attributes.PREFIX)) for a in attributes.VALUES), *SETTINGS])
         raise click.UsageError(f"there is no policy {name!r}; there is: {known}")
     if value is not None:
         attributes.check(attribute, os.fsencode(value))

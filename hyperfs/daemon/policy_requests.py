@@ -8,10 +8,16 @@ from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.wire import Message, Tell
 from hyperfs.errors import BadRequest, NoAttribute
 from hyperfs.policy import attributes
+from hyperfs.policy.history_room import SETTINGS
 from hyperfs.policy.retention import words_of
+from hyperfs.volume import keys
 from hyperfs.volume.paths import near_path
 from hyperfs.volume.rules import effective
 
+SETTING_WORDS = {
+    "history-share": "the most of the disk that old versions and deleted things take",
+    "history-leave": "so much of the disk, or 5% of it where that is less, is never taken by them",
+}
 NAMES_MOST = 10_000
 """Of each folder on the way up, in search of the name of what a policy was set on."""
 
@@ -19,11 +25,14 @@ NAMES_MOST = 10_000
 async def policy(drive: Drive, params: Message, tell: Tell) -> Message:
     """The policies that hold for a path."""
     path = given.path(params)
-    return {"path": params["path"], "policies": {"keep": _keep(drive, drive.live_ino(path))}}
+    return {"path": params["path"], "policies": {"keep": _keep(drive, drive.live_ino(path)), **_settings(drive)}}
 
 
 async def set_policy(drive: Drive, params: Message, tell: Tell) -> Message:
     """Sets a policy on a path; without `value` takes it away. Raises InvalidArgument, NoAttribute."""
+    if params.get("name") in SETTINGS:
+        await _set_for_drive(drive, given.text(params, "name"), params)
+        return await policy(drive, params, tell)
     path, name = given.path(params), attributes.PREFIX + given.path(params, "name")
     if name not in attributes.VALUES:
         raise BadRequest(f"there is no policy {params['name']!r}: {', '.join(policy_names())}")
@@ -38,6 +47,27 @@ async def set_policy(drive: Drive, params: Message, tell: Tell) -> Message:
     volume.settled()
     await volume.fsync(None)
     return await policy(drive, params, tell)
+
+
+async def _set_for_drive(drive: Drive, name: str, params: Message) -> None:
+    value = given.text(params, "value") if params.get("value") is not None else None
+    if value is not None:
+        SETTINGS[name](value)
+    drive.volume.check_writable()
+    drive.volume.overlay.set_fact(keys.setting_key(name.encode()), None if value is None else value.encode())
+    drive.volume.settled()
+    await drive.volume.fsync(None)
+
+
+def _settings(drive: Drive) -> dict[str, Any]:
+    """Those of the drive that were set."""
+    found = {}
+    for name in SETTINGS:
+        value = drive.volume.overlay.live.fact(keys.setting_key(name.encode()))
+        if value is not None:
+            text = value.decode(errors="replace")
+            found[name] = {"value": text, "words": SETTING_WORDS[name], "from": "", "own": False}
+    return found
 
 
 def policy_names() -> list[str]:

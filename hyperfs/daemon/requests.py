@@ -19,6 +19,7 @@ from hyperfs.daemon.wire import Message, Tell
 from hyperfs.errors import BadRequest
 from hyperfs.volume import prune as pruning
 from hyperfs.volume import retaining
+from hyperfs.volume.making_room import make_room
 from hyperfs.volume.queues import queues
 from hyperfs.volume.status import note_confirmed, status
 
@@ -93,16 +94,23 @@ async def confirm(drive: Drive, params: Message, tell: Tell) -> Message:
 
 
 async def prune(drive: Drive, params: Message, tell: Tell) -> Message:
-    """Lets old versions go, by the rules or, with `keep_last`, all but so many. `dry_run`: tells what would go."""
+    """Lets old versions go, by the rules; with `keep_last` all but so many, with `free` for so many bytes.
+
+    `dry_run`: tells what would go.
+    """
     dry_run, progress = bool(params.get("dry_run")), verifying.from_thread(tell)
     await drive.have_whole()
-    if params.get("keep_last") is None:
+    more: Message = {}
+    if params.get("free") is not None:
+        freed = await make_room(drive.volume, given.number(params, "free"), dry_run, progress)
+        done, more = freed.pruned, {name: value for name, value in freed._asdict().items() if name != "pruned"}
+    elif params.get("keep_last") is None:
         done = await retaining.retain(drive.volume, dry_run, progress)
     else:
         done = await pruning.prune(drive.volume, given.number(params, "keep_last"), dry_run, progress)
     if drive.mount is not None and done.versions and not dry_run:
         await drive.mount.forget_versions()
-    return done._asdict() | {"in_use": list(done.in_use)}
+    return done._asdict() | {"in_use": list(done.in_use)} | more
 
 
 TABLE: Final[dict[str, Request]] = {

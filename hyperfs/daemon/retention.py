@@ -6,8 +6,9 @@ waits until a day has passed or much was written; it works a few milliseconds at
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import trio
@@ -17,9 +18,12 @@ from hyperfs.errors import HyperfsError, Refused
 from hyperfs.policy.steady_clock import SteadyClock
 from hyperfs.volume import retaining
 from hyperfs.volume.catalog import Collected
+from hyperfs.volume.content import Room
+from hyperfs.volume.making_room import bytes_wanted, make_room, may_want_room
 
 FIRST_SECONDS: Final = 300.0
 EVERY_SECONDS: Final = 1800.0
+ROOM_SECONDS: Final = 60.0
 FREE_EVERY_NS: Final = 24 * 3600 * 10**9
 FREE_BYTES: Final = 256 << 20
 """So much written since the last time brings it forward, to the next time that versions go."""
@@ -46,12 +50,16 @@ class Retention:
         self._clocks = clocks
         self._steady = SteadyClock(clocks.wall_ns(), clocks.counted_ns())
         self._scope: trio.CancelScope | None = None
+        self._no_room_before = 0.0
 
     async def run(self) -> None:
-        await trio.sleep(FIRST_SECONDS)
+        due = trio.current_time() + FIRST_SECONDS
         while True:
-            await self.turn()
-            await trio.sleep(EVERY_SECONDS)
+            await trio.sleep(ROOM_SECONDS)
+            if trio.current_time() >= due:
+                await self.turn()
+                due = trio.current_time() + EVERY_SECONDS
+            await self.look_for_room(self._volume.content.room())
 
     def stand_aside(self) -> bool:
         """Somebody wants to prune or verify: what is being done here, if anything, can be done later."""
@@ -62,14 +70,21 @@ class Retention:
 
     async def turn(self) -> None:
         """Does what is due. Never raises but for a defect: what went wrong is a warning."""
+        if not self._clock_jumped():
+            await self._do(self._let_go)
+
+    async def look_for_room(self, room: Room) -> None:
+        """Where history takes too much of the disk, or the disk is nearly full, more goes than the rules say."""
+        if trio.current_time() >= self._no_room_before and may_want_room(self._volume, room):
+            await self._do(partial(self._make_room, room))
+
+    async def _do(self, work: Callable[[], Awaitable[None]]) -> None:
         volume = self._volume
         if volume.read_only or volume.journaling.read_only_because or volume.collecting.locked():
             return
-        if self._clock_jumped():
-            return
         try:
             with trio.CancelScope() as self._scope:
-                await self._let_go()
+                await work()
             volume.warnings.pop("retention", None)
         except Refused:
             return
@@ -100,6 +115,25 @@ class Retention:
         if self._worth_freeing():
             done = await retaining.retain(volume, False, paced(), careful=True)
             log.info("%d bytes given back", done.bytes)
+
+    async def _make_room(self, room: Room) -> None:
+        volume = self._volume
+        self._no_room_before = trio.current_time() + EVERY_SECONDS
+        size = await bytes_wanted(volume, room, paced())
+        if not size:
+            volume.warnings.pop("history-room", None)
+            return
+        freed = await make_room(volume, size, False, paced())
+        if self._drive.mount is not None:
+            await self._drive.mount.forget_versions()
+        if freed.pruned.bytes >= size // 2:
+            self._no_room_before = 0.0  # it may be needed again soon
+        short = "" if freed.pruned.bytes >= size else f". It was not enough: what is left is {freed.holds}"
+        volume.warnings["history-room"] = (
+            "the disk of the store was nearly full, or more than its share was history: "
+            f"{freed.went} were let go before their time{short}"
+        )
+        log.warning("%s", volume.warnings["history-room"])
 
     def _worth_freeing(self) -> bool:
         """Whether something went since the last time, and that was long ago or much was written since."""

@@ -37,6 +37,10 @@ class KeyValue(Protocol):
         """Returns when all that was written is on the disk."""
         ...
 
+    def compact(self) -> None:
+        """Gives back the room of what was deleted, to the disk. Any thread; others go on. OSError, IndexDamaged."""
+        ...
+
     def close(self) -> None:
         """Frees everything; further calls raise ValueError, but for close itself."""
         ...

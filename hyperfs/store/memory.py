@@ -56,6 +56,10 @@ class MemoryIndex:
         with self._lock:
             self._open()
 
+    def compact(self) -> None:
+        with self._lock:
+            self._open()
+
     def close(self) -> None:
         with self._lock:
             self._pairs = self._sorted = None

@@ -115,6 +115,13 @@ class RocksIndex:
         except BaseException as error:
             raise self._translated(error) from error
 
+    def compact(self) -> None:
+        try:
+            self._db.flush(True)
+            self._db.compact_range(None, None)
+        except BaseException as error:
+            raise self._translated(error) from error
+
     def close(self) -> None:
         for scan in list(self._scans):
             scan.close()

@@ -112,6 +112,17 @@ class Catalog:
         found = self._get(_MARK_KEY)
         return None if found is None else Mark(*_unpacked(_MARK, found))
 
+    def cleared_chunks(self) -> Iterator[Change]:
+        """The changes by which chunks leave the index whose blocks were let go. Reads all there are; any thread."""
+        for key, value in self._scan(b"c", b"c"):
+            facts = _chunk_facts(value)
+            if facts.place != NOWHERE and not facts.live and not self._is_here(facts.place):
+                yield key, None
+
+    def compact(self) -> None:
+        """Has the index give back the room of what left it. Takes a while; any thread."""
+        self._index.compact()
+
     def collected(self) -> Collected | None:
         found = self._get(_COLLECTED_KEY)
         return None if found is None else Collected(*_unpacked(_COLLECTED, found))
@@ -319,10 +330,10 @@ def reach_change(log: int, point: Point, row: bytes) -> Change:
 
 
 def forget_version(facts: VersionFacts) -> list[Change]:
-    """What the index must not say any more of a version that was let go. Births stay: they are asked for by place."""
+    """What the index must not say any more of a version that was let go. What it wrote counts as the next one's."""
     number = _U64.pack(facts.version)
     changes: list[Change] = [(b"v" + number, None), (b"t" + _U64.pack(_LAST - facts.time_ns), None)]
-    changes += [(b"e" + number, None), (b"b" + number, None)]
+    changes += [(b"e" + number, None), (b"b" + number, None), (b"i" + _LOGGED.pack(facts.log, facts.index), None)]
     if facts.second:
         changes.append((b"s" + _U64.pack(facts.second), None))
     return changes

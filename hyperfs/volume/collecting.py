@@ -12,7 +12,7 @@ intent is on the disk leaves blocks that the next collection finds; after it, th
 
 import errno
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, NamedTuple
@@ -20,11 +20,11 @@ from typing import Final, NamedTuple
 import trio
 
 from hyperfs.chunks.extents import Extent
-from hyperfs.errors import Refused
+from hyperfs.errors import IndexDamaged, Refused
 from hyperfs.log.cleared import Cleared
 from hyperfs.log.control_codec import Clear
 from hyperfs.volume import clearing, gone
-from hyperfs.volume.catalog import Change
+from hyperfs.volume.catalog import LAPSED_AT_ONCE, Change
 from hyperfs.volume.clearing import Progress
 from hyperfs.volume.gone import GoneVersions
 from hyperfs.volume.marking import Marks, mark_commit, mark_extents, mark_offered, mark_trees
@@ -39,6 +39,8 @@ from hyperfs.volume.volume import Volume
 
 REMEMBERED_MOST: Final = 1000
 """With more versions to keep, only the newest is marked by what is remembered: rows take room in the index."""
+COMPACT_ROWS: Final = 10_000
+"""From so many rows on that went the index is compacted; fewer are not worth writing it anew."""
 
 
 class Pruned(NamedTuple):
@@ -187,6 +189,7 @@ async def _let_go(volume: Volume, plan: Plan, marks: _Marked, progress: Progress
         parts.catalog.cleared = before.more(clears)
         await _on_disk(volume, partial(clearing.do_announced, parts, progress))
         _forget_reached(parts, clears)
+        await trio.to_thread.run_sync(_trim_index, parts, progress)
     return _report(parts, plan, clears, before)
 
 
@@ -250,6 +253,22 @@ def _forget_reached(parts: Parts, clears: Iterable[Clear]) -> None:
         if clear.log == parts.metadata_number:
             for start, end in clear.ranges:
                 parts.catalog.apply(parts.catalog.forget_reach(clear.log, start, end))
+
+
+def _trim_index(parts: Parts, progress: Progress) -> None:
+    """Chunks that are no more leave the index, and that its room. In a worker thread."""
+    catalog, batch, gone_rows = parts.catalog, list[Change](), 0
+    for change in catalog.cleared_chunks():
+        batch.append(change)
+        gone_rows += 1
+        if len(batch) >= LAPSED_AT_ONCE:
+            trio.from_thread.run_sync(catalog.apply, batch)
+            batch = []
+        progress("trimming the index", gone_rows, 0)
+    trio.from_thread.run_sync(catalog.apply, batch)
+    if gone_rows >= COMPACT_ROWS and catalog.trouble is None:
+        with suppress(OSError, IndexDamaged):  # the next opening finds what is wrong with it
+            catalog.compact()
 
 
 async def _on_disk(volume: Volume, step: Callable[[], None]) -> None:

@@ -7,7 +7,6 @@ Only when a deletion of a folder began does a row say; without it its files are 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from hyperfs.policy.retention import DAY_NS
 from hyperfs.trie.below import diff_below
 from hyperfs.volume import keys
 from hyperfs.volume.catalog import VersionFacts
@@ -22,7 +21,6 @@ from hyperfs.volume.tree_changes import tree_changes
 from hyperfs.volume.versions import read_commit
 from hyperfs.volume.volume import Volume
 
-DELETED_NS: Final = 30 * DAY_NS
 COMPARED_MOST: Final = 1000
 """Inodes below a folder that are compared, to learn whether a version that stays has it as it was."""
 TREES_KEPT: Final = 8
@@ -38,15 +36,16 @@ class Pinning:
         facts: Sequence[VersionFacts],
         stay: Sequence[bool],
         offers: Mapping[int, Offer],
-        now_ns: int,
+        since_ns: int,
         progress: Progress,
     ) -> None:
-        """`offers`: of versions that stay, by number, where they are not offered whole."""
+        """`offers`: of versions that stay, by number, where they are not offered whole. What was deleted by `since_ns`
+        is pinned no more."""
         self._volume = volume
         self._facts = facts
         self._stay = stay
         self._offers = offers
-        self._since_ns = now_ns - DELETED_NS
+        self._since_ns = since_ns
         self._progress = progress
         self._trees: dict[int, tuple[Tree, int]] = {}
         self._whole: dict[int, int] = {}  # by folder that was deleted over several versions, where it was whole

@@ -1,5 +1,8 @@
 """Retention: the plan of a prune by rules."""
 
+from typing import Final
+
+from hyperfs.policy.history_room import Hardness
 from hyperfs.policy.retention import kept
 from hyperfs.values import ROOT_INO
 from hyperfs.volume import gone
@@ -15,6 +18,8 @@ from hyperfs.volume.rules import effective, rules_of
 from hyperfs.volume.stamps import stamp_of
 from hyperfs.volume.volume import Volume
 
+_EASY: Final = Hardness()
+
 
 def no_progress(what: str, done: int, of: int) -> None:
     """Nobody watches."""
@@ -27,8 +32,13 @@ async def retain(volume: Volume, dry_run: bool, progress: Progress, careful: boo
     """
     done = await collect(volume, lambda: by_rules(volume, careful, progress), dry_run, progress)
     if not dry_run:
-        volume.parts.catalog.apply([collected_change(collected_now(volume))])
+        remember_collected(volume)
     return done
+
+
+def remember_collected(volume: Volume) -> None:
+    """What nothing needs was freed just now."""
+    volume.parts.catalog.apply([collected_change(collected_now(volume))])
 
 
 async def thin(volume: Volume, progress: Progress = no_progress) -> int:
@@ -47,8 +57,10 @@ def collected_now(volume: Volume) -> Collected:
     )
 
 
-def by_rules(volume: Volume, careful: bool, progress: Progress = no_progress) -> Look:
-    """What the drive's rule and those of folders keep."""
+def by_rules(
+    volume: Volume, careful: bool, progress: Progress = no_progress, hardness: Hardness = _EASY
+) -> Look:
+    """What the drive's rule and those of folders keep; less of it, for want of space, the harder."""
     live, offers, now_ns = volume.overlay.live, volume.versions.offers, volume.overlay.now_ns()
     own = rules_of(live)
     borders = frozenset(offers.borders | own.keys())
@@ -57,25 +69,26 @@ def by_rules(volume: Volume, careful: bool, progress: Progress = no_progress) ->
     def look() -> Plan:
         facts = list(volume.versions.all())
         if len(rules) == 1:
-            stay = kept(rules[ROOT_INO], [stamp_of(found) for found in facts], now_ns)
+            stay = kept(rules[ROOT_INO], [stamp_of(found) for found in facts], now_ns, hardness.step)
             absent, before = {}, {}
         else:
             regions = RegionPlan(volume.parts, facts, rules, borders, offers, volume.regions_changed, progress)
-            regions.decide(now_ns)
+            regions.decide(now_ns, hardness.step)
             stay, before = regions.stay, regions.before
             absent = {version: frozenset(found) for version, found in regions.absent.items()}
         going = {found.version for found, stays in zip(facts, stay, strict=True) if not stays}
         absent = {version: found for version, found in absent.items() if version not in going}
         in_part = {version: Offer(borders, found, frozenset()) for version, found in absent.items()}
+        pinning = Pinning(volume, facts, stay, in_part, now_ns - hardness.deleted_ns, progress)
         return Plan(
             [found for found in facts if found.version not in going],
             [found for found in facts if found.version in going],
-            gone.BY_RULE,
+            gone.FOR_SPACE if hardness != _EASY else gone.BY_RULE,
             careful=careful,
             borders=borders,
             absent=absent,
             absent_before=before,
-            pins=tuple(Pinning(volume, facts, stay, in_part, now_ns, progress).pins(offers.pins)),
+            pins=tuple(pinning.pins(offers.pins)),
         )
 
     return look

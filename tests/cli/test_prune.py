@@ -78,6 +78,14 @@ def test_prune_lets_old_versions_go_and_says_what(tmp_path: Path) -> None:
         assert machine.facts("verify", machine.point)["damage"] == []
         assert machine.facts("prune", machine.point)["versions"] == 0  # all are of this hour
         machine.run("prune", machine.point, "--keep-last", "0", code=2)
+        machine.run("prune", machine.point, "--free", "much", code=2)
+        machine.run("prune", machine.point, "--free", "1G", "--keep-last", "1", code=2)
+        path.write_text("four")
+        done = machine.facts("prune", machine.point, "--free", "1.5G", "--dry-run")
+        assert done["wanted"] == 3 << 29
+        shown = machine.run("prune", machine.point, "--free", "1G")
+        assert "This costs" in shown.stderr
+        assert "less than was asked for" in shown.stdout
         machine.run("unmount", machine.point)
         assert machine.facts("prune", machine.store, "--keep-last", "1")["versions"] >= 0
         assert machine.facts("verify", machine.store)["damage"] == []

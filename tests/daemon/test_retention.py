@@ -10,6 +10,7 @@ import trio
 from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.retention import Clocks, Retention
 from hyperfs.policy.retention import DAY_NS, HOUR_NS
+from hyperfs.volume.content import Room
 from hyperfs.volume.creating import create_store
 from hyperfs.volume.volume import Volume
 from tests.volume.conftest import DRIVE, Clock, Store, write_file
@@ -93,6 +94,20 @@ async def test_a_clock_that_was_set_forward_lets_nothing_go(store: Store) -> Non
         await retention.turn()
         assert "retention-clock" not in volume.warnings
         assert listed(volume) < before
+
+
+async def test_a_disk_that_is_nearly_full_makes_more_go_and_status_says_what(store: Store) -> None:
+    async with store.opened() as volume:
+        retention = retention_of(store, volume)
+        await edits(store, volume, 40)
+        await retention.turn()
+        before = listed(volume)
+        await retention.look_for_room(Room(10 << 30, 20 << 30))
+        assert listed(volume) == before
+        await retention.look_for_room(Room(0, 2 << 20))
+        assert listed(volume) < before
+        assert "versions, of 20" in volume.warnings["history-room"]
+        assert "was nearly full" in volume.warnings["history-room"]
 
 
 async def test_it_stands_aside_for_a_prune_by_hand(store: Store) -> None:

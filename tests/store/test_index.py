@@ -44,6 +44,15 @@ class TestBoth:
         index.write([(b"a", b"1"), (b"a", None), (b"b", None), (b"b", b"2")])
         assert list(index.scan()) == [(b"b", b"2")]
 
+    def test_compacting_changes_nothing_that_is_there(self, index: KeyValue) -> None:
+        index.write([(b"%d" % n, bytes(100)) for n in range(1000)])
+        index.write([(b"%d" % n, None) for n in range(990)])
+        scan = index.scan()
+        assert next(scan) == (b"990", bytes(100))
+        index.compact()
+        assert [key for key, _ in scan] == [b"%d" % n for n in range(991, 1000)]
+        assert [key for key, _ in index.scan()] == [b"%d" % n for n in range(990, 1000)]
+
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
     @given(written=batches, prefix=st.binary(max_size=2), start=st.binary(max_size=3))
     def test_it_is_a_sorted_dictionary(

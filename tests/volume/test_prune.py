@@ -140,6 +140,17 @@ async def test_bytes_that_went_can_be_written_again(store: Store) -> None:
             assert read_file(volume, b"again %d" % number) == noise(100 + number, 200 * KIB)
 
 
+async def test_chunks_that_went_leave_the_index(store: Store) -> None:
+    async with store.opened(memory_index=False) as volume:
+        await make_past(store, volume)
+        before = {chunk for chunk, _ in volume.parts.catalog.chunks()}
+        await let_go(volume, 1)
+        left = {chunk for chunk, _ in volume.parts.catalog.chunks()}
+        assert left < before
+        assert all(volume.parts.catalog.chunk(chunk) is not None for chunk in left)
+        assert damage(volume) == []
+
+
 async def test_a_named_snapshot_and_a_version_that_is_being_read_stay(store: Store) -> None:
     async with store.opened() as volume:
         await make_past(store, volume, versions=3)
