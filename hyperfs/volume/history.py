@@ -12,17 +12,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hyperfs.errors import NotFound
-from hyperfs.trie.below import diff_below
 from hyperfs.values import ROOT_INO
-from hyperfs.volume import keys
-from hyperfs.volume.compare import ATTRIBUTES, CONTENT, Difference, difference_of, differences, within
+from hyperfs.volume.compare import Difference, differences, within
 from hyperfs.volume.difference_words import counted_in_words
-from hyperfs.volume.file_states import Spot, file_at, spot_of
-from hyperfs.volume.history_steps import FileVersion, Steps
-from hyperfs.volume.inode import Inode
+from hyperfs.volume.file_history import file_versions
+from hyperfs.volume.file_states import Spot
+from hyperfs.volume.history_steps import FileVersion, Steps, tree_bytes
 from hyperfs.volume.meanings import last_meaning
-from hyperfs.volume.paths import Paths, join, parts_of
-from hyperfs.volume.tree import Tree
+from hyperfs.volume.paths import Paths, parts_of
 from hyperfs.volume.volume import Volume
 
 
@@ -52,9 +49,10 @@ def versions_of(volume: Volume, path: bytes) -> Iterator[FileVersion]:
     if found is None:
         raise NotFound(f"no version has {path.decode(errors='replace')!r}")
     inode = volume.versions.whole_tree(found.version).inode(found.ino)
+    spot = Spot(found.directory, (parts_of(path) or [b""])[-1])
     if inode is not None and inode.is_directory:
-        return _folder_versions(steps, found.ino, found.version)
-    return _file_versions(steps, Spot(found.directory, parts_of(path)[-1]), found.version)
+        return _folder_versions(steps, found.ino, found.version, spot)
+    return file_versions(steps, spot, found.version)
 
 
 def commits(volume: Volume, path: bytes = b"") -> Iterator[CommitSummary]:
@@ -83,78 +81,15 @@ def commits(volume: Volume, path: bytes = b"") -> Iterator[CommitSummary]:
             )
 
 
-# Files
-
-
-def _file_versions(steps: Steps, spot: Spot, last: int) -> Iterator[FileVersion]:
-    """`last`: the last version in which the name is known to have meant something."""
-    facts = steps.end_of(spot.directory, last)
-    inode = steps.file_at(facts, spot)
-    facts = facts or steps.newest_change(inode, spot)
-    while facts is not None:
-        earliest, before, after = steps.pair(facts)
-        change, earlier, spot = file_step(before, after, inode, spot)
-        either = inode or earlier
-        if change and either is not None:
-            let_go = steps.let_go(either, earliest, facts, inode is not None)
-            yield steps.file_version(facts, inode.size if inode is not None else 0, change, let_go)
-        inode = earlier
-        facts = steps.newest_change(inode, spot, earliest) if earliest else None
-
-
-def file_step(before: Paths, after: Paths, inode: Inode | None, spot: Spot) -> tuple[str, Inode | None, Spot]:
-    """What changed in a file from one version to the next; the file and its name as they were before."""
-    if inode is None:
-        earlier = file_at(before.tree, spot)
-        return ("" if earlier is None else "deleted"), earlier, spot
-    earlier = before.tree.inode(inode.ino)
-    if earlier is not None and earlier.predecessor == inode.predecessor:
-        return _changed(before, after, earlier, inode, spot)
-    replaced = before.tree.inode(inode.predecessor) if inode.predecessor else None
-    earlier = replaced or file_at(before.tree, spot) or earlier
-    if earlier is None:
-        return "created", None, spot
-    old_spot = spot_of(before.tree, earlier, spot)
-    if earlier.mode >> 12 != inode.mode >> 12:
-        change = "content"
-    else:
-        change = _words(difference_of(before.tree, earlier, after.tree, inode))
-    return _with_name(change, before, after, earlier, inode, old_spot, spot), earlier, old_spot
-
-
-def _changed(before: Paths, after: Paths, earlier: Inode, inode: Inode, spot: Spot) -> tuple[str, Inode | None, Spot]:
-    """The same inode in both versions. Nothing more is read where nothing of it has changed."""
-    prefix = keys.whole(inode.ino)
-    load = after.tree.load
-    if next(diff_below(load, before.tree.root, after.tree.root, prefix), None) is None:
-        return "", earlier, spot
-    old_spot = spot_of(before.tree, earlier, spot)
-    change = _words(difference_of(before.tree, earlier, after.tree, inode))
-    return _with_name(change, before, after, earlier, inode, old_spot, spot), earlier, old_spot
-
-
-def _with_name(change: str, before: Paths, after: Paths, earlier: Inode, inode: Inode, old: Spot, new: Spot) -> str:
-    if old == new:
-        return change
-    old_path = join(before.directory(old.directory), old.name)
-    still_there = (dentry := after.tree.dentry(*old)) is not None and dentry[0] == inode.ino
-    shown = (old.name if old.directory == new.directory else old_path).decode(errors="replace")
-    words = f"{'linked' if still_there else 'renamed'} from {shown}"
-    return f"{change}, {words}" if change else words
-
-
-def _words(kind: str | None) -> str:
-    return {CONTENT: "content", ATTRIBUTES: "attributes"}.get(kind or "", "")
-
-
 # Folders
 
 
-def _folder_versions(steps: Steps, ino: int, last: int) -> Iterator[FileVersion]:
-    """`last`: the last version that has the folder."""
+def _folder_versions(steps: Steps, ino: int, last: int, spot: Spot) -> Iterator[FileVersion]:
+    """`last`: the last version that has the folder, under that name."""
     deleted = steps.kept_from(last + 1)
     if deleted is not None:
         yield steps.file_version(deleted, 0, "deleted")
+        yield from (pinned for pinned in steps.pinned(spot) if pinned.version == last)
     size: int | None = None
     for facts in steps.of_folder(ino, last):
         _, before, after = steps.pair(facts)
@@ -210,19 +145,3 @@ def _bytes_before(size: int, found: list[Difference]) -> int | None:
         return None
     changed = (difference for difference in found if difference.kind != "attributes")
     return size + sum((difference.old_size or 0) - (difference.new_size or 0) for difference in changed)
-
-
-def tree_bytes(tree: Tree, ino: int) -> int:
-    """The sizes of all names below a directory; a file with two names counts twice."""
-    total = 0
-    waiting = [ino]
-    while waiting:
-        for _, (child, _) in tree.dentries(waiting.pop()):
-            inode = tree.inode(child)
-            if inode is None:
-                continue
-            if inode.is_directory:
-                waiting.append(child)
-            else:
-                total += inode.size
-    return total

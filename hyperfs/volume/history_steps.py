@@ -1,15 +1,19 @@
 """From version to version in the history of a file or folder: only by those that may have made a difference to it."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from hyperfs.volume.catalog import VersionFacts
 from hyperfs.volume.changes import ATTRIBUTES, CONTENT
 from hyperfs.volume.file_states import Spot, file_at
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.paths import Paths, find, parts_of
+from hyperfs.volume.pins import Pin
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.volume import Volume
+
+AS_IT_WAS: Final = "as it was last, kept for 30 days"
+"""How a version is told of which nothing is left but what was deleted after it."""
 
 
 class FileVersion(NamedTuple):
@@ -89,6 +93,25 @@ class Steps:
         if born is not None and born.version < seen:
             yield born
 
+    @property
+    def newest(self) -> int:
+        return self._versions.newest.version
+
+    def offered_from(self, facts: VersionFacts, until: int, ino: int) -> VersionFacts | None:
+        """The first version from one to the last that offers the inode."""
+        return self._versions.offered_from(facts, until, ino)
+
+    def pinned(self, spot: Spot) -> list[FileVersion]:
+        """What was deleted under a name and is pinned, newest first."""
+        pins = sorted(self._versions.offers.pinned_from(spot.directory), reverse=True)
+        return [self._pinned(pin) for pin in pins if pin.name == spot.name]
+
+    def _pinned(self, pin: Pin) -> FileVersion:
+        commit, tree = self._versions.commit(pin.version), self._versions.tree(pin.version)
+        inode = tree.inode(pin.ino)
+        size = 0 if inode is None else tree_bytes(tree, pin.ino) if inode.is_directory else inode.size
+        return FileVersion(pin.version, commit.time_ns, 0, size, commit.device, None, AS_IT_WAS)
+
     def let_go(self, inode: Inode, before: int, facts: VersionFacts, is_there: bool) -> int:
         """How many states of a file came after one version and are not kept in the next kept one."""
         known = int(before < inode.born <= facts.version)
@@ -119,3 +142,19 @@ def _directory(tree: Tree, path: bytes) -> int | None:
     ino = find(tree, path)
     inode = None if ino is None else tree.inode(ino)
     return ino if inode is not None and inode.is_directory else None
+
+
+def tree_bytes(tree: Tree, ino: int) -> int:
+    """The sizes of all names below a directory; a file with two names counts twice."""
+    total = 0
+    waiting = [ino]
+    while waiting:
+        for _, (child, _) in tree.dentries(waiting.pop()):
+            inode = tree.inode(child)
+            if inode is None:
+                continue
+            if inode.is_directory:
+                waiting.append(child)
+            else:
+                total += inode.size
+    return total

@@ -35,7 +35,11 @@ def _meanings(volume: Volume, at: Meaning, parts: list[bytes]) -> Iterator[Meani
 
 
 def _versions_with(volume: Volume, at: Meaning, name: bytes) -> Iterator[int]:
+    """Newest first, but for what is pinned, which comes first: it is what was deleted last."""
     yield at.version
+    for pin in sorted(volume.versions.offers.pinned_from(at.ino), reverse=True):
+        if pin.name == name and pin.version < at.version:
+            yield pin.version
     for went in volume.changes.went(at.ino, name, at.version):
         before = volume.versions.kept_before(went.time_ns)
         if before:

@@ -72,6 +72,8 @@ class Versions:
         commit = self._commits.get(version)
         if commit is None:
             facts = self._catalog.version(version) if 0 < version < newest.version else None
+            if facts is None and (pinned := self._pinned_commit(version)) is not None:
+                return pinned
             if facts is None:
                 raise NoSuchVersion(self._why_not(version))
             commit = read_commit(self._nodes, facts.log, facts.index)
@@ -125,7 +127,7 @@ class Versions:
         offers = self.offers  # first: it forgets what was told before it changed
         found = self._roots.get(version)
         if found is None:
-            commit = self._pinned_commit(version) or self.commit(version) if version else None
+            commit = self.commit(version) if version else None
             found = (None, None) if commit is None else (commit.root, offers.of(version, commit.device))
             _keep(self._roots, version, found)
         return Tree(self._nodes.load, found[0], self._read_extent), found[1]

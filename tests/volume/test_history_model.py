@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from hyperfs.volume.deleted import deleted_from
+from hyperfs.volume.file_history import file_step
 from hyperfs.volume.file_states import Spot, States, file_at, states
-from hyperfs.volume.history import file_step, versions_of
+from hyperfs.volume.history import versions_of
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.paths import Paths
 from hyperfs.volume.prune import prune

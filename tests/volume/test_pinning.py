@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from datetime import UTC
 
 import pytest
 
@@ -10,14 +11,18 @@ from hyperfs.values import ROOT_INO
 from hyperfs.volume.check import Damage, verify
 from hyperfs.volume.deleted import deleted_from, find_deleted
 from hyperfs.volume.finding import find_deleted as everywhere
+from hyperfs.volume.history import versions_of
+from hyperfs.volume.history_steps import AS_IT_WAS
+from hyperfs.volume.last_state import last_state
 from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.pins import Pin
 from hyperfs.volume.prune import prune
+from hyperfs.volume.restore import restore
 from hyperfs.volume.retaining import retain, thin
 from hyperfs.volume.volume import Volume
 from tests import tally
 
-from .conftest import Store, inode_of, make_folder, rename, rmdir, unlink, write_file
+from .conftest import Store, inode_of, make_folder, read_file, rename, rmdir, unlink, write_file
 
 DAY = 24 * 3600.0
 
@@ -107,6 +112,51 @@ async def test_what_is_pinned_stands_in_deleted_with_an_index_made_anew_too(stor
             assert bytes_of(volume, pins(volume)[b"f"]) == b"was here"
             assert [thing.path for thing in everywhere(volume, b"") if thing is not None] == [b"d/f"]
         shutil.rmtree(store.path / "index")
+
+
+async def test_what_is_pinned_is_in_its_history_and_its_version_can_be_named(store: Store) -> None:
+    async with store.opened() as volume:
+        volume.xattrs.set(inode_of(volume, b""), KEEP, b"1 version")
+        make_folder(volume, b"d")
+        make_folder(volume, b"e")
+        for name in (b"d/f", b"e/g"):
+            await write_file(volume, name, b"was here")
+        last = await step(store, volume)
+        for name in (b"d/f", b"e/g"):
+            unlink(volume, name)
+        rmdir(volume, b"e")
+        await step(store, volume)
+        await some_edits(store, volume)
+        await retain(volume, False, quiet)
+        await volume.changes.caught_up()
+        for path in (b"d/f", b"e"):
+            assert [(v.version == last, v.size, v.change) for v in versions_of(volume, path)] == [
+                (False, 0, "deleted"),
+                (True, 8, AS_IT_WAS),
+            ]
+            assert volume.versions.resolve(f"@{last}", 1, 0, UTC) == last
+            assert last_state(volume, path) == last
+            await restore(volume, path, last)
+        assert [read_file(volume, name) for name in (b"d/f", b"e/g")] == [b"was here"] * 2
+
+
+async def test_states_that_a_folders_rule_let_go_are_counted_and_not_listed(store: Store) -> None:
+    async with store.opened() as volume:
+        make_folder(volume, b"short")
+        volume.xattrs.set(inode_of(volume, b"short"), KEEP, b"2 versions")
+        volume.xattrs.set(inode_of(volume, b""), KEEP, b"all")
+        made = []
+        for number in range(5):
+            await write_file(volume, b"short/f", b"x" * number)
+            await write_file(volume, b"g", b"x" * number)
+            made.append(await step(store, volume))
+        await retain(volume, False, quiet)
+        await volume.changes.caught_up()
+        assert [(v.version, v.let_go) for v in versions_of(volume, b"g")] == [(found, 0) for found in made[::-1]]
+        told = [(v.version, v.let_go) for v in versions_of(volume, b"short/f")]
+        assert told[0] == (made[4], 0)
+        assert sum(let_go for _, let_go in told) + len(told) == 5
+        assert all(not volume.versions.tree(found).hides(inode_of(volume, b"short/f").ino) for found, _ in told)
 
 
 async def test_what_a_kept_version_has_as_it_was_needs_no_pin(store: Store) -> None:
