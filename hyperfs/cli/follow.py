@@ -61,6 +61,7 @@ def _run(
     from hyperfs.follow.follower import Follower, Options
     from hyperfs.follow.records import Records
 
+    os.umask(0)  # copies are made with the modes of their sources, in one call
     wanted = Options(ignore_file.read_bytes if ignore_file else bytes, rescan_seconds, force)
     with (
         Records(follow.state, follow.mark.key) as records,

@@ -19,7 +19,8 @@ def keeps_owners() -> bool:
 
 
 def set_all(source: Folder, name: bytes, facts: Facts, copy: Folder, copy_name: bytes) -> None:
-    """Makes all of them the source's. An owner first, for it takes setuid away; times last.
+    """Makes all of them the source's. An owner first, for it takes setuid away; times last. What is so already is left
+    alone: each call would make a version.
 
     Raises Unknown where the source can't be read, OSError for the copy.
     """
@@ -32,11 +33,8 @@ def set_all(source: Folder, name: bytes, facts: Facts, copy: Folder, copy_name: 
     _set_extended(source.path_of(name), copy.path_of(copy_name))
     if facts.kind != stat.S_IFLNK and now.mode != facts.mode:
         os.chmod(copy_name, facts.mode, dir_fd=copy.fd)
-    set_times(facts, copy, copy_name)
-
-
-def set_times(facts: Facts, copy: Folder, copy_name: bytes) -> None:
-    os.utime(copy_name, ns=(facts.atime_ns, facts.mtime_ns), dir_fd=copy.fd, follow_symlinks=False)
+    if now.mtime_ns != facts.mtime_ns:
+        os.utime(copy_name, ns=(facts.atime_ns, facts.mtime_ns), dir_fd=copy.fd, follow_symlinks=False)
 
 
 def extended_differ(source: Folder, name: bytes, copy: Folder, copy_name: bytes) -> bool:

@@ -187,5 +187,8 @@ def _is_linked(name: Name) -> bool:
 
 
 def _is_another(name: Name) -> bool:
-    source, record = name.source, name.record
-    return source is None or record is None or record.identity != source.identity or name.copy is None
+    """An inode number alone says little: that of a file that was removed may be the folder's now."""
+    source, record, copy = name.source, name.record, name.copy
+    if source is None or record is None or copy is None:
+        return True
+    return record.identity != source.identity or not record.is_folder or not copy.is_folder

@@ -36,7 +36,7 @@ def take(source: Folder, name: bytes, facts: Facts, into: Folder, temporary: byt
     reading = _open_source(source, name, facts)
     try:
         writing = os.open(
-            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, facts.mode & 0o700 | 0o600, dir_fd=into.fd
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, facts.mode & 0o777, dir_fd=into.fd
         )
         try:
             done = _copy(reading, writing, facts)

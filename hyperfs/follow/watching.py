@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -47,6 +48,8 @@ class Watching(events.FileSystemEventHandler):
     def __init__(self, folder: Path, changed: Changed, lost: Callable[[str], None]) -> None:
         """`lost`: events may have been missed, or there will be none any more; with the reason for the latter, else
         an empty text. Raises OSError where the folder can't be watched."""
+        # Where a folder comes while its watch is made, watchdog warns of its own doing, at length.
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
         self._folder = os.fsencode(folder)
         self._changed = changed
         self._lost = lost

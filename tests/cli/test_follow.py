@@ -81,6 +81,7 @@ def once(machine: Machine, folder: Path, into: Path, *options: str, code: int = 
     return [json.loads(line) for line in said.splitlines()]
 
 
+@pytest.mark.timeout(3600)
 def test_a_folder_under_constant_change_ends_equal_and_history_has_each_state_at_rest(
     mounted: Machine, folder: Path
 ) -> None:
@@ -154,6 +155,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.timeout(3600)
 def test_killed_at_any_time_it_goes_on(mounted: Machine, folder: Path) -> None:
     print(f"seed {SEED}")
     chance = random.Random(SEED)

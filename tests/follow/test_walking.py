@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,7 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hyperfs.follow.deeds import Deeds
-from hyperfs.follow.facts import Parts
+from hyperfs.follow.facts import Facts, Parts
+from hyperfs.follow.tree import Folder
 from hyperfs.follow.walking import Emptied
 from tests import tally
 
@@ -156,9 +158,10 @@ def test_without_records_what_is_there_is_taken_over(trees: TwoTrees) -> None:
     trees.compare()
     inode = trees.inode("folder/file")
     trees.lose_records()
+    ctime = os.stat(trees.copy / "folder" / "file").st_ctime_ns
     report = trees.compare()
     assert_equal(trees.source, trees.copy)
-    assert trees.inode("folder/file") == inode
+    assert (trees.inode("folder/file"), os.stat(trees.copy / "folder" / "file").st_ctime_ns) == (inode, ctime)
     assert report.counts.bytes == 0
     trees.state.write_bytes(b"no database at all" * 1000)
     assert not trees.compare().counts.any()
@@ -221,17 +224,41 @@ def test_what_another_disk_held_stays_when_that_is_unmounted(trees: TwoTrees) ->
     assert_equal(trees.source, trees.copy)
 
 
-def test_an_unreadable_folder_is_not_an_empty_one(trees: TwoTrees) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root reads everything")
-    (trees.source / "closed").mkdir()
-    (trees.source / "closed" / "file").write_text("x")
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_what_can_not_be_looked_at_is_not_gone(
+    trees: TwoTrees, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    (trees.source / "closed" / "deep").mkdir(parents=True)
+    for name in ("closed/file", "closed/deep/file", "broken", "fine"):
+        (trees.source / name).write_text(name)
     trees.compare()
-    os.chmod(trees.source / "closed", 0)
-    report = trees.compare()
-    os.chmod(trees.source / "closed", 0o700)
-    assert (trees.copy / "closed" / "file").exists()
-    assert (b"closed",) in report.notes
+    real_names, real_facts = Folder.names, Folder.facts
+
+    def names(folder: Folder) -> list[bytes]:
+        if folder.parts == (b"closed",) and _is_in(folder, trees.source):
+            raise OSError(number, os.strerror(number))
+        return real_names(folder)
+
+    def facts(folder: Folder, name: bytes) -> Facts | None:
+        if name == b"broken" and _is_in(folder, trees.source):
+            raise OSError(number, os.strerror(number))
+        return real_facts(folder, name)
+
+    monkeypatch.setattr(Folder, "names", names)
+    monkeypatch.setattr(Folder, "facts", facts)
+    (trees.source / "fine").unlink()
+    for paths in (None, [(b"broken",), (b"fine",), (b"closed",)]):
+        report = trees.compare(paths, whole=[] if paths is None else [(b"closed",)])
+        assert set(report.notes) == {(b"closed",), (b"broken",)}
+        assert sorted(os.listdir(trees.copy)) == ["broken", "closed"]
+        assert (trees.copy / "closed" / "deep" / "file").exists()
+    monkeypatch.undo()
+    trees.compare()
+    assert_equal(trees.source, trees.copy)
+
+
+def _is_in(folder: Folder, top: Path) -> bool:
+    return Path(os.readlink(f"/proc/self/fd/{folder.fd}")).is_relative_to(top)
 
 
 def test_a_file_that_changes_is_not_taken(trees: TwoTrees) -> None:
@@ -387,6 +414,10 @@ def _killed_after(deeds: int) -> Iterator[None]:
     bursts=[([("write", "a", ""), ("write", "b", "")], "all"), ([("write", "a", ""), ("link", "b", "A")], "lost")],
     kill_after=1,
 )
+@pytest.mark.timeout(3600)
+@example(  # found: a folder that got the inode number of the file that had its name
+    bursts=[([("write", "b", "")], "all"), ([("remove", "b", ""), ("mkdir", "b/a", "")], "told")], kill_after=1
+)
 @settings(
     max_examples=int(os.environ.get("HYPERFS_FOLLOWED", "1500" if os.environ.get("HYPERFS_ALL") == "1" else "60")),
     deadline=None,
@@ -402,8 +433,10 @@ def test_whatever_is_done_to_a_folder_its_copy_becomes_equal(
         trees.compare()
         for operations, how in bursts:
             told: set[Parts] = set()
+            new: set[Parts] = set()
             for operation in operations:
                 told |= apply(trees.source, operation)
+                new |= _places(trees.source, operation[1]) if operation[0] == "mkdir" else set()
             if how == "meddled":
                 for operation in operations[::-1]:
                     apply(trees.copy, operation)
@@ -411,7 +444,7 @@ def test_whatever_is_done_to_a_folder_its_copy_becomes_equal(
                 trees.lose_records()
             if how == "killed":
                 _compare_killed(trees, kill_after)
-            trees.compare(told if how == "told" else None)
+            trees.compare(told if how == "told" else None, whole=new - {()})
             assert_equal(trees.source, trees.copy)
             assert not trees.compare().counts.any()
             tally.add("states of a followed folder compared with its copy", 1)
