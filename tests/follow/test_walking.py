@@ -272,7 +272,10 @@ def test_a_file_that_changes_is_not_taken(trees: TwoTrees) -> None:
     assert_equal(trees.source, trees.copy)
 
 
-def test_a_file_that_changes_while_it_is_read_is_not_taken(trees: TwoTrees, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", ["written", "replaced"])
+def test_a_file_that_changes_while_it_is_read_is_not_taken(
+    trees: TwoTrees, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     (trees.source / "file").write_bytes(bytes(5_000_000))
     trees.compare()
     (trees.source / "file").write_bytes(os.urandom(5_000_000))
@@ -280,8 +283,11 @@ def test_a_file_that_changes_while_it_is_read_is_not_taken(trees: TwoTrees, monk
 
     def disturbed(fd: int, data: bytes, at: int) -> int:
         pieces.append(at)
-        if len(pieces) == 2:
+        if len(pieces) == 2 and how == "written":
             (trees.source / "file").write_bytes(b"short")
+        elif len(pieces) == 2:
+            (trees.source / "new").write_bytes(b"short")
+            os.rename(trees.source / "new", trees.source / "file")
         return real(fd, data, at)
 
     monkeypatch.setattr(os, "pwrite", disturbed)
