@@ -1,12 +1,11 @@
 """hyperfs restore"""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from hyperfs.cli import options
-from hyperfs.cli.differences import LINES_MOST, line
+from hyperfs.cli.differences import show
 from hyperfs.cli.output import print_json, progress, size_text
 from hyperfs.cli.session import locate, session
 from hyperfs.errors import BadRequest
@@ -55,11 +54,4 @@ def command(
     verb = "Would restore" if dry_run else "Restored"
     click.echo(f"{verb} {to or path} as in version {done['version']}: {what}")
     if dry_run:
-        _differences(done)
-
-
-def _differences(done: dict[str, Any]) -> None:
-    for difference in done["differences"][:LINES_MOST]:
-        click.echo(line(difference))
-    if done["count"] > LINES_MOST:
-        click.echo(f"and {done['count'] - LINES_MOST} more")
+        show(done["differences"], done["count"])

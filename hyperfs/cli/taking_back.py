@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hyperfs.cli.differences import LINES_MOST, line
+from hyperfs.cli.differences import LINES_MOST, show
 from hyperfs.cli.output import print_json, progress, shown, time_text
 from hyperfs.cli.session import Place, session
 from hyperfs.daemon.exit_codes import DONE, REFUSED
@@ -35,10 +35,7 @@ def _tell(what: str, path: Path, done: dict[str, Any]) -> None:
     else:
         verb = "Took back" if what == "undo" else "Did again"
         click.echo(f"{verb} {times}, as version {done['version']}:")
-    for difference in done["differences"][:LINES_MOST]:
-        click.echo(line(difference))
-    if done["count"] > LINES_MOST:
-        click.echo(f"and {done['count'] - LINES_MOST} more")
+    show(done["differences"], done["count"])
     if done["conflicts"]:
         click.echo("What had changed since went with it:")
         _lines(done)

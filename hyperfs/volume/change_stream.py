@@ -9,11 +9,13 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from hyperfs.errors import BadRequest
+from hyperfs.errors import BadRequest, NotFound
+from hyperfs.values import ROOT_INO
 from hyperfs.volume.catalog import VersionFacts
 from hyperfs.volume.compare import ATTRIBUTES, CONTENT, Difference, Kind, difference_of
 from hyperfs.volume.inode import Inode
-from hyperfs.volume.paths import Paths, inside, join, scope
+from hyperfs.volume.name_finder import Name, NameFinder
+from hyperfs.volume.paths import inside, join, locate, parts_of
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.tree_changes import ATTRIBUTES as ATTRIBUTES_FLAG
 from hyperfs.volume.tree_changes import CONTENT as CONTENT_FLAG
@@ -21,8 +23,9 @@ from hyperfs.volume.tree_changes import InodeChanged, NameCame, NameWent, tree_c
 from hyperfs.volume.volume import Volume
 
 _CURSOR: Final = re.compile(r"@?([0-9]{1,19})(?::([0-9]{1,19}):([0-9]{1,19}))?", re.ASCII)
-FORGET_EVERY: Final = 5000
-"""Events after which the paths that were looked up are forgotten."""
+
+
+VERSIONS_AT_ONCE: Final = 100
 
 
 class Cursor(NamedTuple):
@@ -62,30 +65,27 @@ def stream(volume: Volume, path: bytes, cursor: Cursor) -> Iterator[Told | Curso
     """All changes at and below a path behind a cursor, up to the newest version. Between them cursors: where a version
     had nothing (more), and now and then. Raises NoSuchVersion where a version of the cursor is not kept any more."""
     versions = volume.versions
-    before = cursor.version
-    versions.commit(before) if before else None
-    if cursor.position:
-        versions.commit(cursor.into)
-    skip = cursor.position
-    while True:
-        found = versions.some(max(before, cursor.into - 1) + 1, 1)
-        cursor = Cursor(0)
-        if not found:
-            return
-        facts = found[0]
-        yield from _of_version(volume, path, before, facts, skip)
-        before, skip = facts.version, 0
-        yield Cursor(before)
+    before, into, skip = cursor
+    for version in (before, into):
+        if version:
+            versions.commit(version)  # which raises, where it is not kept
+    names = NameFinder()
+    while found := versions.some(max(before, into - 1) + 1, VERSIONS_AT_ONCE):
+        for facts in found:
+            if not versions.is_kept(facts.version):
+                continue  # let go a moment ago: the next one has what it changed
+            yield from _of_version(volume, path, names, before, facts, skip)
+            before, into, skip = facts.version, 0, 0
+            yield Cursor(before)
 
 
 def _of_version(
-    volume: Volume, path: bytes, before: int, facts: VersionFacts, skip: int
+    volume: Volume, path: bytes, names: NameFinder, before: int, facts: VersionFacts, skip: int
 ) -> Iterator[Told | Cursor]:
     """With a look ahead, to know which is the version's last."""
     waiting: Difference | None = None
     count = 0
-    trees = volume.versions.tree(before), volume.versions.tree(facts.version)
-    for difference in _below(volume, path, *trees):
+    for difference in _below(volume, path, names, before, facts.version):
         if difference is None:
             place = max(count, skip)
             yield Cursor(before, facts.version, place) if place else Cursor(before)
@@ -99,26 +99,55 @@ def _of_version(
         yield Told(facts, waiting, Cursor(facts.version))
 
 
-def _below(volume: Volume, path: bytes, old: Tree, new: Tree) -> Iterator[Difference | None]:
-    old_scope, new_scope = (scope(volume.overlay.live, Paths(tree), path) for tree in (old, new))
-    for difference in tree_differences(old, new):
+def _below(
+    volume: Volume, path: bytes, names: NameFinder, before: int, version: int
+) -> Iterator[Difference | None]:
+    old, new = volume.versions.tree(before), volume.versions.tree(version)
+    path = b"/".join(parts_of(path))
+    inos = [_ino_of(volume, tree, path) for tree in (old, new)]
+    if inos[0] is not None and inos[0] == inos[1] and not _may_touch(volume, inos[0], before, version):
+        return
+    scopes = [path if ino is None else names.path(tree, ino) for tree, ino in zip((old, new), inos, strict=True)]
+    for difference in tree_differences(old, new, names):
         if difference is None:
             yield None
             continue
         old_path = difference.path if difference.old_path is None else difference.old_path
-        if (difference.kind != "removed" and inside(difference.path, new_scope)) or (
-            difference.kind != "added" and inside(old_path, old_scope)
+        if (difference.kind != "removed" and inside(difference.path, scopes[1])) or (
+            difference.kind != "added" and inside(old_path, scopes[0])
         ):
             yield difference
 
 
-def tree_differences(old: Tree, new: Tree) -> Iterator[Difference | None]:
+def _ino_of(volume: Volume, tree: Tree, path: bytes) -> int | None:
+    """What a path of today was in a version."""
+    if not path:
+        return ROOT_INO
+    try:
+        return locate(volume.overlay.live, tree, path).ino
+    except NotFound:
+        return None
+
+
+def _may_touch(volume: Volume, ino: int, before: int, version: int) -> bool:
+    """Whether anything at or below a folder may have changed. By the rows, which never lack one where they are made."""
+    changes = volume.changes
+    if not before or ino == ROOT_INO or changes.filled < version:
+        return True
+    inode = volume.versions.tree(version).inode(ino)
+    if inode is None or not inode.is_directory:
+        return True
+    newest = next(changes.touched(ino, version), None)
+    return newest is not None and newest.version > before
+
+
+def tree_differences(old: Tree, new: Tree, names: NameFinder | None = None) -> Iterator[Difference | None]:
     """What differs between two trees; None now and then, so that whoever works in slices gets a turn.
 
     As `compare.differences`, but that a file with several names has one path, the one in the folder of its newest
-    name, and that its names come and go and are never moved.
+    name, that its names come and go and are never moved, and that a folder never goes on in another one's place.
     """
-    told = _Telling(old, new)
+    told = _Telling(old, new, names or NameFinder())
     for count, event in enumerate(tree_changes(old, new), 1):
         if isinstance(event, NameWent):
             yield from told.went(event)
@@ -128,36 +157,39 @@ def tree_differences(old: Tree, new: Tree) -> Iterator[Difference | None]:
             yield from told.changed(event)
         if count % 20 == 0 or event is None:
             yield None
-        if count % FORGET_EVERY == 0:
-            told = _Telling(old, new)
 
 
 class _Telling:
-    def __init__(self, old: Tree, new: Tree) -> None:
-        self._old, self._new = Paths(old), Paths(new)
+    def __init__(self, old: Tree, new: Tree, names: NameFinder) -> None:
+        self._old, self._new, self._names = old, new, names
+
+    def _old_path(self, name: Name) -> bytes:
+        return join(self._names.path(self._old, name[0]), name[1])
+
+    def _new_path(self, name: Name) -> bytes:
+        return join(self._names.path(self._new, name[0]), name[1])
 
     def went(self, event: NameWent) -> Iterator[Difference]:
-        if self._replaced(event.directory, event.name) is None and self._moved_from(event.ino) is None:
-            path = join(self._old.directory(event.directory), event.name)
-            yield Difference("removed", path, None, _size(self._old.tree.inode(event.ino)), None)
+        name = (event.directory, event.name)
+        if self._replaced(name) is None and self._moved_from(event.ino) is None:
+            yield Difference("removed", self._old_path(name), None, _size(self._old.inode(event.ino)), None)
 
     def came(self, event: NameCame) -> Iterator[Difference]:
-        path = join(self._new.directory(event.directory), event.name)
-        replaced = self._replaced(event.directory, event.name)
+        name = (event.directory, event.name)
+        path, replaced = self._new_path(name), self._replaced(name)
         if replaced is not None:
             before, after = replaced
-            kind = difference_of(self._old.tree, before, self._new.tree, after)
-            old_path = join(self._old.directory(event.directory), event.name)
+            kind = difference_of(self._old, before, self._new, after)
+            old_path = self._old_path(name)
             if kind is not None:
                 yield Difference(kind, path, None if old_path == path else old_path, before.size, after.size)
             return
-        size = _size(self._new.tree.inode(event.ino))
+        size = _size(self._new.inode(event.ino))
         old_name = self._moved_from(event.ino)
         if old_name is None:
             yield Difference("added", path, None, None, size)
-            return
-        old_path = join(self._old.directory(old_name[0]), old_name[1])
-        yield Difference("moved", path, old_path, _size(self._old.tree.inode(event.ino)), size)
+        else:
+            yield Difference("moved", path, self._old_path(old_name), _size(self._old.inode(event.ino)), size)
 
     def changed(self, event: InodeChanged) -> Iterator[Difference]:
         kind: Kind | None = ATTRIBUTES if event.flags & ATTRIBUTES_FLAG else None
@@ -167,38 +199,36 @@ class _Telling:
             return
         before, after = event.before, event.after
         if after.is_directory:
-            old_path, path = self._old.directory(before.ino), self._new.directory(after.ino)
+            old_path, path = self._names.path(self._old, before.ino), self._names.path(self._new, after.ino)
         else:
-            name = next(iter(self._new.names_nearby(after)), None)
-            if name is None or self._replaced(*name) is not None:
+            name = self._names.name(self._new, after)
+            if name is None or self._replaced(name) is not None:
                 return  # told where it came
-            stood = self._old.tree.dentry(*name)
+            stood = self._old.dentry(*name)
             same = stood is not None and stood[0] == after.ino
-            old_name = name if same else next(iter(self._old.names_nearby(before)), name)
-            path, old_path = join(self._new.directory(name[0]), name[1]), join(
-                self._old.directory(old_name[0]), old_name[1]
-            )
+            old_name = name if same else self._names.name(self._old, before) or name
+            path, old_path = self._new_path(name), self._old_path(old_name)
         yield Difference(kind, path, None if old_path == path else old_path, _size(before), _size(after))
 
-    def _replaced(self, directory: int, name: bytes) -> tuple[Inode, Inode] | None:
+    def _replaced(self, name: Name) -> tuple[Inode, Inode] | None:
         """What had a name and what has it, where that is another file of the same type: the name goes on."""
-        old, new = self._old.tree.dentry(directory, name), self._new.tree.dentry(directory, name)
+        old, new = self._old.dentry(*name), self._new.dentry(*name)
         if old is None or new is None or old[0] == new[0]:
             return None
-        before, after = self._old.tree.inode(old[0]), self._new.tree.inode(new[0])
+        before, after = self._old.inode(old[0]), self._new.inode(new[0])
         if before is None or after is None or before.is_directory or before.mode >> 12 != after.mode >> 12:
             return None
         return before, after
 
-    def _moved_from(self, ino: int) -> tuple[int, bytes] | None:
+    def _moved_from(self, ino: int) -> Name | None:
         """The name that something had, where it has another one now and neither goes on with another file."""
-        before, after = self._old.tree.inode(ino), self._new.tree.inode(ino)
+        before, after = self._old.inode(ino), self._new.inode(ino)
         if before is None or after is None or not (_has_one_name(before) and _has_one_name(after)):
             return None
-        old_name, new_name = self._old.names(before)[0], self._new.names(after)[0]
-        if old_name == new_name:
+        old_name, new_name = self._names.name(self._old, before), self._names.name(self._new, after)
+        if old_name is None or new_name is None or old_name == new_name:
             return None
-        goes_on = self._replaced(*old_name) is not None or self._replaced(*new_name) is not None
+        goes_on = self._replaced(old_name) is not None or self._replaced(new_name) is not None
         return None if goes_on and not after.is_directory else old_name
 
 

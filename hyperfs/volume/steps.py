@@ -75,6 +75,9 @@ class Steps:
         """Every step, newest first, those that are taken back among them."""
         return self.line.steps(self._spans())
 
+    def time_of(self, version: int) -> int:
+        return self._versions.commit(version).time_ns
+
     def next_redo(self) -> UndoRecord | None:
         return self.line.next_redo(self._spans())
 

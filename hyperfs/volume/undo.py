@@ -84,9 +84,21 @@ async def redo(volume: Volume, path: bytes, force: bool = False, dry_run: bool =
     if not (volume.versions.is_kept(record.before) and volume.versions.is_kept(record.after)):
         raise NotFound("the versions between which that step lies are not kept any more")
     change = await _change(steps, record.before, record.after)
-    times = [volume.versions.commit(version).time_ns for version in (record.before, record.after)]
-    step = Step(record.before, record.after, times[0], times[1], 0, True)
+    step = await _step_of(steps, record)
     return await _Work(volume, path, step, change, REDO, force).run(dry_run)
+
+
+async def _step_of(steps: Steps, record: UndoRecord) -> Step:
+    """The step that an undo took back, or what is left of it."""
+    pace = _Pace()
+    for step in steps.all():
+        if (step.before, step.after) == (record.before, record.after):
+            return step
+        if step.after <= record.before:
+            break
+        await pace.turn()
+    ended = steps.time_of(record.after)
+    return Step(record.before, record.after, ended, ended, 0, True)
 
 
 def _shown(path: bytes) -> str:
