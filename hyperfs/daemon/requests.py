@@ -108,7 +108,7 @@ async def prune(drive: Drive, params: Message, tell: Tell) -> Message:
         done = await retaining.retain(drive.volume, dry_run, progress)
     else:
         done = await pruning.prune(drive.volume, given.number(params, "keep_last"), dry_run, progress)
-    if drive.mount is not None and done.versions and not dry_run:
+    if drive.mount is not None and not dry_run:  # things may be absent though no version went
         await drive.mount.forget_versions()
     return done._asdict() | {"in_use": list(done.in_use)} | more
 

@@ -110,8 +110,8 @@ class Retention:
         gone = await retaining.thin(volume)
         if gone:
             log.info("%d versions let go", gone)
-            if self._drive.mount is not None:
-                await self._drive.mount.forget_versions()
+        if self._drive.mount is not None:
+            await self._drive.mount.forget_versions()
         if self._worth_freeing():
             done = await retaining.retain(volume, False, paced(), careful=True)
             log.info("%d bytes given back", done.bytes)

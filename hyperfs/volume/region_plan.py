@@ -6,7 +6,7 @@ of the region the same as the last of them before it, and so offers it if that o
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 
-from hyperfs.policy.retention import Rule, kept
+from hyperfs.policy.retention import HOUR_NS, Rule, kept
 from hyperfs.values import ROOT_INO
 from hyperfs.volume.catalog import VersionFacts
 from hyperfs.volume.clearing import Progress
@@ -51,6 +51,7 @@ class RegionPlan:
         changed = [self._changed(position) for position in range(len(self._facts))]
         for border, rule in self._rules.items():
             self._decide_for(border, rule, changed, now_ns, step)
+        self._keep_young(now_ns, step)
         if self.stay:
             self.stay[-1] = True
             self.absent.pop(self._facts[-1].version, None)
@@ -74,6 +75,12 @@ class RegionPlan:
             self.stay[position] |= stays.get(position, False)
             if not offered:
                 self.absent.setdefault(facts.version, set()).add(border)
+
+    def _keep_young(self, now_ns: int, step: int) -> None:
+        """Versions in which nothing changed stay for an hour, if the drive's rule is of a kind that keeps such."""
+        stays = kept(self._rules[ROOT_INO], [stamp_of(found) for found in self._facts], now_ns, step)
+        for position, facts in enumerate(self._facts):
+            self.stay[position] |= stays[position] and facts.time_ns > now_ns - HOUR_NS
 
     def _absent_before(self, offers: Offers) -> dict[int, frozenset[int]]:
         """By version, also for regions that are new: what they lay in decided until now."""
