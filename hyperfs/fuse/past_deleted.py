@@ -2,12 +2,13 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Final
 
 import trio
 
-from hyperfs.errors import NotFound
+from hyperfs.errors import NotFound, ReadOnlyDrive
 from hyperfs.fuse.listing import Item, Listing
 from hyperfs.volume.deleted import Deleted, deleted_from, find_deleted
 from hyperfs.volume.volume import Volume
@@ -26,7 +27,8 @@ class DeletedThings:
         volume = self._volume
         before = volume.changes.filled
         if not volume.read_only and volume.committer.pending:
-            await volume.commit(write_back=False)  # the kernel may wait for this very request
+            with suppress(OSError, ReadOnlyDrive):  # told as a warning; what is in versions can be had all the same
+                await volume.commit(write_back=False)  # the kernel may wait for this very request
         await volume.changes.caught_up()
         return volume.changes.filled > before
 

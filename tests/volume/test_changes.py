@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from hyperfs.trie.walk import walk
-from hyperfs.volume import keys
+from hyperfs.volume import changes, keys
 from hyperfs.volume.change_rows import Name, VersionChanges
 from hyperfs.volume.changes import (
     ATTRIBUTES,
@@ -259,6 +259,32 @@ async def test_rows_are_made_in_the_background_when_nobody_asks(store: Store, au
         with trio.fail_after(60):
             while volume.changes.filled < newest:
                 await trio.sleep(1)
+
+
+async def test_rows_that_were_interrupted_are_made_to_the_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "SLICE_SECONDS", 0)  # a turn for others at every step
+    monkeypatch.setattr(changes, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(changes, "VERSIONS_AT_ONCE", 4)
+    chance = random.Random(7)
+    async with store.opened() as volume:
+        while volume.versions.newest.version < 12:
+            await change(volume, chance)
+            store.clock.forward(60)
+            await volume.commit()
+        await volume.changes.caught_up()  # and nothing is made in the background
+        catalog, whole = volume.parts.catalog, None
+        for steps in (10_000, 1, 2, 5, 10, 20, 40, 80):
+            for prefix in (b"e", b"f", b"h", b"w"):
+                catalog.apply([(key, None) for key, _ in catalog.rows(prefix, prefix)])
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(volume.changes.caught_up)
+                for _ in range(steps):
+                    await trio.lowlevel.checkpoint()
+                nursery.cancel_scope.cancel()
+            await volume.changes.caught_up()
+            rows = {key: value for prefix in (b"e", b"f", b"h", b"w") for key, value in catalog.rows(prefix, prefix)}
+            assert whole in (None, rows)
+            whole = rows
 
 
 # Random histories, against all that two trees hold
