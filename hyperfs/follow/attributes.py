@@ -2,7 +2,6 @@
 
 import errno
 import os
-import stat
 from typing import Final
 
 from hyperfs.follow.facts import Facts
@@ -31,7 +30,7 @@ def set_all(source: Folder, name: bytes, facts: Facts, copy: Folder, copy_name: 
         os.chown(copy_name, facts.uid, facts.gid, dir_fd=copy.fd, follow_symlinks=False)
         now = copy.facts(copy_name) or now
     _set_extended(source.path_of(name), copy.path_of(copy_name))
-    if facts.kind != stat.S_IFLNK and now.mode != facts.mode:
+    if not facts.is_link and now.mode != facts.mode:
         os.chmod(copy_name, facts.mode, dir_fd=copy.fd)
     if now.mtime_ns != facts.mtime_ns:
         os.utime(copy_name, ns=(facts.atime_ns, facts.mtime_ns), dir_fd=copy.fd, follow_symlinks=False)

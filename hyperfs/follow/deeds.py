@@ -177,7 +177,8 @@ class Deeds:
         if attributes.extended_differ(at.source, name.name, at.copy, name.name):
             self.report.counts.changed += 1
         else:
-            self._must_rest((*at.parts, name.name), source)
+            if source.is_file:
+                self._must_rest((*at.parts, name.name), source)
             if not taking.holds_same_bytes(at.source, name.name, source, at.copy, name.name):
                 self._take(at, step)
                 return

@@ -52,6 +52,10 @@ class Facts:
         return self.kind == stat.S_IFREG
 
     @property
+    def is_link(self) -> bool:
+        return self.kind == stat.S_IFLNK
+
+    @property
     def rights(self) -> tuple[int, int, int]:
         return self.mode, self.uid, self.gid
 

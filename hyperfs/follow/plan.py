@@ -25,7 +25,8 @@ class Deed(Enum):
     ATTRIBUTES = auto()
     """Owner, mode, extended attributes, times; no bytes."""
     EXPLAIN = auto()
-    """The ctime changed and nothing else that stat shows: extended attributes, or bytes under an old mtime."""
+    """The ctime changed and nothing else that stat shows: extended attributes, or bytes under an old mtime.
+    Also of a symlink, whose size and times say nothing of where it leads."""
     REMOVE = auto()
     """The copy of nothing, and never was one of anything."""
     GONE = auto()
@@ -132,11 +133,13 @@ def _linked(name: Name) -> Elsewhere | None:
 def _about_what_looks_equal(source: Facts, copy: Facts, record: Record | None, owners: bool) -> Deed | None:
     attributes = _attributes_differ(source, copy, owners)
     if record is None:
-        return Deed.ATTRIBUTES
+        return Deed.EXPLAIN if source.is_link else Deed.ATTRIBUTES
     if record.identity == source.identity and record.ctime_ns == source.ctime_ns:
         return Deed.ATTRIBUTES if attributes else None
     if source.is_folder:
         return Deed.ATTRIBUTES
+    if source.is_link:
+        return Deed.EXPLAIN
     if not source.is_file:
         return Deed.TAKE
     # A hard link that was made or removed changes the ctime too, and shows in nothing that the record has.
@@ -146,7 +149,6 @@ def _about_what_looks_equal(source: Facts, copy: Facts, record: Record | None, o
 def _attributes_differ(source: Facts, copy: Facts, owners: bool) -> bool:
     if source.is_folder and source.mtime_ns != copy.mtime_ns:
         return True
-    is_link = (source.mode, copy.mode) == (0o777, 0o777)
-    if source.mode != copy.mode and not is_link:
+    if source.mode != copy.mode and not source.is_link:
         return True
     return owners and (source.uid, source.gid) != (copy.uid, copy.gid)

@@ -3,7 +3,6 @@
 import errno
 import os
 import secrets
-import stat
 from collections.abc import Iterator
 from typing import Final
 
@@ -52,7 +51,9 @@ def take(source: Folder, name: bytes, facts: Facts, into: Folder, temporary: byt
 
 
 def holds_same_bytes(source: Folder, name: bytes, facts: Facts, copy: Folder, copy_name: bytes) -> bool:
-    """Compares source and copy; they have the same size. Raises as `take`."""
+    """Compares source and copy, which have the same size; of symlinks the targets. Raises as `take`."""
+    if facts.is_link:
+        return _target(source, name) == os.readlink(copy_name, dir_fd=copy.fd)
     reading = _open_source(source, name, facts)
     try:
         beside = os.open(copy_name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=copy.fd)
@@ -69,14 +70,19 @@ def holds_same_bytes(source: Folder, name: bytes, facts: Facts, copy: Folder, co
 
 
 def _make_other(source: Folder, name: bytes, facts: Facts, into: Folder, temporary: bytes) -> None:
-    if facts.kind == stat.S_IFLNK:
-        try:
-            target = os.readlink(name, dir_fd=source.fd)
-        except OSError as error:
-            raise Unknown(error) from error
-        os.symlink(target, temporary, dir_fd=into.fd)
+    if facts.is_link:
+        os.symlink(_target(source, name), temporary, dir_fd=into.fd)
     else:
         os.mknod(temporary, facts.kind | 0o600, facts.rdev, dir_fd=into.fd)
+
+
+def _target(source: Folder, name: bytes) -> bytes:
+    try:
+        return os.readlink(name, dir_fd=source.fd)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EINVAL):
+            raise Restless(os.fsdecode(name)) from None
+        raise Unknown(error) from error
 
 
 def _open_source(source: Folder, name: bytes, facts: Facts) -> int:
