@@ -1,5 +1,7 @@
 """Undo and redo on a real volume: what a step changed goes and comes, and nothing else does."""
 
+import contextlib
+import os
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -9,8 +11,10 @@ from hyperfs.volume.check import verify
 from hyperfs.volume.restore import restore
 from hyperfs.volume.undo import Undone, list_steps, redo, undo
 from hyperfs.volume.volume import Volume
+from tests import tally
 
 from .conftest import Store, inode_of, kill, make_folder, read_file, rename, rmdir, unlink, write_file
+from .faults import Faults, Killed
 from .model import Seen, View, view_of_tree
 
 BIG = bytes(range(256)) * 2000
@@ -267,6 +271,39 @@ async def test_a_restore_is_taken_back(store: Store) -> None:
         store.clock.forward(10)
         done = await undo(volume, b"d")
         assert seen(volume) == {**before, b"": seen(volume)[b""]}
+        await is_whole(volume, done)
+
+
+KILLS = range(0, 60, 1 if os.environ.get("HYPERFS_ALL") == "1" else 6)
+
+
+@pytest.mark.parametrize("kill_after", KILLS)
+async def test_killed_at_any_moment_it_is_done_wholly_or_not_at_all(store: Store, kill_after: int) -> None:
+    """And what was not done yet, or done, is known: the next undo and redo go on from there."""
+    faults = Faults()
+    store.disk = faults.disk
+    volume = store.open()
+    await start(store, volume)
+    before = seen(volume)
+    await step(store, volume, lambda: write_file(volume, b"d/sub/tiny", b"others"), lambda: unlink(volume, b"d/big"))
+    after = seen(volume)
+    await write_file(volume, b"other/noise", b"in no version yet")
+    faults.kill_after = kill_after
+    with contextlib.suppress(Killed):
+        await undo(volume, b"d")
+    with contextlib.suppress(Killed):
+        kill(volume)
+    faults.kill_after, faults.dead = None, False
+    async with store.opened() as volume:
+        found = {path: state for path, state in seen(volume).items() if not path.startswith(b"other")}
+        states = [{path: s for path, s in view.items() if not path.startswith(b"other")} for view in (before, after)]
+        tally.add("kills of an undo", 1)
+        if states.index(found):
+            await undo(volume, b"d")
+        assert seen(volume, b"d") == {path: s for path, s in before.items() if path.startswith(b"d")}
+        store.clock.forward(10)
+        done = await redo(volume, b"d")
+        assert seen(volume, b"d") == {path: s for path, s in after.items() if path.startswith(b"d")}
         await is_whole(volume, done)
 
 
