@@ -144,9 +144,10 @@ def test_steps_are_listed_in_words_and_go_back_one_by_one(machine: Machine, fuse
     time.sleep(PAUSE_SECONDS)
     (work / "letter").unlink()
     (work / "folder").mkdir()
+    work.chmod(0o711)
     listed = machine.facts("undo", work, "--list")
     assert [step["change"] for step in listed][:2] == [
-        "removed work/letter; added work/folder",
+        "removed work/letter; added work/folder; attributes of work",
         "changed work/letter",
     ]
     assert "removed work/letter" in machine.run("undo", "--list", work).stdout
@@ -157,7 +158,9 @@ def test_steps_are_listed_in_words_and_go_back_one_by_one(machine: Machine, fuse
     assert "+ work/letter" in said
     assert (work / "letter").read_text() == "Dear Madam"
     assert not (work / "folder").exists()
+    assert stat.S_IMODE(work.stat().st_mode) == 0o755
     machine.run("undo", work)
+    assert (work / "letter").stat().st_size == len("Dear Sir"), "the kernel still has the other file"
     assert (work / "letter").read_text() == "Dear Sir"
     listed = machine.facts("undo", work, "--list")
     assert [(step["taken_back"], step["redo"]) for step in listed] == [(True, False), (True, True), (False, False)]
@@ -166,7 +169,12 @@ def test_steps_are_listed_in_words_and_go_back_one_by_one(machine: Machine, fuse
     machine.run("undo", work, code=1)
     for expected in ("Dear Sir", "Dear Madam"):
         machine.run("redo", work)
+        assert (work / "letter").stat().st_size == len(expected)
         assert (work / "letter").read_text() == expected
+    assert not (work / "folder").exists()
+    machine.run("redo", work)
+    assert (work / "folder").is_dir()
+    assert not (work / "letter").exists()
     (work / "new").write_text("a new change ends the line")
     assert "nothing is to be done again" in machine.run("redo", work, code=1).stderr
 
