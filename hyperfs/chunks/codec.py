@@ -26,7 +26,9 @@ _PROBE_FROM_BYTES: Final = 32 << 10
 _SAMPLE_BYTES: Final = 4 << 10
 _SAMPLES: Final = 4
 _FAST_BASE_BYTES: Final = 128 << 10
-_KEPT_FOR_BYTES: Final = 256 << 10
+_HARD_BYTES: Final = 256 << 10
+_LARGE_LEVEL: Final = 6
+"""For more than that. A context keeps the memory of its largest work, for each thread: at this level 4 MiB, at 9 12."""
 
 Bytes = bytes | bytearray | memoryview
 
@@ -46,10 +48,9 @@ def encode(data: Bytes, level: int = DEFAULT_LEVEL) -> tuple[int, Bytes]:
         return RAW, data
     if size == 0:
         return RAW, data
-    # A context keeps the memory of its largest work, for each thread: 12 MiB where much is compressed hard.
-    is_large = level > DEFAULT_LEVEL and size > _KEPT_FOR_BYTES
-    compressor = zstandard.ZstdCompressor(level=level) if is_large else _compressor(level)
-    payload = compressor.compress(data)
+    if size > _HARD_BYTES:
+        level = min(level, _LARGE_LEVEL)
+    payload = _compressor(level).compress(data)
     if not _is_worth(size, len(payload)):
         return RAW, data
     return ZSTD, payload
