@@ -72,7 +72,8 @@ TARGETS: Final = (
     Target("journal items", readers.items, seeds.journal_items, lambda v: b"".join(map(journal_items.encode, v))),
     Target("head slot", readers.head_slot, seeds.head_slots, lambda v: heads.encode_slot(v[1], v[0])),
     Target("head slot, its checksum made right", lambda data: readers.head_slot(summed(data)), seeds.head_slots),
-    Target("log", readers.log_folder, seeds.logs),
+    # Its owner has signed how long a block is: so much is asked for, however little there is.
+    Target("log", readers.log_folder, seeds.logs, most_bytes=lambda size: (64 << 20) + 64 * KIB),
     Target("manifest", manifest.decode_manifest, seeds.manifests, manifest.Manifest.encode),
     Target("signatures", manifest.decode_signatures, seeds.signatures, lambda v: manifest.encode_signatures(*v)),
     Target("one signature", manifest.unwrap_signature, seeds.signatures, manifest.wrap_signature),
