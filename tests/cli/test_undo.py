@@ -204,11 +204,15 @@ def test_from_within_the_folder_and_with_a_store_that_is_not_mounted(machine: Ma
     work = machine.point / "work"
     work.mkdir()
     (work / "f").write_text("1")
+    (work / "sub").mkdir(0o755)
     time.sleep(PAUSE_SECONDS)
     (work / "f").write_text("2")
+    (work / "sub").chmod(0o700)
+    assert stat.S_IMODE((work / "sub").stat().st_mode) == 0o700
     shutil.copytree(work, machine.point / "copy")
     machine.run("undo", cwd=work)
     assert (work / "f").read_text() == "1"
+    assert stat.S_IMODE((work / "sub").stat().st_mode) == 0o755
     assert (machine.point / "copy/f").read_text() == "2"
     machine.unmount()
     machine.run("redo", "work", "--store", machine.store)
