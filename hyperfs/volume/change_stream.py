@@ -102,7 +102,8 @@ def _of_version(
 def _below(
     volume: Volume, path: bytes, names: NameFinder, before: int, version: int
 ) -> Iterator[Difference | None]:
-    old, new = volume.versions.tree(before), volume.versions.tree(version)
+    # What retention has a version not offer was there nevertheless, and is no change.
+    old, new = volume.versions.whole_tree(before), volume.versions.whole_tree(version)
     path = b"/".join(parts_of(path))
     inos = [_ino_of(volume, tree, path) for tree in (old, new)]
     if inos[0] is not None and inos[0] == inos[1] and not _may_touch(volume, inos[0], before, version):
@@ -134,7 +135,7 @@ def _may_touch(volume: Volume, ino: int, before: int, version: int) -> bool:
     changes = volume.changes
     if not before or ino == ROOT_INO or changes.filled < version:
         return True
-    inode = volume.versions.tree(version).inode(ino)
+    inode = volume.versions.whole_tree(version).inode(ino)
     if inode is None or not inode.is_directory:
         return True
     newest = next(changes.touched(ino, version), None)

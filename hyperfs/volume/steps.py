@@ -143,13 +143,19 @@ class Steps:
                 continue
             if kind == keys.DENTRY:
                 pair = [None if e is None else decode_dentry(e[0], f"inode {ino}")[0] for e in (after, before)]
-                if pair[0] != pair[1]:
+                hidden = _hides(new, ino, pair[0]) or _hides(old, ino, pair[1])
+                if pair[0] != pair[1] and not hidden:
                     whole.names[ino, key[keys.PREFIX_BYTES :]] = (pair[0], pair[1])
             elif kind == keys.INODE and (after is None or before is None):
                 lost.add(ino)
-            else:
+            elif not (new.tree.hides(ino) or old.tree.hides(ino)):
                 whole.inodes.add(ino)
         whole.inodes -= lost
+
+
+def _hides(side: TreeSide, directory: int, ino: int | None) -> bool:
+    """Whether a name is of what retention has let go from a version: it can't be had again, and is left as it is."""
+    return ino is not None and (side.tree.hides(ino) or side.tree.hides(directory))
 
 
 def _changed(changes: VersionChanges, side: TreeSide, part: Part) -> Iterator[Inode]:
