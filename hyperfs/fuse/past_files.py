@@ -10,7 +10,7 @@ from hyperfs.errors import BadWhen, NotFound
 from hyperfs.fuse.listing import Item
 from hyperfs.policy.when import display_name, display_second
 from hyperfs.volume.deleted import split_ending
-from hyperfs.volume.file_states import Spot, States, states
+from hyperfs.volume.file_states import Spot, States, pinned_states, states
 from hyperfs.volume.volume import Volume
 
 FILES_KEPT: Final = 16
@@ -45,7 +45,8 @@ class FileStates:
 
     def exists(self, spot: Spot) -> bool:
         """Whether the name is or was that of a file. For the versions that have their rows."""
-        return next(states(self._volume, spot), None) is not None
+        found = next(states(self._volume, spot), None) or next(pinned_states(self._volume, spot), None)
+        return found is not None
 
     async def prepare(self, spot: Spot) -> None:
         """Finds the states, in slices: 10 us each."""
@@ -58,11 +59,13 @@ class FileStates:
         found = States()
         until = trio.current_time() + SLICE_SECONDS
         for state in states(self._volume, spot):
-            found.add_older(state)
+            found.add(state.ino, state.first.version, state.last)
             if trio.current_time() >= until:
                 await trio.lowlevel.checkpoint()
                 until = trio.current_time() + SLICE_SECONDS
-        found.turn()
+        for ino, version in pinned_states(self._volume, spot):
+            found.add(ino, version, version)
+        found.sort()
         self._kept[spot] = _Kept(found, signature)
         while len(self._kept) > FILES_KEPT:
             self._kept.popitem(last=False)
@@ -95,6 +98,10 @@ class FileStates:
     def find(self, spot: Spot, text: bytes) -> Shown:
         """What an entry means: a state under its own name, else a symlink to one. Raises NotFound."""
         ending = split_ending(spot.name)[1]
+        for _, version in pinned_states(self._volume, spot):  # the index knows nothing of it
+            found = self.state(spot, version)
+            if found.target == text:
+                return found._replace(target=b"")
         for when in dict.fromkeys((text.removesuffix(ending) if ending else text, text)):
             try:
                 found = self.state(spot, self._version(when, spot.directory))
@@ -125,4 +132,7 @@ class FileStates:
                 break
             if facts.second:
                 return display_name(facts.second).encode() + ending
+        second = self._volume.versions.commit(first).display_second  # of one that only a pin keeps
+        if second:
+            return display_name(second).encode() + ending
         return b"@%d" % first + ending

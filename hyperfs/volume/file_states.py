@@ -49,6 +49,14 @@ def states(volume: Volume, spot: Spot) -> Iterator[State]:
         life = yield from _states_of(volume, life)
 
 
+def pinned_states(volume: Volume, spot: Spot) -> Iterator[tuple[int, int]]:
+    """Inode and version of what was deleted under the name lately and stands in no kept version."""
+    for pin in volume.versions.offers.pinned_from(spot.directory):
+        inode = volume.versions.tree(pin.version).inode(pin.ino) if pin.name == spot.name else None
+        if inode is not None and not inode.is_directory and not volume.versions.is_kept(pin.version):
+            yield pin.ino, pin.version
+
+
 def file_at(tree: Tree, spot: Spot) -> Inode | None:
     """What had the name in a version, if it was no folder: a folder's history is another one."""
     dentry = tree.dentry(*spot)
@@ -139,15 +147,17 @@ class States:
     def __len__(self) -> int:
         return len(self._inos)
 
-    def add_older(self, state: State) -> None:
-        """To be put in order by `turn` once all are there."""
-        self._inos.append(state.ino)
-        self._firsts.append(state.first.version)
-        self._lasts.append(state.last)
+    def add(self, ino: int, first: int, last: int) -> None:
+        """In any order: `sort` puts them in theirs."""
+        self._inos.append(ino)
+        self._firsts.append(first)
+        self._lasts.append(last)
 
-    def turn(self) -> None:
-        for column in (self._inos, self._firsts, self._lasts):
-            column.reverse()
+    def sort(self) -> None:
+        if not len(self):
+            return
+        ordered = sorted(zip(self._firsts, self._lasts, self._inos, strict=True))
+        self._firsts, self._lasts, self._inos = (array("Q", column) for column in zip(*ordered, strict=True))
 
     def at(self, position: int) -> tuple[int, int, int]:
         """Inode, first and last version."""

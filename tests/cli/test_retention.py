@@ -123,6 +123,12 @@ def test_what_was_deleted_is_there_after_a_prune_and_comes_back_whole(machine: M
     assert os.getxattr(deleted, "user.note") == b"mine"
     facts = deleted.stat()
     assert (facts.st_mode & 0o777, facts.st_mtime_ns) == (0o640, 1_700_000_000_000_000_000)
+    told = [version["change"] for version in machine.facts("versions", path)]
+    assert told == ["deleted", "as it was last, kept for 30 days"]
+    (found,) = machine.facts("find", "--deleted", machine.point)
+    assert machine.run("cat", path, "--at", str(found["version"])).stdout == "to be deleted" * 3000
+    state = machine.point / ".versions" / ".files" / "f" / f"@{found['version']}"
+    assert state.read_text() == "to be deleted" * 3000
     assert listed(machine.point)[-1:] == listed(machine.point)
     assert machine.facts("verify", machine.point)["damage"] == []
 

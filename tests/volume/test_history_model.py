@@ -77,8 +77,8 @@ def compare_states(volume: Volume) -> None:
     for spot in spots(volume):
         found = States()
         for state in states(volume, spot):
-            found.add_older(state)
-        found.turn()
+            found.add(state.ino, state.first.version, state.last)
+        found.sort()
         for version, words, inode in walked(volume, spot):
             position = found.position(version)
             assert (position is not None) == (inode is not None)
