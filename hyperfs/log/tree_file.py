@@ -29,7 +29,7 @@ _NODE: Final = Struct("<32sQ")
 _GROUP_SIZES: Final = Struct("<" + "32xQ40x" * (GROUP_BLOCKS - 1) + "32xQ")  # sizes of a group's leaves
 _GROUP_BYTES: Final = (2 * GROUP_BLOCKS - 1) * NODE_BYTES
 _MAX_GROUPS: Final = 1024  # some 2 KB each
-_MAX_PAIRS: Final = 8192  # pairs of verified siblings, some 500 bytes each
+_GENERATION_PAIRS: Final = 5000  # pairs of verified siblings, some 500 bytes each, of which two generations are kept
 _MAX_BLOCK_BYTES: Final = 1 << 26  # a bound for reads that a damaged size asks for; our blocks are far smaller
 
 HashRange = Callable[[int, int], bytes]
@@ -54,6 +54,7 @@ class TreeFile:
         self._hash_block = hash_block
         self._new: dict[int, Node] = {}
         self._pairs: dict[Node, tuple[Node, Node]] = {}  # by the parent; all verified
+        self._old_pairs: dict[Node, tuple[Node, Node]] = {}
         self.mended: dict[int, Node] = {}
         """Nodes whose bytes on disk are damaged, as they should be. write() puts them right."""
 
@@ -97,7 +98,7 @@ class TreeFile:
         else:
             raise IndexError(f"node {index} is not in the tree")
         while node.index != index:
-            left, right = self._pairs.get(node) or self.children(node, offset)
+            left, right = self._pairs.get(node) or self._older(node) or self.children(node, offset)
             if index < node.index:
                 node = left
             else:
@@ -106,15 +107,25 @@ class TreeFile:
         return node, offset
 
     def children(self, node: Node, offset: int) -> tuple[Node, Node]:
-        """Both children, verified against `node`, which must be verified. Corrupt where both are damaged."""
+        """Both children as they are on the disk, verified against `node`, which must be verified. Corrupt where both are
+        damaged."""
         low, high = flat_tree.children(node.index)
-        left, right = self.stored(low), self.stored(high)
-        if not _fit(node, left, right):
-            left, right = self._mend(node, left, right, offset)
-        if len(self._pairs) >= _MAX_PAIRS:
-            self._pairs.clear()
-        self._pairs[node] = left, right
-        return left, right
+        pair = self.stored(low), self.stored(high)
+        if not _fit(node, *pair):
+            pair = self._mend(node, *pair, offset)
+        self._keep(node, pair)
+        return pair
+
+    def _older(self, node: Node) -> tuple[Node, Node] | None:
+        pair = self._old_pairs.get(node)
+        if pair is not None:
+            self._keep(node, pair)
+        return pair
+
+    def _keep(self, node: Node, pair: tuple[Node, Node]) -> None:
+        if len(self._pairs) >= _GENERATION_PAIRS:
+            self._old_pairs, self._pairs = self._pairs, {}
+        self._pairs[node] = pair
 
     def offsets(self, roots: Sequence[Node], groups: Groups, group: int) -> Sequence[int]:
         """Byte offsets of the blocks from 256 * group and of their end: 257 numbers, fewer at the log's end.

@@ -33,8 +33,8 @@ def campaign(name: str, seconds: int, found: Path) -> Campaign:
     """A process of its own for one target; then what it kept is tried again with memory and time measured."""
     with tempfile.TemporaryDirectory(prefix="hyperfs-fuzz-") as corpus:
         command = [sys.executable, "-m", "tests.fuzz.run", name, "--seconds", str(seconds), "--inside", corpus]
-        # Through a shell that forks: the kernel counts the memory of who called exec to the new program's highest, and a
-        # test process may have had more than libFuzzer allows.
+        # Through a shell that forks: the kernel counts the memory of who called exec to the new program's highest, and
+        # a test process may have had more than libFuzzer allows.
         through = ["sh", "-c", '"$@"; exit $?', "sh", *command, "--found", str(found)]
         done = subprocess.run(through, capture_output=True, check=False)
         said = done.stdout + done.stderr
