@@ -107,8 +107,8 @@ class TreeFile:
         return node, offset
 
     def children(self, node: Node, offset: int) -> tuple[Node, Node]:
-        """Both children as they are on the disk, verified against `node`, which must be verified. Corrupt where both are
-        damaged."""
+        """Both children as they lie on the disk, verified against `node`, which must be verified. Corrupt where both
+        are damaged."""
         low, high = flat_tree.children(node.index)
         pair = self.stored(low), self.stored(high)
         if not _fit(node, *pair):
