@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "snapshot": "Keep the present version under a name.",
     "policy": "Show and set which versions stay.",
     "follow": "Keep importing a plain folder.",
+    "web": "Look at a drive through time in the browser.",
     "prune": "Let old versions go and return their space.",
     "verify": "Check everything that a store holds.",
     "key": "Show, confirm and wrap keys.",

@@ -2,6 +2,7 @@
 
 import base64
 import os
+from itertools import islice
 from typing import Any, Final
 
 import trio
@@ -28,18 +29,22 @@ PIECE_BYTES: Final = 1 << 20
 
 
 async def versions(drive: Drive, params: Message, tell: Tell) -> Message:
-    await _catch_up(drive, tell)
-    found = await in_slices(history.versions_of(drive.volume, given.path(params)))
+    """Of a file or folder, newest first; with `limit` no more than so many."""
+    await catch_up(drive, tell)
+    limit = given.number(params, "limit") if params.get("limit") is not None else None
+    found = await in_slices(islice(history.versions_of(drive.volume, given.path(params)), limit))
     return {"versions": [_version(drive, version) | {"size": version.size} for version in found]}
 
 
 async def find_deleted(drive: Drive, params: Message, tell: Tell) -> Message:
-    """What was deleted at or below `path`, newest first; with `pattern` what matches that."""
-    await _catch_up(drive, tell)
+    """What was deleted at or below `path`, newest first; with `pattern` what matches that; with `limit` no more."""
+    await catch_up(drive, tell)
     pattern = given.path(params, "pattern") if params.get("pattern") is not None else None
     found = await in_slices(finding.find_deleted(drive.volume, given.path(params), pattern))
     things = sorted((thing for thing in found if thing is not None), key=lambda thing: -thing.deleted_ns)
+    limit = given.number(params, "limit") if params.get("limit") is not None else len(things)
     return {
+        "count": len(things),
         "deleted": [
             {
                 "path": os.fsdecode(thing.path),
@@ -50,13 +55,13 @@ async def find_deleted(drive: Drive, params: Message, tell: Tell) -> Message:
                 "version": thing.version,
                 "entry": os.fsdecode(thing.entry) if thing.entry is not None else None,
             }
-            for thing in things
+            for thing in things[:limit]
         ]
     }
 
 
 async def log(drive: Drive, params: Message, tell: Tell) -> Message:
-    await _catch_up(drive, tell)
+    await catch_up(drive, tell)
     limit = given.number(params, "limit")
     commits = history.commits(drive.volume, given.path(params))
     found = await in_slices(commit for commit, _ in zip(commits, range(limit), strict=False))
@@ -91,7 +96,7 @@ def _version(drive: Drive, found: FileVersion | history.CommitSummary) -> dict[s
 
 async def diff(drive: Drive, params: Message, tell: Tell) -> Message:
     """Without `new`: against the present."""
-    await _catch_up(drive, tell)
+    await catch_up(drive, tell)
     path = given.path(params)
     old = drive.resolve(given.text(params, "old"), path)
     new = drive.resolve(given.text(params, "new"), path) if params.get("new") else drive.volume.versions.newest.version
@@ -146,12 +151,12 @@ async def restore(drive: Drive, params: Message, tell: Tell) -> Message:
     to = given.path(params, "to") if params.get("to") is not None else None
     await tell("restoring", 0, 0)
     if params.get("when") is None:
-        await _catch_up(drive, tell)
+        await catch_up(drive, tell)
         version = last_state(drive.volume, path)
     else:
         version = drive.resolve(given.text(params, "when"), path)
     if params.get("dry_run"):
-        await _catch_up(drive, tell)
+        await catch_up(drive, tell)
         found = await restoring.preview(drive.volume, path, version, to)
         told = [difference_facts(difference) for difference in found.differences[:TOLD_MOST]]
         return {
@@ -165,7 +170,13 @@ async def restore(drive: Drive, params: Message, tell: Tell) -> Message:
     done = await restoring.restore(drive.volume, path, version, to)
     if drive.mount is not None:
         await drive.mount.forget(done.replaced, ())
-    return {"version": version, "files": done.files, "folders": done.folders, "bytes": done.bytes}
+    return {
+        "version": version,
+        "files": done.files,
+        "folders": done.folders,
+        "bytes": done.bytes,
+        "made": done.made,
+    }
 
 
 def difference_facts(difference: compare.Difference) -> dict[str, Any]:
@@ -175,7 +186,7 @@ def difference_facts(difference: compare.Difference) -> dict[str, Any]:
     }
 
 
-async def _catch_up(drive: Drive, tell: Tell) -> None:
+async def catch_up(drive: Drive, tell: Tell) -> None:
     """The present counts as a version too: what is not one yet becomes one."""
     if not drive.volume.read_only and drive.volume.committer.pending:
         await drive.volume.commit(write_back=False)

@@ -11,7 +11,15 @@ from typing import Final
 import trio
 
 from hyperfs import __version__
-from hyperfs.daemon import last_verify, past_requests, policy_requests, undo_requests, verifying, watch_requests
+from hyperfs.daemon import (
+    browsing_requests,
+    last_verify,
+    past_requests,
+    policy_requests,
+    undo_requests,
+    verifying,
+    watch_requests,
+)
 from hyperfs.daemon import params as given
 from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.times import iso_time
@@ -133,6 +141,11 @@ TABLE: Final[dict[str, Request]] = {
     "read_file": past_requests.read_file,
     "restore": past_requests.restore,
     "changes": watch_requests.changes,
+    "moments": browsing_requests.moments,
+    "snapshots": browsing_requests.snapshots,
+    "folder": browsing_requests.folder,
+    "written": browsing_requests.written,
+    "space": browsing_requests.space,
     "steps": undo_requests.steps,
     "undo": undo_requests.undo,
     "redo": undo_requests.redo,

@@ -35,6 +35,11 @@ async def steps(drive: Drive, params: Message, tell: Tell) -> Message:
 
 
 async def undo(drive: Drive, params: Message, tell: Tell) -> Message:
+    """Of the newest step below a path; with `version`, of exactly what that version changed there."""
+    if params.get("version") is not None:
+        volume, path, force, dry_run = _asked(drive, params)
+        version = given.number(params, "version")
+        return await _answer(drive, await undoing.undo_version(volume, path, version, force, dry_run))
     return await _answer(drive, await undoing.undo(*_asked(drive, params)))
 
 

@@ -36,12 +36,13 @@ Name = tuple[int, bytes]
 
 
 class Restored(NamedTuple):
-    """What a restore did. `replaced` are the names that the kernel must ask for again."""
+    """What a restore did, in version `made`. `replaced` are the names that the kernel must ask for again."""
 
     files: int
     folders: int
     bytes: int
     replaced: list[Name]
+    made: int
 
 
 @dataclass
@@ -103,7 +104,7 @@ async def _restore(volume: Volume, path: bytes, version: int, to: bytes | None) 
     await volume.committer.commit_before(work.apply)
     volume.settled()
     await volume.commit(write_back=False)
-    return Restored(work.files, work.folders, work.bytes, work.replaced)
+    return Restored(work.files, work.folders, work.bytes, work.replaced, work.made)
 
 
 def _check_whole(past: Tree, source: Inode) -> None:
@@ -176,9 +177,12 @@ class _Work:
         self._predecessors: dict[bytes, int] = {}  # the files that go, by their place
         self.files = self.folders = self.bytes = 0
         self.replaced: list[Name] = []
+        self.made = 0
 
     def apply(self) -> None:
         """Replaces the target. What it raises, it raises before it has changed anything."""
+        # The version that is being made is the one of before.
+        self.made = self._volume.versions.newest.version + (2 if self._live.frozen is not None else 1)
         if not self._target:
             self._replace_root()
             return

@@ -75,6 +75,21 @@ async def undo(volume: Volume, path: bytes, force: bool = False, dry_run: bool =
     raise NotFound(f"nothing is left to undo below {_shown(path)}: no version that is kept says of a change there")
 
 
+async def undo_version(
+    volume: Volume, path: bytes, version: int, force: bool = False, dry_run: bool = False
+) -> Undone:
+    """Takes back exactly what one version changed below a path, whatever came before and after. Raises NotFound when it
+    changed nothing there, NoSuchVersion."""
+    steps = await _prepare(volume, path)
+    before = volume.versions.before(version)
+    change = await _change(steps, before, version) if before else None
+    if change is None or not change.differing:
+        raise NotFound(f"version {version} changed nothing below {_shown(path)} that could be taken back")
+    times = [volume.versions.commit(number).time_ns for number in (before, version)]
+    step = Step(before, version, times[0], times[1], 1, False)
+    return await _Work(volume, path, step, change, UNDO, force).run(dry_run)
+
+
 async def redo(volume: Volume, path: bytes, force: bool = False, dry_run: bool = False) -> Undone:
     """Does again what the last undo took back. Raises NotFound when there is none, or a change came after it."""
     steps = await _prepare(volume, path)

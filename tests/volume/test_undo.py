@@ -9,7 +9,7 @@ import pytest
 from hyperfs.errors import NotFound
 from hyperfs.volume.check import verify
 from hyperfs.volume.restore import restore
-from hyperfs.volume.undo import Undone, list_steps, redo, undo
+from hyperfs.volume.undo import Undone, list_steps, redo, undo, undo_version
 from hyperfs.volume.volume import Volume
 from tests import tally
 
@@ -318,3 +318,36 @@ async def test_it_is_durable_and_known_as_an_undo_after_a_kill_and_without_an_in
         assert seen(volume, b"d") == before
         await redo(volume, b"d")
         assert read_file(volume, b"d/a") == b"1"
+
+
+async def test_one_version_is_taken_back_whatever_came_before_and_after(store: Store) -> None:
+    async with store.opened() as volume:
+        await start(store, volume)
+        unlink(volume, b"d/big")
+        store.clock.forward(1)
+        await volume.commit()
+        without = seen(volume)
+        await write_file(volume, b"d/back", b"put back")  # within five seconds: the same step
+        store.clock.forward(1)
+        made = (await volume.commit()).version
+        await write_file(volume, b"other/later", b"later")
+        store.clock.forward(1)
+        await volume.commit()
+        trial = await undo_version(volume, b"d/back", made, dry_run=True)
+        assert [(d.kind, d.path) for d in trial.differences] == [("removed", b"d/back")]
+        done = await undo_version(volume, b"d/back", made)
+        assert done.version is not None
+        assert seen(volume, b"d").keys() == {path for path in without if path.split(b"/")[0] == b"d"}
+        assert read_file(volume, b"other/later") == b"later"
+        await redo(volume, b"d/back")
+        assert read_file(volume, b"d/back") == b"put back"
+
+
+async def test_a_version_that_changed_nothing_there_is_not_taken_back(store: Store) -> None:
+    async with store.opened() as volume:
+        await start(store, volume)
+        await write_file(volume, b"d/new", b"x")
+        made = (await volume.commit()).version
+        for path, number in ((b"other", made), (b"", 1)):
+            with pytest.raises(NotFound):
+                await undo_version(volume, path, number)

@@ -1,0 +1,1 @@
+"""One module a page: what is asked of the drive, and what the template gets."""
