@@ -53,10 +53,10 @@ def test_a_folder_that_was_deleted_file_by_file_comes_back_whole(page: Page, dri
 
 def test_an_undo_of_what_was_changed_since_stops_and_lists_it(page: Page, drive: Machine) -> None:
     file = drive.point / "notes" / "contested.txt"
-    file.write_text("first\n")
-    drive.run("log", drive.point, "-n", "1")
-    file.write_text("second\n")
-    drive.run("log", drive.point, "-n", "1")
+    for text in ("first\n", "second\n"):
+        (file.parent / ".new").write_text(text)
+        (file.parent / ".new").rename(file)
+        drive.run("log", drive.point, "-n", "1")
     first = str(versions(drive, "notes/contested.txt")[-1])
     done = page.follow(page.post("put-back", fields(page, path="notes/contested.txt", at=first)))
     assert file.read_text() == "first\n"
