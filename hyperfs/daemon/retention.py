@@ -25,6 +25,8 @@ FIRST_SECONDS: Final = 300.0
 EVERY_SECONDS: Final = 1800.0
 ROOM_SECONDS: Final = 60.0
 FREE_EVERY_NS: Final = 24 * 3600 * 10**9
+PACKS_EVERY_NS: Final = 7 * 24 * 3600 * 10**9
+"""Half-dead packs: all that is kept is walked for them."""
 FREE_BYTES: Final = 256 << 20
 """So much written since the last time brings it forward, to the next time that versions go."""
 WORK_SECONDS: Final = 0.002
@@ -113,7 +115,9 @@ class Retention:
         if self._drive.mount is not None:
             await self._drive.mount.forget_versions()
         if self._worth_freeing():
-            done = await retaining.retain(volume, False, paced(), careful=True)
+            packed_ns = self._clocks.wall_ns() - volume.parts.catalog.packed_ns()
+            with_packs = not 0 <= packed_ns < PACKS_EVERY_NS
+            done = await retaining.retain(volume, False, paced(), careful=True, with_packs=with_packs)
             log.info("%d bytes given back", done.bytes)
 
     async def _make_room(self, room: Room) -> None:

@@ -11,6 +11,7 @@ lost, damaged, or behind the newest commit. Keys (big-endian, so that a scan goe
     j log, content length  -> version                  births of content blocks
     r log, block, slot     -> what a subtree reaches, by its node: see remembered.py
     g                      -> when something was last freed i64, versions gone by then u64, bytes of logs u64
+    p                      -> when half-dead packs were last stored anew i64
     m                      -> log u32, fork u32, length u64, newest version u64
     b version              -> i64: when its first change came, ns; lacks where the index was made anew
     e, f, h, w             -> what versions changed: see change_rows.py
@@ -40,6 +41,7 @@ _NODE: Final = struct.Struct(">IQB")
 _COLLECTED: Final = struct.Struct("<qQQ")
 _MARK_KEY: Final = b"m"
 _COLLECTED_KEY: Final = b"g"
+_PACKED_KEY: Final = b"p"
 _LAST: Final = (1 << 64) - 1
 
 LAPSED_AT_ONCE: Final = 1000
@@ -111,6 +113,11 @@ class Catalog:
     def mark(self) -> Mark | None:
         found = self._get(_MARK_KEY)
         return None if found is None else Mark(*_unpacked(_MARK, found))
+
+    def packed_ns(self) -> int:
+        """When half-dead packs were last looked for; 0 for never."""
+        found = self._get(_PACKED_KEY)
+        return 0 if found is None else int(_unpacked(_TIME, found)[0])
 
     def cleared_chunks(self) -> Iterator[Change]:
         """The changes by which chunks leave the index whose blocks were let go. Reads all there are; any thread."""
@@ -341,6 +348,10 @@ def forget_version(facts: VersionFacts) -> list[Change]:
 
 def collected_change(collected: Collected) -> Change:
     return _COLLECTED_KEY, _COLLECTED.pack(*collected)
+
+
+def packed_change(time_ns: int) -> Change:
+    return _PACKED_KEY, _TIME.pack(time_ns)
 
 
 def began_change(version: int, began_ns: int) -> Change:

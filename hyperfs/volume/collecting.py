@@ -33,6 +33,7 @@ from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.parts import Parts
 from hyperfs.volume.plan import Plan
 from hyperfs.volume.remembered import Remembered
+from hyperfs.volume.repacking import Root, repack
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.versions import read_commit
 from hyperfs.volume.volume import Volume
@@ -77,8 +78,11 @@ async def _alone(volume: Volume) -> AsyncIterator[None]:
         yield
 
 
-async def collect(volume: Volume, begin: Begin, dry_run: bool, progress: Progress) -> Pruned:
+async def collect(
+    volume: Volume, begin: Begin, dry_run: bool, progress: Progress, with_packs: bool = False
+) -> Pruned:
     """Lets go of what the plan says and frees all that nothing needs. `progress` is called from another thread.
+    `with_packs`: half-dead packs are stored anew as well, which frees more than a dry run tells.
 
     Raises ReadOnlyDrive, Refused while another prune or a verify runs, Corrupt when it can't be told what is needed
     (then nothing is given back), OSError.
@@ -93,7 +97,7 @@ async def collect(volume: Volume, begin: Begin, dry_run: bool, progress: Progres
         await _mark(volume, plan, marks, progress)
         try:
             volume.parts.catalog.only_live = True
-            return await _let_go(volume, plan, marks, progress)
+            return await _let_go(volume, plan, marks, progress, with_packs)
         finally:
             volume.parts.catalog.only_live = False
             await volume.committer.restore_reserve()
@@ -176,7 +180,7 @@ async def _would_do(volume: Volume, plan: Plan, progress: Progress) -> Pruned:
     return _report(parts, plan, clears, parts.catalog.cleared)
 
 
-async def _let_go(volume: Volume, plan: Plan, marks: _Marked, progress: Progress) -> Pruned:
+async def _let_go(volume: Volume, plan: Plan, marks: _Marked, progress: Progress, with_packs: bool) -> Pruned:
     parts, before = volume.parts, volume.parts.catalog.cleared
     planned = plan.kept[-1].version
     plan, limits, made = await _say_gone(volume, plan)
@@ -184,13 +188,49 @@ async def _let_go(volume: Volume, plan: Plan, marks: _Marked, progress: Progress
     await _mark(volume, replace(plan, kept=[*plan.kept, *since]), marks, progress)
     mark_extents(limits.extents, marks)
     clears = await trio.to_thread.run_sync(_sweep, parts, marks, limits.blocks)
+    await _clear(volume, clears, progress)
+    if with_packs:
+        clears += await _pack_anew(volume, replace(plan, kept=[*plan.kept, *since]), limits, progress)
     if clears:
-        await _on_disk(volume, partial(clearing.announce, parts, clears))
-        parts.catalog.cleared = before.more(clears)
-        await _on_disk(volume, partial(clearing.do_announced, parts, progress))
-        _forget_reached(parts, clears)
         await trio.to_thread.run_sync(_trim_index, parts, progress)
     return _report(parts, plan, clears, before)
+
+
+async def _clear(volume: Volume, clears: list[Clear], progress: Progress) -> None:
+    """From the intent to the deed."""
+    if not clears:
+        return
+    parts = volume.parts
+    await _on_disk(volume, partial(clearing.announce, parts, clears))
+    parts.catalog.cleared = parts.catalog.cleared.more(clears)
+    await _on_disk(volume, partial(clearing.do_announced, parts, progress))
+    _forget_reached(parts, clears)
+
+
+async def _pack_anew(volume: Volume, plan: Plan, limits: _Limits, progress: Progress) -> list[Clear]:
+    """Half-dead packs: what was cleared of them."""
+    parts, content = volume.parts, volume.content
+
+    def roots() -> list[Root]:
+        whole, in_part = [], []
+        offers = [(found.log, found.index, plan.offer(found.version)) for found in plan.kept]
+        offers += [(pin.log, pin.block, offer) for pin, offer in plan.pinned_alone()]
+        for log, index, offer in reversed(offers):
+            root = read_commit(parts.nodes, log, index).root
+            if offer is None:
+                whole.append(Root(root, None))
+            else:
+                tree = Tree(parts.nodes.load, root, parts.chunkstore.read_chunk)
+                in_part.append(Root(root, partial(offer.hides, tree)))
+        return whole + in_part
+
+    blocks = await repack(volume, await trio.to_thread.run_sync(roots), limits.extents, progress)
+    log = parts.logs[content.number]
+    worth = clearing.worth_clearing(log, content.number, blocks, parts.catalog.cleared)
+    clear = clearing.clear_of(log, content.number, worth)
+    clears = [] if clear is None else [clear]
+    await _clear(volume, clears, progress)
+    return clears
 
 
 async def _say_gone(volume: Volume, plan: Plan) -> tuple[Plan, _Limits, int]:

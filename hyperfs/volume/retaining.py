@@ -6,7 +6,7 @@ from hyperfs.policy.history_room import Hardness
 from hyperfs.policy.retention import kept
 from hyperfs.values import ROOT_INO
 from hyperfs.volume import gone
-from hyperfs.volume.catalog import Collected, collected_change
+from hyperfs.volume.catalog import Collected, collected_change, packed_change
 from hyperfs.volume.clearing import Progress
 from hyperfs.volume.collecting import Look, Pruned, collect, forget
 from hyperfs.volume.gone import GoneVersions
@@ -25,14 +25,19 @@ def no_progress(what: str, done: int, of: int) -> None:
     """Nobody watches."""
 
 
-async def retain(volume: Volume, dry_run: bool, progress: Progress, careful: bool = False) -> Pruned:
+async def retain(
+    volume: Volume, dry_run: bool, progress: Progress, careful: bool = False, with_packs: bool = False
+) -> Pruned:
     """Lets go of what no rule keeps, and gives back its space. `careful`: but for what was looked into lately.
+    `with_packs`: half-dead packs are stored anew.
 
     Raises as `collect`.
     """
-    done = await collect(volume, lambda: by_rules(volume, careful, progress), dry_run, progress)
+    done = await collect(volume, lambda: by_rules(volume, careful, progress), dry_run, progress, with_packs)
     if not dry_run:
         remember_collected(volume)
+    if with_packs:
+        volume.parts.catalog.apply([packed_change(volume.overlay.now_ns())])
     return done
 
 
