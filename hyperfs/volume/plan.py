@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import groupby
 from typing import Final
 
 from hyperfs.values import ROOT_INO
@@ -57,17 +59,19 @@ class Plan:
     def offer(self, version: int) -> Offer | None:
         """What a version that stays will offer; None: all."""
         absent = self.absent.get(version)
-        return Offer(self.borders, absent, self._pinned(version)) if absent else None
+        return Offer(self.borders, absent, self._pinned.get(version, frozenset())) if absent else None
 
     def pinned_alone(self) -> Iterator[tuple[Pin, Offer]]:
         """Of versions that do not stay, where their commits lie and what is pinned in them."""
         stays = {found.version for found in self.kept}
         for version, pin in {pin.version: pin for pin in self.pins}.items():
             if version not in stays:
-                yield pin, Offer(_ROOT_ALONE, _ROOT_ALONE, self._pinned(version))
+                yield pin, Offer(_ROOT_ALONE, _ROOT_ALONE, self._pinned[version])
 
-    def _pinned(self, version: int) -> frozenset[int]:
-        return frozenset(pin.ino for pin in self.pins if pin.version == version)
+    @cached_property
+    def _pinned(self) -> dict[int, frozenset[int]]:
+        by_version = groupby(sorted(self.pins), key=lambda pin: pin.version)
+        return {version: frozenset(pin.ino for pin in pins) for version, pins in by_version}
 
     def facts(self, before: Offers, devices: Mapping[int, int], now_ns: int) -> dict[bytes, bytes | None]:
         """What is to be set (None: removed) in the newest root. `devices`: by log."""

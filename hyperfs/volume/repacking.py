@@ -2,8 +2,8 @@
 
 A pack of small files stays while one of them is needed. So now and then all that is kept is walked, and of packs of
 which less than half is needed the needed chunks are appended again. Extents go on naming the old block, as a hint; a
-reader who finds it cleared asks the newest root. Left alone are packs that hold needed deltas or bases of deltas: alone,
-these would be larger.
+reader who finds it cleared asks the newest root. Left alone are packs that hold needed deltas, or bases of deltas:
+stored alone these would be larger.
 
 Called by a collection, with its locks held: since before its version, nothing new names a chunk that the newest version
 does not hold, so what is not walked here is not named later either. Killed between the version with the places and the
