@@ -14,12 +14,12 @@ from hyperfs.errors import BadRequest
 FIELDS_MOST: Final = 32
 
 
-def encoded(path: str) -> str:
+def to_field(path: str) -> str:
     """A path, as `os.fsdecode` has it, as ASCII."""
     return quote(os.fsencode(path), safe="/")
 
 
-def decoded(text: str) -> str:
+def from_field(text: str) -> str:
     """Raises BadRequest for a zero byte."""
     path = unquote_to_bytes(text)
     if b"\0" in path:
@@ -50,7 +50,7 @@ def query(raw: bytes) -> dict[str, str]:
         raise BadRequest("the address has too many values") from None
     found = dict(pairs)
     if "e" in found:  # a path in a form: browsers encode fields as text only
-        found["p"] = decoded(found.pop("e"))
+        found["p"] = from_field(found.pop("e"))
     if any("\0" in value for value in found.values()):
         raise BadRequest("no value has a zero byte in it")
     return found

@@ -51,14 +51,14 @@ class Remembered:
             known = Moments()  # some of those that are known are no more
             answer = self._door.ask("moments", {"path": path, "after": 0})
         return Moments(
-            known.versions + _unpacked(answer, "versions"),
-            known.times + _unpacked(answer, "times"),
+            known.versions + _numbers(answer, "versions"),
+            known.times + _numbers(answer, "times"),
             known.more or answer["more"],
             answer["let_go"],
         )
 
 
-def _unpacked(answer: dict[str, Any], name: str) -> "array[int]":
+def _numbers(answer: dict[str, Any], name: str) -> "array[int]":
     found = array("q")
     found.frombytes(b64decode(answer[name]))
     if sys.byteorder == "big":

@@ -91,7 +91,7 @@ def _environment(zone: tzinfo) -> Environment:
         "counted": words.count_text,
         "time": lambda time_ns: words.time_text(time_ns, zone),
         "iso": lambda text: words.time_text(words.from_iso(text), zone),
-        "encoded": addresses.encoded,
+        "field": addresses.to_field,
     }
     made.filters.update(filters)
     made.globals.update(to=lambda page, **values: addresses.address(page, values), crumbs=addresses.crumbs)

@@ -31,13 +31,15 @@ TEXTS: Final = (
 )
 NEVER: Final = {"--foreground", "--wait"}
 """The one starts this process anew, the other may wait for ever."""
+WITHOUT_END: Final = {"web"}
+"""It serves any store until it is ended; tests/web starts it."""
 CODES: Final = range(6)
 
 
 def _commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], click.Command]]:
     found: list[tuple[tuple[str, ...], click.Command]] = []
     with click.Context(group) as context:
-        for name in group.list_commands(context):
+        for name in sorted(set(group.list_commands(context)) - WITHOUT_END, key=group.list_commands(context).index):
             command = group.get_command(context, name)
             if isinstance(command, click.Group):
                 found += _commands(command, (*path, name))

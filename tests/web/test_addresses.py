@@ -28,10 +28,10 @@ def test_any_path_comes_back_from_an_address(path: bytes) -> None:
 
 @given(PATHS)
 def test_any_path_comes_back_from_a_form(path: bytes) -> None:
-    field = urlencode({"e": addresses.encoded(os.fsdecode(path)), "path": addresses.encoded(os.fsdecode(path))})
+    field = urlencode({"e": addresses.to_field(os.fsdecode(path)), "path": addresses.to_field(os.fsdecode(path))})
     values = addresses.query(field.encode())
     assert values["p"] == os.fsdecode(path)
-    assert addresses.decoded(values["path"]) == os.fsdecode(path)
+    assert addresses.from_field(values["path"]) == os.fsdecode(path)
 
 
 def test_the_root_is_named_and_not_left_out() -> None:

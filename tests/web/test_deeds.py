@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from hyperfs.web.addresses import encoded
+from hyperfs.web.addresses import to_field
 from tests.cli.machine import Machine
 
 from .conftest import ODD, Answer, Page, fields, versions
@@ -73,7 +73,7 @@ def test_odd_names_are_put_back_too(page: Page, drive: Machine) -> None:
     name = os.path.join(os.fsencode(drive.point), b"odd", ODD[3])
     at = str(versions(drive, "odd")[0])
     os.unlink(name)
-    done = page.follow(page.post("put-back", fields(page, path=encoded("odd/" + os.fsdecode(ODD[3])), at=at)))
+    done = page.follow(page.post("put-back", fields(page, path=to_field("odd/" + os.fsdecode(ODD[3])), at=at)))
     assert "bytes\\xff" in done.text
     assert os.path.exists(name)
 

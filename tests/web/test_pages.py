@@ -6,7 +6,7 @@ from html import unescape
 
 import pytest
 
-from hyperfs.web.addresses import encoded
+from hyperfs.web.addresses import to_field
 from tests.cli.machine import Machine
 
 from .conftest import ODD, PNG, Page, versions
@@ -45,7 +45,7 @@ def test_hostile_names_are_text_and_lead_to_their_file(page: Page, name: bytes) 
     assert "<script>alert" not in listing.text
     assert "\u202e" not in listing.text
     links = [unescape(link) for link in re.findall(r'class="name" href="([^"]+)"', listing.text)]
-    link = next(link for link in links if f"odd/{encoded(os.fsdecode(name))}" in link.split("&")[0])
+    link = next(link for link in links if f"odd/{to_field(os.fsdecode(name))}" in link.split("&")[0])
     shown = page.ask(f"{page.folder}/{link}")
     assert shown.status == 200
     assert "&lt;script&gt;document.title" in shown.text

@@ -73,7 +73,7 @@ def set_policy(site: Site, values: Values) -> Response:
 
 
 def _path(values: Values) -> str:
-    return addresses.normal(addresses.decoded(values.get("path", "")))
+    return addresses.normal(addresses.from_field(values.get("path", "")))
 
 
 def _conflicts(made: dict[str, Any]) -> tuple[tuple[str, str], ...]:
