@@ -42,7 +42,7 @@ def command(
         _show_cost(done)
     _show(done, dry_run)
     if free is not None and done["bytes"] < done["wanted"]:
-        click.echo(f"That is less than was asked for. What never goes: {done['holds']}, and the present")
+        click.echo(f"That is less than was asked for. What never goes: {done['holds']}")
 
 
 def _show_cost(facts: dict[str, Any]) -> None:

@@ -132,10 +132,10 @@ class Retention:
             await self._drive.mount.forget_versions()
         if freed.pruned.bytes >= size // 2:
             self._no_room_before = 0.0  # it may be needed again soon
-        short = "" if freed.pruned.bytes >= size else f". It was not enough: what is left is {freed.holds}"
+        short = "" if freed.pruned.bytes >= size else f". It was not enough; what never goes is {freed.holds}"
         volume.warnings["history-room"] = (
             "the disk of the store was nearly full, or more than its share was history: "
-            f"{freed.went} were let go before their time{short}"
+            f"let go before its time was {freed.went}{short}"
         )
         log.warning("%s", volume.warnings["history-room"])
 

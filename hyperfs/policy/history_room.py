@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from hyperfs.errors import InvalidArgument
-from hyperfs.policy.retention import DAY_NS, STEPS
+from hyperfs.policy.retention import DAY_NS, LAST_HOURS, STEPS
 
 SHARE: Final = 0.5
 LEAVE_SHARE: Final = 0.05
@@ -35,10 +35,11 @@ class Hardness(NamedTuple):
 
 
 ORDER: Final = (
-    *(Hardness(step) for step in range(len(STEPS))),
-    *(Hardness(len(STEPS) - 1, days * DAY_NS) for days in (20, 10, 5, 2, 1, 0)),
+    *(Hardness(step) for step in range(LAST_HOURS)),
+    *(Hardness(LAST_HOURS - 1, days * DAY_NS) for days in (20, 10, 5, 2, 1, 0)),
+    *(Hardness(step, 0) for step in range(LAST_HOURS, len(STEPS))),
 )
-"""First thinning steps up, then deleted things go, the oldest first."""
+"""First thinning steps up, then deleted things go, the oldest first, and at last the versions of the last hours."""
 
 
 def wanted(limits: Limits, total: int, free: int, history: int) -> int:

@@ -73,8 +73,11 @@ STEPS: Final = (
     (Tier(HOUR_NS, HOUR_NS), Tier(DAY_NS, WEEK_NS), Tier(30 * DAY_NS, 4 * WEEK_NS)),
     (Tier(HOUR_NS, DAY_NS), Tier(DAY_NS, 4 * WEEK_NS), Tier(30 * DAY_NS, 16 * WEEK_NS)),
     (Tier(HOUR_NS, 16 * WEEK_NS), Tier(2 * HOUR_NS, 1 << 63)),
+    *((Tier(minutes * HOUR_NS // 60, 1 << 63),) for minutes in (60, 30, 10, 2, 0)),
 )
-"""Harder each, for want of space; a bucket of one lies within one of the next. The last leaves the last hours."""
+"""Harder each, for want of space; a bucket of one lies within one of the next. From LAST_HOURS on those of the last
+hours go too, the oldest first, and in the end all but the newest."""
+LAST_HOURS: Final = 5
 
 _UNITS: Final = {"h": HOUR_NS, "d": DAY_NS, "w": WEEK_NS, "y": 365 * DAY_NS}
 _AGE: Final = re.compile(r"([1-9][0-9]{0,5})([hdwy])")

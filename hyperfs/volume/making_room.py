@@ -129,10 +129,12 @@ def holds(volume: Volume) -> str:
     """What never goes for want of space, in words."""
     live = volume.overlay.live
     names = sorted({os.fsdecode(snapshot.name) for snapshot in volume.versions.snapshots()})
-    words = [f"the snapshots {', '.join(names[:NAMED_MOST])}{', ...' if len(names) > NAMED_MOST else ''}"] * bool(names)
+    words = ["the present"]
+    if names:
+        words.append(f"the snapshots {', '.join(names[:NAMED_MOST])}{', ...' if len(names) > NAMED_MOST else ''}")
     for ino, rule in rules_of(live).items():
         inode = live.inode(ino) if rule == All() and live.xattr(ino, KEEP) is not None else None
         path = near_path(live, inode, NAMES_MOST) if inode is not None else None
         if path is not None:
             words.append(f"'/{os.fsdecode(path)}', which keeps all")
-    return " and ".join(words) or "the present"
+    return " and ".join(words)

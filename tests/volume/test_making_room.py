@@ -91,7 +91,7 @@ async def test_named_snapshots_and_what_keeps_all_never_go(store: Store) -> None
         named = (await volume.make_snapshot(ROOT_INO, b"name")).version
         await past(store, volume, days=5)
         done = await make_room(volume, 100 << 20, False, quiet)
-        assert done.holds == "the snapshots name and '/all', which keeps all"
+        assert done.holds == "the present and the snapshots name and '/all', which keeps all"
         assert all(volume.versions.is_kept(version) for version in [*states, named])
         assert volume.versions.tree(states[0]).inode(inode_of(volume, b"g").ino) is None
         assert volume.versions.tree(named).inode(inode_of(volume, b"g").ino) is not None
