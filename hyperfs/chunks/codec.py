@@ -28,12 +28,15 @@ _SAMPLES: Final = 4
 _FAST_BASE_BYTES: Final = 128 << 10
 _HARD_BYTES: Final = 256 << 10
 _LARGE_LEVEL: Final = 6
-"""For more than that. A context keeps the memory of its largest work, for each thread: at this level 4 MiB, at 9 12."""
+"""For more than that: a context keeps the memory of its largest work, at this level 4 MiB, at 9 it would be 12."""
+_CONTEXTS_KEPT: Final = 2
+"""Of each level, for all threads: no more compress at a time for long."""
 
 Bytes = bytes | bytearray | memoryview
 
-# Contexts are costly to make (10 us and some 100 KiB each) and must not be shared by threads.
+# Contexts are costly to make (10 us and up to some MiB each) and serve one thread at a time.
 _local = threading.local()
+_kept: dict[int, list[zstandard.ZstdCompressor]] = {}
 
 
 def encode(data: Bytes, level: int = DEFAULT_LEVEL) -> tuple[int, Bytes]:
@@ -50,7 +53,7 @@ def encode(data: Bytes, level: int = DEFAULT_LEVEL) -> tuple[int, Bytes]:
         return RAW, data
     if size > _HARD_BYTES:
         level = min(level, _LARGE_LEVEL)
-    payload = _compressor(level).compress(data)
+    payload = _compress(data, level)
     if not _is_worth(size, len(payload)):
         return RAW, data
     return ZSTD, payload
@@ -129,7 +132,7 @@ def shrinks(data: Bytes) -> bool:
     starts = [step * (2 * i + 1) for i in range(_SAMPLES)]
     sample = b"".join([view[start : start + _SAMPLE_BYTES] for start in starts])
     # Level 1 always: negative levels leave literals as they are and would call text of 64 letters random.
-    return _is_worth(len(sample), len(_compressor(1).compress(sample)))
+    return _is_worth(len(sample), len(_compress(sample, 1)))
 
 
 def _is_worth(size: int, compressed: int) -> bool:
@@ -140,14 +143,17 @@ def _raw_dictionary(base: Bytes) -> zstandard.ZstdCompressionDict:
     return zstandard.ZstdCompressionDict(bytes(base), dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
-def _compressor(level: int) -> zstandard.ZstdCompressor:
-    compressors: dict[int, zstandard.ZstdCompressor] | None = getattr(_local, "compressors", None)
-    if compressors is None:
-        compressors = _local.compressors = {}
-    found = compressors.get(level)
-    if found is None:
-        found = compressors[level] = zstandard.ZstdCompressor(level=level)
-    return found
+def _compress(data: Bytes, level: int) -> bytes:
+    """With a context that nobody else has meanwhile. Taking one and giving it back are single steps."""
+    kept = _kept.setdefault(level, [])
+    try:
+        compressor = kept.pop()
+    except IndexError:
+        compressor = zstandard.ZstdCompressor(level=level)
+    payload = compressor.compress(data)
+    if len(kept) < _CONTEXTS_KEPT:
+        kept.append(compressor)
+    return payload
 
 
 def _decompressor() -> zstandard.ZstdDecompressor:
