@@ -141,6 +141,7 @@ TABLE: Final[dict[str, Request]] = {
     "read_file": past_requests.read_file,
     "restore": past_requests.restore,
     "changes": watch_requests.changes,
+    "changed": watch_requests.changed,
     "moments": browsing_requests.moments,
     "snapshots": browsing_requests.snapshots,
     "folder": browsing_requests.folder,

@@ -43,6 +43,26 @@ async def changes(drive: Drive, params: Message, tell: Tell) -> Message:
     return await _next_page(drive, path, cursor)
 
 
+async def changed(drive: Drive, params: Message, tell: Tell) -> Message:
+    """Up to PAGE_CHANGES things that one version changed below a path, since the kept version `before` it; `whole` if
+    that is all."""
+    path, version = given.path(params), given.number(params, "version")
+    before = drive.volume.versions.before(version)
+    told: list[dict[str, Any]] = []
+    until = trio.current_time() + SLICE_SECONDS
+    for item in stream(drive.volume, path, Cursor(before)):
+        if isinstance(item, Told):
+            told.append(_told(drive, item))
+        elif item.version >= version:
+            return {"before": before, "changes": told, "whole": True}
+        if len(told) >= PAGE_CHANGES:
+            break
+        if trio.current_time() >= until:
+            await trio.lowlevel.checkpoint()
+            until = trio.current_time() + SLICE_SECONDS
+    return {"before": before, "changes": told, "whole": False}
+
+
 async def _newest(drive: Drive) -> int:
     """The present counts as a version: what is not one yet becomes one, and is not told."""
     volume = drive.volume

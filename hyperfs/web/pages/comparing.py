@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from hyperfs.daemon.exit_codes import Reported
 from hyperfs.errors import BadRequest
-from hyperfs.web import addresses, previews, side_by_side, timeline
+from hyperfs.web import addresses, previews, side_by_side
 from hyperfs.web.site import Site, Values
 
 CHANGES_SHOWN = 500
@@ -52,20 +52,15 @@ def changes(site: Site, values: Values) -> Response:
     path = addresses.normal(values.get("p", ""))
     found = site.door.ask("folder", {"path": "", "when": values.get("at") or None, "limit": 0})
     version = int(found["version"])
-    everything = site.moments.of("")
-    place = timeline.place_of(everything.versions, version)
-    before = everything.versions[place - 1] if place else 0
-    answer = site.door.ask("changes", {"path": path, "cursor": str(before)})
-    told = [change for change in answer["changes"] if change["version"] == version]
-    later = answer["caught_up"] or len(told) < len(answer["changes"]) or not answer["cursor"].startswith(f"{before}:")
-    shown = sorted(told[:CHANGES_SHOWN], key=lambda change: change["path"])
+    answer = site.door.ask("changed", {"path": path, "version": version})
+    told = sorted(answer["changes"], key=lambda change: str(change["path"]))
     return site.page(
         "changes.html",
         values,
         path=path,
         version=version,
         found=found,
-        before=before,
-        changes=shown,
-        more=not later or len(told) > CHANGES_SHOWN,
+        before=answer["before"],
+        changes=told[:CHANGES_SHOWN],
+        more=not answer["whole"] or len(told) > CHANGES_SHOWN,
     )
