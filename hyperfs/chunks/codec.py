@@ -5,6 +5,7 @@ for its result, whatever the payload claims. The numbers are part of the format 
 """
 
 import threading
+from contextlib import nullcontext
 from typing import Final
 
 import zstandard
@@ -29,6 +30,8 @@ _FAST_BASE_BYTES: Final = 128 << 10
 _HARD_BYTES: Final = 256 << 10
 _LARGE_LEVEL: Final = 6
 """For more than that: a context keeps the memory of its largest work, at this level 4 MiB, at 9 it would be 12."""
+_LARGE_DELTA_BYTES: Final = 512 << 10
+"""A chunk and its base. Of more than that one delta is made at a time: it takes some 20 MiB."""
 _CONTEXTS_KEPT: Final = 2
 """Of each level, for all threads: no more compress at a time for long."""
 
@@ -36,6 +39,7 @@ Bytes = bytes | bytearray | memoryview
 
 # Contexts are costly to make (10 us and up to some MiB each) and serve one thread at a time.
 _local = threading.local()
+_large = threading.Lock()
 _kept: dict[int, list[zstandard.ZstdCompressor]] = {}
 
 
@@ -65,21 +69,23 @@ def encode_delta(data: Bytes, base: Bytes, fast: bool = False) -> bytes:
     The window spans both, so that all of the base can be referred to. `fast`: nearly all of it is as in the base, and
     stands in order.
     """
-    level = _delta_level(len(base), fast)
-    window_log = max(10, (len(data) + len(base)).bit_length())
-    parameters = zstandard.ZstdCompressionParameters.from_level(level, window_log=window_log)
-    compressor = zstandard.ZstdCompressor(dict_data=_raw_dictionary(base), compression_params=parameters)
-    return compressor.compress(data)
+    size = len(data) + len(base)
+    level = _delta_level(len(base), size, fast)
+    parameters = zstandard.ZstdCompressionParameters.from_level(level, window_log=max(10, size.bit_length()))
+    with _large if size > _LARGE_DELTA_BYTES else nullcontext():
+        compressor = zstandard.ZstdCompressor(dict_data=_raw_dictionary(base), compression_params=parameters)
+        return compressor.compress(data)
 
 
-def _delta_level(base_size: int, fast: bool) -> int:
+def _delta_level(base_size: int, size: int, fast: bool) -> int:
     """Measured on 128 KiB of which a page is new: 0.2 ms at level 1, 0.6 at 3, for 5 bytes' difference; but in a base
     of more level 1 finds nothing. On 29 sources of 64 KiB to 1 MiB against their next release: 297 KB at level 3, 265
     at 6, 236 at 9, 228 at 11 (5 ms each), no less at 13 for eight times the time. Small text: a sixth less at 11 than
-    at 3."""
+    at 3. But level 11 takes 43 MiB of memory for a MiB against another, and 9 takes 22.
+    """
     if fast:
         return 1 if base_size <= _FAST_BASE_BYTES else 3
-    return 11
+    return 11 if size <= _LARGE_DELTA_BYTES else 9
 
 
 def decode(codec: int, payload: Bytes, decoded_length: int, base: bytes | None = None) -> bytes:
