@@ -10,10 +10,11 @@ from typing import Final
 _PR_SET_DUMPABLE: Final = 4
 
 ALLOCATOR: Final = {
-    # Buffers of a megabyte come and go with every write: served from the heap they need no page faults. glibc
-    # takes no higher threshold than 32 MiB; the trim threshold bounds what an idle process keeps.
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
+    # Buffers of some megabytes come and go with every write: served from the heap they need no page faults. What is
+    # larger, contexts for large deltas above all, would leave holes there. The trim threshold bounds what an idle
+    # process keeps.
+    "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
     "MALLOC_TOP_PAD_": str(4 << 20),
     # Else each worker thread keeps a heap of its own of what it once needed.
     "MALLOC_ARENA_MAX": "2",

@@ -68,14 +68,14 @@ def _open(kept: Path, restart: bool) -> KeyValue:
     try:
         kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            index = RocksIndex(kept)
+            index = RocksIndex(kept, small=True)
         except IndexDamaged:
             shutil.rmtree(kept)
-            return RocksIndex(kept)
+            return RocksIndex(kept, small=True)
         if restart:
             index.close()
             shutil.rmtree(kept)
-            index = RocksIndex(kept)
+            index = RocksIndex(kept, small=True)
     except StoreLocked:
         raise Refused("this store is being verified already: wait for that, or stop it and begin again") from None
     except (OSError, IndexDamaged) as error:

@@ -55,8 +55,9 @@ class RocksIndex:
     folder, make a new index and fill it from the logs. ENOSPC and EIO go up as OSError.
     """
 
-    def __init__(self, folder: Path, read_only: bool = False) -> None:
-        """`read_only`: one that must be there, of which nothing changes; every write raises OSError (EROFS).
+    def __init__(self, folder: Path, read_only: bool = False, small: bool = False) -> None:
+        """`read_only`: one that must be there, of which nothing changes; every write raises OSError (EROFS). `small`: a
+        quarter of the memory, for work that nobody waits for.
 
         Raises Refused for a path that is no UTF-8.
         """
@@ -72,7 +73,7 @@ class RocksIndex:
         if (where := damaged_record(folder)) is not None:
             raise IndexDamaged("a record of the index is damaged", f"{folder}: {where}", _ADVICE)
         try:
-            self._db = Rdict(str(folder), _options(), access_type=_access(read_only))
+            self._db = Rdict(str(folder), _options(4 if small else 1), access_type=_access(read_only))
         except BaseException as error:  # a panic of the library's is no Exception
             raise self._translated(error) from error
         try:
@@ -214,10 +215,11 @@ def _close(db: Rdict) -> None:
         db.close()
 
 
-def _options() -> Options:
-    """Small, quiet, suspicious. Only flush() syncs the log: what a power cut takes is a tail of it."""
+def _options(part: int) -> Options:
+    """Small, quiet, suspicious; with that part of the usual memory. Only flush() syncs the log: what a power cut takes
+    is a tail of it."""
     table = BlockBasedOptions()
-    table.set_block_cache(Cache(BLOCK_CACHE_BYTES))
+    table.set_block_cache(Cache(BLOCK_CACHE_BYTES // part))
     table.set_cache_index_and_filter_blocks(True)
     table.set_bloom_filter(10, False)
     options = Options(raw_mode=True)
@@ -226,7 +228,7 @@ def _options() -> Options:
     options.set_paranoid_checks(True)
     options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
     options.set_compression_type(DBCompressionType.lz4())
-    options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES // part)
     options.set_max_write_buffer_number(2)
     options.set_max_open_files(MAX_OPEN_FILES)
     options.set_max_file_opening_threads(1)

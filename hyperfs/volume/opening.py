@@ -48,7 +48,7 @@ from hyperfs.volume.tree import LiveTree
 from hyperfs.volume.versions import Versions
 from hyperfs.volume.volume import Volume
 
-CACHE_BYTES: Final = 64 << 20
+CACHE_BYTES: Final = 48 << 20
 """Decoded content blocks kept in memory."""
 def open_volume(path: Path, device_keys: DeviceKeys, options: Options | None = None) -> Volume:
     """Raises NotAStore, StoreLocked, FormatTooNew, KeyMissing, Corrupt, OSError; then nothing stays open."""
