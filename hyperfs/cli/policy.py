@@ -18,12 +18,17 @@ path_argument = click.argument("path", metavar="PATH", default=".", type=click.P
 
 @click.group("policy")
 def command() -> None:
-    """Show and set what holds for a file, or for a folder and all below it.
+    """Show and set what holds for a file, or for a folder and all below it, until one nearer says otherwise.
 
-    Example:  hyperfs policy set ~/Hyper/Photos keep=all
+    Example:  hyperfs policy set ~/Hyper/Photos keep=all protect=nodelete
 
-    keep says which versions stay: 30d, 1y (all of that time), all, '10 versions'. Without one: all for an hour, then
-    one per hour for a day, per day for 30 days, per week.
+    \b
+    class    hot, auto, cold, archive: where the bytes are; those of an archive stay what they are
+    protect  none, trash, nodelete, lock: what may be deleted
+    copies   1 to 9 other places that must hold it
+    places   names with commas, or local-only: where it may go
+    keep     30d, 1y (all of that time), all, '10 versions': which versions stay. Without one: all for an hour, then
+             one per hour for a day, per day for 30 days, per week
 
     history-share=30% and history-leave=10G are the drive's: how much of the disk old versions and deleted things
     may take, and how much they always leave free.
@@ -47,57 +52,66 @@ def show(path: Path, store: Path | None, passphrase_file: Path | None, as_json: 
 
 @command.command("set")
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
-@click.argument("setting", metavar="keep=VALUE")
+@click.argument("settings", metavar="NAME=VALUE...", nargs=-1, required=True)
 @options.store
 @options.passphrase_file
 @options.as_json
-def set_(path: Path, setting: str, store: Path | None, passphrase_file: Path | None, as_json: bool) -> None:
-    """Set a policy on PATH.
+def set_(
+    path: Path, settings: tuple[str, ...], store: Path | None, passphrase_file: Path | None, as_json: bool
+) -> None:
+    """Set policies on PATH: class, protect, copies, places, keep.
 
-    Example:  hyperfs policy set ~/Hyper/Downloads keep=30d
+    Example:  hyperfs policy set ~/Hyper/Downloads keep=30d class=cold
 
     The same as:  setfattr -n user.hyperfs.keep -v 30d ~/Hyper/Downloads
     """
-    name, equals, value = setting.partition("=")
-    if not equals:
-        raise click.UsageError(f"{setting!r}: write a name and a value, as in keep=30d")
-    _change(locate(path, store), name, value, passphrase_file, as_json)
+    changes: dict[str, str | None] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise click.UsageError(f"{setting!r}: write a name and a value, as in keep=30d")
+        changes[name] = value
+    _change(locate(path, store), changes, passphrase_file, as_json)
 
 
 @command.command("unset")
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
-@click.argument("name", metavar="keep")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @options.store
 @options.passphrase_file
 @options.as_json
-def unset(path: Path, name: str, store: Path | None, passphrase_file: Path | None, as_json: bool) -> None:
-    """Take a policy away from PATH: then the nearest one above holds.
+def unset(path: Path, names: tuple[str, ...], store: Path | None, passphrase_file: Path | None, as_json: bool) -> None:
+    """Take policies away from PATH: then the nearest ones above hold.
 
     Example:  hyperfs policy unset ~/Hyper/Downloads keep
     """
-    _change(locate(path, store), name, None, passphrase_file, as_json)
+    _change(locate(path, store), dict.fromkeys(names), passphrase_file, as_json)
 
 
-def _change(place: Place, name: str, value: str | None, passphrase_file: Path | None, as_json: bool) -> None:
+def _change(place: Place, changes: dict[str, str | None], passphrase_file: Path | None, as_json: bool) -> None:
+    """All are looked at before one is made."""
+    for name, value in changes.items():
+        _check(name, value)
+    with session(place, passphrase_file) as drive:
+        for name, value in changes.items():
+            if place.mount is None or name in SETTINGS:
+                drive.request("set_policy", {"path": place.inside, "name": name, "value": value})
+            else:
+                _through_the_mount(place.mount / place.inside, attributes.PREFIX + os.fsencode(name), value)
+        _tell(drive.request("policy", {"path": place.inside}), as_json)
+
+
+def _check(name: str, value: str | None) -> None:
     attribute = attributes.PREFIX + os.fsencode(name)
     if name in SETTINGS:
         if value is not None:
             SETTINGS[name](value)
-        with session(place, passphrase_file) as drive:
-            _tell(drive.request("set_policy", {"path": place.inside, "name": name, "value": value}), as_json)
         return
     if attribute not in attributes.VALUES:
         known = ", ".join([*(os.fsdecode(a.removeprefix(attributes.PREFIX)) for a in attributes.VALUES), *SETTINGS])
         raise click.UsageError(f"there is no policy {name!r}; there is: {known}")
     if value is not None:
         attributes.check(attribute, os.fsencode(value))
-    with session(place, passphrase_file) as drive:
-        facts = {"path": place.inside, "name": name, "value": value}
-        if place.mount is None:
-            _tell(drive.request("set_policy", facts), as_json)
-            return
-        _through_the_mount(place.mount / place.inside, attribute, value)
-        _tell(drive.request("policy", facts), as_json)
 
 
 def _through_the_mount(path: Path, attribute: bytes, value: str | None) -> None:
@@ -115,7 +129,7 @@ def _tell(facts: dict[str, Any], as_json: bool) -> None:
         print_json(facts)
         return
     for name, found in facts["policies"].items():
-        click.echo(f"{name}  {found['value'] or 'default'}: {found['words']} ({_source(found)})")
+        click.echo(f"{name:<8}{found['value'] or 'default'}: {found['words']} ({_source(found)})")
 
 
 def _source(found: dict[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """Requests about policies: which holds for a path, and where it comes from."""
 
-import os
 from typing import Any
 
 from hyperfs.daemon import params as given
@@ -9,23 +8,19 @@ from hyperfs.daemon.wire import Message, Tell
 from hyperfs.errors import BadRequest, NoAttribute
 from hyperfs.policy import attributes
 from hyperfs.policy.history_room import SETTINGS
-from hyperfs.policy.retention import words_of
 from hyperfs.volume import keys
-from hyperfs.volume.paths import near_path
-from hyperfs.volume.rules import effective
+from hyperfs.volume.policy_words import holding
 
 SETTING_WORDS = {
     "history-share": "the most of the disk that old versions and deleted things take",
     "history-leave": "so much of the disk, or 5% of it where that is less, is never taken by them",
 }
-NAMES_MOST = 10_000
-"""Of each folder on the way up, in search of the name of what a policy was set on."""
 
 
 async def policy(drive: Drive, params: Message, tell: Tell) -> Message:
     """The policies that hold for a path."""
     path = given.path(params)
-    return {"path": params["path"], "policies": {"keep": _keep(drive, drive.live_ino(path)), **_settings(drive)}}
+    return {"path": params["path"], "policies": {**_told(drive, drive.live_ino(path)), **_settings(drive)}}
 
 
 async def set_policy(drive: Drive, params: Message, tell: Tell) -> Message:
@@ -74,15 +69,9 @@ def policy_names() -> list[str]:
     return [name.removeprefix(attributes.PREFIX).decode() for name in attributes.VALUES]
 
 
-def _keep(drive: Drive, ino: int) -> dict[str, Any]:
+def _told(drive: Drive, ino: int) -> dict[str, Any]:
     """`from`: the path that it was set on; None for the default."""
-    live = drive.volume.overlay.live
-    found = effective(live, ino)
-    source = drive.volume.overlay.inode(found.source) if found.source else None
-    path = near_path(live, source, NAMES_MOST) if source is not None else None
     return {
-        "value": found.text,
-        "words": words_of(found.rule),
-        "from": None if source is None else os.fsdecode(path) if path is not None else f"inode {found.source}",
-        "own": found.source == ino,
+        name: {"value": at.value, "words": at.words, "from": at.origin, "own": at.source == ino}
+        for name, at in holding(drive.volume, ino).items()
     }

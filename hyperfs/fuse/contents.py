@@ -30,6 +30,8 @@ class ContentOperations(pyfuse3.Operations):
             state.volume.reading[node.version] += 1
             return FileInfo(fh=state.add(handle))
         opened = state.volume.overlay.inode(inode)
+        if (writing or flags & os.O_TRUNC) and state.volume.protection.on:
+            state.volume.protection.writing(opened)
         handle = Handle(opened, writing, anew=bool(flags & os.O_TRUNC and opened.size))
         state.volume.opened(opened, writing)  # before anything is awaited: an unlink meanwhile leaves it its bytes
         try:

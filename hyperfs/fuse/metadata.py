@@ -17,6 +17,7 @@ from hyperfs.policy import attributes
 from hyperfs.values import NAME_MAX_BYTES
 from hyperfs.volume.acl import ACCESS, DEFAULT
 from hyperfs.volume.inode import Inode
+from hyperfs.volume.policy_words import computed
 from hyperfs.volume.xattrs import HAS_XATTRS, VALUE_MAX_BYTES
 
 TRUSTED = b"trusted."
@@ -42,6 +43,8 @@ class MetadataOperations(pyfuse3.Operations):
             await volume.room_for_change()
             changed = self.state.inode(inode)
         if fields.update_size:
+            if volume.protection.on:
+                volume.protection.writing(changed)
             if fh is None:
                 await volume.before_change(changed)
             await volume.files.resize(changed, attr.st_size, keep_times=True)
@@ -86,7 +89,9 @@ class MetadataOperations(pyfuse3.Operations):
     @guarded
     async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
         _check_attribute(name)
-        if inode & PAST_BIT:
+        if name in attributes.COMPUTED:
+            value = self._computed(inode, name)
+        elif inode & PAST_BIT:
             value = self.state.past.xattr(self.state.past.node(inode), name)
         else:
             found = self.state.volume.overlay.inode(inode)
@@ -94,6 +99,13 @@ class MetadataOperations(pyfuse3.Operations):
         if value is None:
             raise FUSEError(errno.ENODATA)
         return value
+
+    def _computed(self, number: int, name: bytes) -> bytes | None:
+        """Of what stands in the past: only its version."""
+        if not number & PAST_BIT:
+            return computed(self.state.volume, self.state.inode(number).ino, name)
+        node = self.state.past.node(number)
+        return b"%d" % node.version if name == attributes.VERSION and node.version else None
 
     @guarded
     async def listxattr(self, inode: int, ctx: RequestContext) -> list[bytes]:
@@ -117,6 +129,7 @@ class MetadataOperations(pyfuse3.Operations):
         elif name == DEFAULT:
             volume.permissions.set_default(changed, value)
         else:
+            volume.protection.setting(changed, name, value, ctx.uid)
             volume.xattrs.set(changed, name, value)
         volume.settled()
 
@@ -126,6 +139,7 @@ class MetadataOperations(pyfuse3.Operations):
         await self.state.volume.room_for_change()
         volume, changed = self.state.volume, self._of(inode, name)
         if volume.xattrs.get(changed, name) is not None:
+            volume.protection.setting(changed, name, None, ctx.uid)
             volume.xattrs.set(changed, name, None)
             volume.settled()
         elif name not in (ACCESS, DEFAULT):  # to have no ACL is no error: programs set empty ones

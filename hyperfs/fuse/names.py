@@ -156,6 +156,8 @@ class NameOperations(pyfuse3.Operations):
         await self._changeable(parent_inode, name)
         if volume.version_waits:
             await self._before_change(parent_inode, name)
+        if volume.protection.on:
+            volume.protection.going(parent_inode, name)
         volume.unlinked(volume.names.unlink(parent_inode, name))
 
     @guarded
@@ -165,6 +167,8 @@ class NameOperations(pyfuse3.Operations):
             await volume.delete_snapshot(past.node(parent_inode).directory, name)
             return
         await self._changeable(parent_inode, name)
+        if volume.protection.on:
+            volume.protection.going(parent_inode, name)
         volume.unlinked(volume.names.rmdir(parent_inode, name))
 
     @guarded
@@ -183,5 +187,7 @@ class NameOperations(pyfuse3.Operations):
         for parent, name in ((parent_inode_old, name_old), (parent_inode_new, name_new)):
             if volume.version_waits:
                 await self._before_change(parent, name)
+        if volume.protection.on:
+            volume.protection.renaming(parent_inode_old, name_old, parent_inode_new, name_new, flags)
         replaced = volume.names.rename(parent_inode_old, name_old, parent_inode_new, name_new, flags)
         volume.renamed(volume.names.lookup(parent_inode_new, name_new), replaced)

@@ -28,6 +28,7 @@ def carry_out(volume: Volume, plan: Plan, goal: TreeSide, now: TreeSide) -> Carr
     """All that must be read is read first: what is raised is raised before anything has changed."""
     work = _Work(volume, goal, now)
     work.read(plan)
+    work.check_protected(plan)
     work.make(plan)
     work.enter(plan)
     work.end(plan)
@@ -78,6 +79,19 @@ class _Work:
         if copy is None:
             raise Corrupt("a name means an inode that is not there", f"inode {ino}")
         return copy
+
+    def check_protected(self, plan: Plan) -> None:
+        """Raises Refused for what a policy protects."""
+        protection = self._volume.protection
+        if not protection.on:
+            return
+        for name, wanted in plan.names.items():
+            found = self._found[name]
+            if found is not None and found > 0:
+                protection.putting_back(*name, self._live[found], wanted is not None)
+        for ino, rewrite in plan.rewrites.items():
+            if rewrite.content is not None:
+                protection.writing(self._live[ino])
 
     # New inodes
 

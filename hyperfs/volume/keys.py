@@ -21,6 +21,7 @@ SETTING: Final = 8
 KEEP: Final = 9
 REGION: Final = 10
 PIN: Final = 11
+POLICY: Final = 12
 
 _PREFIX: Final = struct.Struct(">QB")
 _EXTENT: Final = struct.Struct(">QBQ")
@@ -82,6 +83,18 @@ def setting_key(name: bytes) -> bytes:
 def keep_key(ino: int) -> bytes:
     """The rule of retention that a folder or file has, or last had."""
     return _PREFIX.pack(NO_INO, KEEP) + ino.to_bytes(8, "big")
+
+
+def policy_key(ino: int, name: bytes) -> bytes:
+    """A policy of a file or folder, by the attribute's name without `user.hyperfs.`."""
+    return _PREFIX.pack(NO_INO, POLICY) + ino.to_bytes(8, "big") + name
+
+
+def decode_policy_key(key: bytes) -> tuple[int, bytes]:
+    """(ino, name). Raises Corrupt."""
+    if len(key) <= PREFIX_BYTES + 8:
+        raise Corrupt("a policy has an impossible key", key.hex())
+    return int.from_bytes(key[PREFIX_BYTES : PREFIX_BYTES + 8], "big"), key[PREFIX_BYTES + 8 :]
 
 
 def region_key(ino: int) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from hyperfs.errors import InvalidArgument
-from hyperfs.policy.attributes import KEEP
+from hyperfs.policy.attributes import KEEP, PROTECT
 from hyperfs.policy.history_room import (
     LEAVE_BYTES,
     ORDER,
@@ -17,6 +17,7 @@ from hyperfs.policy.history_room import (
     read_share,
     wanted,
 )
+from hyperfs.policy.protection import LOCK
 from hyperfs.policy.retention import All
 from hyperfs.policy.when import display_name
 from hyperfs.volume import gone, keys
@@ -133,8 +134,9 @@ def holds(volume: Volume) -> str:
     if names:
         words.append(f"the snapshots {', '.join(names[:NAMED_MOST])}{', ...' if len(names) > NAMED_MOST else ''}")
     for ino, rule in rules_of(live).items():
-        inode = live.inode(ino) if rule == All() and live.xattr(ino, KEEP) is not None else None
+        locked = live.xattr(ino, PROTECT) == LOCK
+        inode = live.inode(ino) if rule == All() and (locked or live.xattr(ino, KEEP) is not None) else None
         path = near_path(live, inode, NAMES_MOST) if inode is not None else None
         if path is not None:
-            words.append(f"'/{os.fsdecode(path)}', which keeps all")
+            words.append(f"'/{os.fsdecode(path)}', which {'is locked' if locked else 'keeps all'}")
     return " and ".join(words)

@@ -20,6 +20,7 @@ from hyperfs.chunks.resolver import FindPlace
 from hyperfs.crypto.journal_cipher import JournalCipher
 from hyperfs.crypto.keys import LOG_CONTENT, LOG_METADATA, DeviceKeys, EpochKeys
 from hyperfs.crypto.seal import Sealer
+from hyperfs.errors import Corrupt
 from hyperfs.log.cleared import Cleared
 from hyperfs.log.control import Chain
 from hyperfs.log.log import Log
@@ -27,7 +28,7 @@ from hyperfs.store import folder
 from hyperfs.store.files import Disk
 from hyperfs.store.folder import StoreLock
 from hyperfs.store.journal import Journal
-from hyperfs.volume import clearing, replay
+from hyperfs.volume import clearing, keys, replay, rescue
 from hyperfs.volume.catalog import Catalog
 from hyperfs.volume.commit import Committer
 from hyperfs.volume.commit_record import Commit, LogHead
@@ -224,6 +225,7 @@ def _assemble(
         return chain.logs[log].device
 
     replay.apply(items, overlay, files, options.read_only, ground.warnings)
+    _load_policies(overlay, options.read_only or options.rescue, ground.warnings)
     _note_damage(ground.logs, ground.warnings)
     return Parts(
         drive_id=chain.drive_id,
@@ -251,6 +253,15 @@ def _assemble(
         replayed=bool(items) or journal.last_sequence > journal.durable,
         warnings=ground.warnings,
     )
+
+
+def _load_policies(overlay: Overlay, lenient: bool, warnings: dict[str, str]) -> None:
+    try:
+        overlay.policies.load(overlay.live.facts(keys.prefix(keys.NO_INO, keys.POLICY)))
+    except rescue.DAMAGE as error:
+        if not lenient:
+            raise Corrupt(f"what is protected can't be read: {error}", "", rescue.ADVICE) from error
+        warnings["policies"] = "the policies of files and folders can't be read: a part of the tree is damaged"
 
 
 def _note_damage(logs: dict[int, Log], warnings: dict[str, str]) -> None:

@@ -12,10 +12,11 @@ from weakref import WeakValueDictionary
 from hyperfs.chunks import extents as arithmetic
 from hyperfs.chunks.extents import Extent
 from hyperfs.errors import StaleHandle
-from hyperfs.policy.attributes import KEEP
+from hyperfs.policy.attributes import FILED, KEEP, PREFIX
 from hyperfs.volume import keys
 from hyperfs.volume.entries import Dentry
 from hyperfs.volume.inode import Inode
+from hyperfs.volume.policies import Policies
 from hyperfs.volume.predecessors import Predecessors
 from hyperfs.volume.tree import LiveTree
 
@@ -63,6 +64,7 @@ class Overlay:
         self._in_hands: WeakValueDictionary[int, Inode] = WeakValueDictionary()  # trimmed, and still used by somebody
         self.orphans: dict[int, Inode] = {}  # unlinked, still open or known to the kernel
         self.predecessors = Predecessors(self)
+        self.policies = Policies(self.inode)
         self.unjournaled = Unjournaled()
         self.files = self.directories = self.file_bytes = 0  # totals of the live tree
 
@@ -130,6 +132,8 @@ class Overlay:
             self.files -= 1
         self.orphans[ino] = inode
         self.live.active.drop_inode(ino)
+        for name in self.policies.own(ino):
+            self._file_policy(ino, name, None)
         self.unjournaled.inodes.add(ino)
 
     def forget(self, ino: int) -> None:
@@ -191,6 +195,13 @@ class Overlay:
         if name == KEEP:
             # A fact as well, so that the rules are found without a search, and outlive what they were set on.
             self.set_fact(keys.keep_key(ino), value)
+        elif name in FILED:
+            self._file_policy(ino, name, value)
+
+    def _file_policy(self, ino: int, name: bytes, value: bytes | None) -> None:
+        """A fact as well, so that all of them are found without a search; it goes with what it was set on."""
+        self.policies.put(ino, name, value)
+        self.set_fact(keys.policy_key(ino, name.removeprefix(PREFIX)), value)
 
     def set_fact(self, key: bytes, value: bytes | None) -> None:
         self.live.active.facts[key] = value

@@ -16,6 +16,7 @@ from hyperfs.volume.clearing import Progress
 from hyperfs.volume.offers import Offer
 from hyperfs.volume.parts import Parts
 from hyperfs.volume.pins import Pin
+from hyperfs.volume.rules import without_trash
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.tree_changes import tree_changes
 from hyperfs.volume.versions import read_commit
@@ -72,8 +73,9 @@ class Pinning:
         for event in tree_changes(old, new):
             if event is not None:
                 collector.take(event)
+        is_loose = without_trash(old)
         for went in collector.gone:
-            if went.how != DELETED:
+            if went.how != DELETED or is_loose(went.ino):
                 continue
             where = self._began(went, position) if went.kind == _FOLDER else position
             is_covered = self._is_covered(old, went, where)

@@ -179,6 +179,20 @@ class _Work:
         self.replaced: list[Name] = []
         self.made = 0
 
+    def _check_protected(self, removals: list[Removal]) -> None:
+        """Raises Refused for what a policy protects from what is about to take its place."""
+        if not self._volume.protection.on:
+            return
+        coming = {b""}
+        waiting = [(b"", self._source.ino)]
+        while waiting:
+            place, ino = waiting.pop()
+            for name, child in self._copies[ino].children:
+                coming.add(join(place, name))
+                waiting.append((join(place, name), child))
+        for directory, name, inode, place in removals:
+            self._volume.protection.putting_back(directory, name, inode, place in coming)
+
     def apply(self) -> None:
         """Replaces the target. What it raises, it raises before it has changed anything."""
         # The version that is being made is the one of before.
@@ -194,6 +208,7 @@ class _Work:
             old = self._overlay.inode(dentry[0])
             self._check_kinds(old)
             removals = list(self._removals(parent.ino, name, old))
+        self._check_protected(removals)
         # From here on nothing is read that could be missing or damaged.
         self._remove(removals)
         self.replaced.append((parent.ino, name))
@@ -213,6 +228,7 @@ class _Work:
             for name, (ino, _) in names
             for removal in self._removals(ROOT_INO, name, self._overlay.inode(ino), name)
         ]
+        self._check_protected(removals)
         old_xattrs = self._live.xattrs(ROOT_INO)
         self._remove(removals)
         copy = self._copies[self._source.ino]

@@ -178,6 +178,14 @@ class LiveTree(Tree):
                 return names[name]
         return super().dentry(parent, name)
 
+    def is_saved(self, parent: int, name: bytes) -> bool:
+        """Whether the newest version, or the one that is being made, has the name."""
+        if self.frozen is not None:
+            names = self.frozen.dentries.get(parent)
+            if names is not None and name in names:
+                return names[name] is not None
+        return super().dentry(parent, name) is not None
+
     def dentries(self, parent: int, after: bytes = b"") -> Iterator[tuple[bytes, Dentry]]:
         changed: dict[bytes, Dentry | None] = {}
         for layer in reversed(self._layers()):

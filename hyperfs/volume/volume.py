@@ -26,6 +26,7 @@ from hyperfs.volume.namespace import Namespace
 from hyperfs.volume.overlay import Overlay
 from hyperfs.volume.parts import Parts
 from hyperfs.volume.permissions import Permissions
+from hyperfs.volume.protection import Protection
 from hyperfs.volume.versions import Snapshot, Versions, snapshot_fact
 from hyperfs.volume.xattrs import Xattrs
 
@@ -79,6 +80,7 @@ class Volume:
         self.content: Content = parts.content
         self.xattrs = Xattrs(parts.overlay)
         self.permissions = Permissions(parts.overlay, self.xattrs)
+        self.protection = Protection(parts.overlay)
         self.versions: Versions = parts.versions
         self.journaling: Journaling = parts.journaling
         self.committer: Committer = parts.committer

@@ -53,7 +53,7 @@ def test_a_wrong_rule_is_refused_and_changes_nothing(machine: Machine) -> None:
     with pytest.raises(OSError, match="not supported"):
         os.setxattr(folder, "user.hyperfs.version", b"7")
     machine.run("policy", "set", folder, "keep=some", code=2)
-    machine.run("policy", "set", folder, "class=hot", code=2)
+    machine.run("policy", "set", folder, "colour=red", code=2)
 
 
 def test_policy_says_what_holds_and_where_it_comes_from(machine: Machine) -> None:

@@ -126,10 +126,10 @@ def test_the_pages_on_inodes_and_places() -> None:
     page, by_name = shown("inode.md"), {case["what"]: case["hex"] for case in INODE["inodes"]}
     by_key = {case["kind"]: case["hex"] for case in INODE["keys"]}
     assert page.pop("tiny file").hex() == by_name["a tiny file"]
-    for name in ("inode", "dentry", "extent", "xattr", "snapshot", "setting", "keep"):
+    for name in ("inode", "dentry", "extent", "xattr", "snapshot", "setting", "keep", "policy"):
         assert page.pop(f"{name} key").hex() == by_key[name]
     assert page.pop("undo key").hex() == INODE["values"]["undo"]["key"]
-    for name in ("dentry", "xattr", "long xattr", "snapshot", "keep", "undo"):
+    for name in ("dentry", "xattr", "long xattr", "snapshot", "keep", "policy", "undo"):
         assert page.pop(name).hex() == INODE["values"][name]["hex"]
     assert not page
     page = shown("place-and-gone.md")
