@@ -14,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from hyperfs.daemon import client
 from hyperfs.web.addresses import address
 from tests.cli.conftest import fuse, machine, why_no_mount
 from tests.cli.machine import COMMAND, Machine
@@ -111,11 +112,17 @@ def start(machine: Machine, *arguments: str | Path, enter: bool = True) -> Page:
         raise
 
 
+def commit(machine: Machine) -> None:
+    """Makes a version of what is there, as a command would."""
+    with client.connect(machine.store) as connection:
+        connection.check_version().begin().request("commit")
+
+
 def fill(machine: Machine) -> None:
     """A past in which something was changed, moved and deleted, with names of all kinds."""
 
     def version() -> None:
-        machine.run("log", machine.point, "-n", "1")  # makes one of what is there
+        commit(machine)
 
     notes, odd = machine.point / "notes", machine.point / "odd"
     notes.mkdir()

@@ -14,6 +14,7 @@ from tests.cli.machine import Machine
 
 from .conftest import ODD, start
 
+WAIT_MS = 20_000
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 LONG = os.environ.get("HYPERFS_ALL") == "1"
 SIZES = {"wide": (1280, 800), "narrow": (360, 740)}
@@ -27,6 +28,7 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as play:
         # Root has no sandbox, and some containers have a small /dev/shm.
         running = play.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        expect.set_options(timeout=WAIT_MS)  # nothing is timed: a busy machine may take long
         yield running
         running.close()
 
@@ -63,7 +65,7 @@ def visitor(request: pytest.FixtureRequest, browser: Browser, entered: tuple[str
 
     try:
         visitor = context.new_page()
-        visitor.set_default_timeout(20_000)
+        visitor.set_default_timeout(WAIT_MS)
         visitor.on("console", hear)
         visitor.on("pageerror", lambda error: said.append(str(error)))
         visitor.goto(url)
@@ -100,18 +102,22 @@ def test_a_person_finds_what_was_deleted_puts_it_back_and_undoes_that(visitor: P
     expect(visitor.get_by_role("link", name="notes/gone.txt").first).to_be_visible()
 
 
+def press_and_wait(visitor: Page, key: str) -> None:
+    """A key that moves the slider, and the folder that follows it."""
+    before = visitor.locator(".moment").get_attribute("data-address")
+    visitor.keyboard.press(key)
+    expect(visitor.locator(".moment")).not_to_have_attribute("data-address", before or "")
+
+
 def test_scrubbing_with_the_arrow_keys_shows_the_folder_at_each_version(visitor: Page) -> None:
     visitor.get_by_role("link", name="notes").click()
     slider = visitor.get_by_role("slider", name="Version")
     slider.focus()
-    visitor.keyboard.press("Home")
-    expect(visitor.locator(".state.gone")).to_have_count(0)
+    press_and_wait(visitor, "Home")
     expect(slider).to_have_attribute("aria-valuetext", visitor.locator(".when strong").inner_text())
     seen = set()
     for _ in range(int(slider.get_attribute("max") or 0) - int(slider.get_attribute("min") or 0)):
-        before = visitor.locator(".moment").get_attribute("data-address")
-        visitor.keyboard.press("ArrowRight")
-        expect(visitor.locator(".moment")).not_to_have_attribute("data-address", before or "")
+        press_and_wait(visitor, "ArrowRight")
         seen.add("gone.txt" in visitor.locator("#view").inner_text())
         assert slider.evaluate("element => element === document.activeElement")
         assert fits(visitor)
@@ -173,7 +179,7 @@ def test_a_picture_is_seen(visitor: Page) -> None:
     visitor.get_by_role("link", name="picture.png").click()
     picture = visitor.get_by_role("img", name="The picture as it was")
     expect(picture).to_be_visible()
-    assert picture.evaluate("element => element.naturalWidth") == 8
+    expect(picture).to_have_js_property("naturalWidth", 8)
 
 
 def test_every_page_fits_and_follows_light_and_dark(visitor: Page) -> None:

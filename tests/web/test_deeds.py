@@ -11,7 +11,7 @@ import pytest
 from hyperfs.web.addresses import to_field
 from tests.cli.machine import Machine
 
-from .conftest import ODD, Answer, Page, fields, versions
+from .conftest import ODD, Answer, Page, commit, fields, versions
 
 
 def deleted_version(page: Page, drive: Machine, path: str) -> str:
@@ -56,7 +56,7 @@ def test_an_undo_of_what_was_changed_since_stops_and_lists_it(page: Page, drive:
     for text in ("first\n", "second\n"):
         (file.parent / ".new").write_text(text)
         (file.parent / ".new").rename(file)
-        drive.run("log", drive.point, "-n", "1")
+        commit(drive)
     first = str(versions(drive, "notes/contested.txt")[-1])
     done = page.follow(page.post("put-back", fields(page, path="notes/contested.txt", at=first)))
     assert file.read_text() == "first\n"
