@@ -97,10 +97,11 @@ def test_a_deed_leads_back_to_pages_of_ours_only(page: Page, back: str) -> None:
 
 
 def test_a_policy_is_set_and_taken_away(page: Page, drive: Machine) -> None:
-    page.follow(page.post("policy", fields(page, path="odd", keep="30d", back="drive?p=odd")))
+    page.follow(page.post("policy", fields(page, path="odd", name="keep", value="30d", back="drive?p=odd")))
     assert os.getxattr(drive.point / "odd", "user.hyperfs.keep") == b"30d"
-    wrong = page.follow(page.post("policy", fields(page, path="odd", keep="for ever", back="drive?p=odd")))
+    form = fields(page, path="odd", name="keep", value="for ever", back="drive?p=odd")
+    wrong = page.follow(page.post("policy", form))
     assert "Nothing was done" in wrong.text
-    page.follow(page.post("policy", fields(page, path="odd", keep="", back="drive?p=odd")))
+    page.follow(page.post("policy", fields(page, path="odd", name="keep", value="", back="drive?p=odd")))
     with pytest.raises(OSError, match="No data"):
         os.getxattr(drive.point / "odd", "user.hyperfs.keep")

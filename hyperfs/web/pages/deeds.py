@@ -63,11 +63,12 @@ def redo(site: Site, values: Values) -> Response:
 
 def set_policy(site: Site, values: Values) -> Response:
     path = _path(values)
-    value = " ".join(values.get("keep", "").split()) or None
+    name, value = values.get("name", "keep"), " ".join(values.get("value", "").split()) or None
 
     def done() -> Notice:
-        found = site.door.ask("set_policy", {"path": path, "name": "keep", "value": value})
-        return Notice(f"keep of {words.shown(path) or 'the drive'}: {found['policies']['keep']['words']}.")
+        found = site.door.ask("set_policy", {"path": path, "name": name, "value": value})
+        told = found["policies"].get(name, {"words": "nothing is set"})["words"]
+        return Notice(f"{words.shown(name)} of {words.shown(path) or 'the drive'}: {told}.")
 
     return _told(site, values, done)
 
