@@ -24,7 +24,7 @@ _LOCK_FILE: Final = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-_BACKUP: Final = re.compile(rb"(?P<name>.+?)(\.~[0-9]+~|~)", re.DOTALL)
+_BACKUP: Final = re.compile(rb"(?P<name>.+?)(\.~[0-9]+~|~|\.bak|\.orig)", re.DOTALL)
 _RSYNC: Final = re.compile(rb"\.(?P<name>.+)\.[A-Za-z0-9]{6}", re.DOTALL)
 
 
@@ -37,6 +37,11 @@ def backed_up(name: bytes) -> bytes | None:
     """Of which name an editor's backup has this one; None for no backup."""
     found = _BACKUP.fullmatch(name)
     return None if found is None else found["name"]
+
+
+def is_passing_backup(name: bytes) -> bool:
+    """Whether programs remove the backup themselves once they have saved; others are people's to keep."""
+    return name.endswith(b"~")
 
 
 def received(name: bytes) -> bytes | None:

@@ -107,9 +107,9 @@ class Protection:
         live = self._overlay.live
         of = rules.backed_up(name)
         if of is not None and live.dentry(parent, of) is not None:
-            return True
-        is_saved = inode.born or (live.frozen is not None and inode.ino in live.frozen.inodes)
-        if of is not None and is_saved:
+            if rules.is_passing_backup(name):
+                return True
+        elif of is not None and (inode.born or (live.frozen is not None and inode.ino in live.frozen.inodes)):
             return False
         return not live.is_saved(parent, name) or rules.is_temporary(name)
 

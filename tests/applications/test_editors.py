@@ -1,5 +1,6 @@
 """Editors on a drive: whichever way one saves, each state that stood is in the file's one history."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from functools import partial
@@ -70,6 +71,26 @@ def test_a_file_s_history_goes_on_whichever_way_it_is_saved(machine: Machine) ->
     missing = sorted({program for program, _ in BY_EDITORS.values() if not shutil.which(program)})
     if missing:
         pytest.skip(f"tried without editors that are not installed: {', '.join(missing)}")
+
+
+@pytest.mark.timeout(900)
+def test_editors_save_in_a_nodelete_folder_without_noticing(machine: Machine) -> None:
+    """But for the ways that remove what was saved, which is what is refused there."""
+    may = {name: save for name, save in ways().items() if name not in ("unlink_then_write", "link_backup")}
+    files = {name: machine.point / f"way{number}" / "letter.txt" for number, name in enumerate(may)}
+    for path in files.values():
+        path.parent.mkdir()
+        path.write_text("before\n")
+    os.setxattr(machine.point, "user.hyperfs.protect", b"nodelete")
+    for number in range(3):
+        machine.run("snapshot", machine.point, f"s{number}")
+        for name, save in may.items():
+            save(files[name], f"state {number} of the letter\n")
+            assert files[name].read_text() == f"state {number} of the letter\n", name
+    for path in files.values():
+        with pytest.raises(PermissionError):
+            path.unlink()
+    tally.add("saves by editors in folders from which nothing may be deleted", 3 * len(may))
 
 
 def test_what_an_editor_leaves_beside_a_file_is_what_it_left_on_a_disk(machine: Machine, tmp_path: Path) -> None:

@@ -103,10 +103,15 @@ def test_people_work_in_a_nodelete_folder_without_noticing(drive: Drive) -> None
 
 def test_a_backup_is_no_way_to_delete(drive: Drive) -> None:
     folder = protected(drive, "d", PROTECT, "nodelete", "text")
-    (folder / "text").rename(folder / "text~")
-    assert refused((folder / "text~").unlink)
-    drive.snapshot("s")
-    assert refused((folder / "text~").unlink)
+    for backup in (folder / "text~", folder / "text.bak"):
+        (folder / "text").rename(backup)
+        assert refused(backup.unlink)
+        drive.snapshot(f"s-{backup.name}")
+        assert refused(backup.unlink)
+        (folder / "text").write_text("again")
+        drive.snapshot(f"t-{backup.name}")
+    (folder / "text~").unlink()
+    assert refused((folder / "text.bak").unlink)  # an editor leaves it, people keep it
 
 
 def test_lock_holds_for_root_too(drive: Drive) -> None:

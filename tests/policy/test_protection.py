@@ -45,7 +45,9 @@ def test_backups_and_received_files_are_known_by_what_they_are_of() -> None:
     assert backed_up(b"~") is None
     assert backed_up(b"a") is None
     assert received(b".a.txt.Xy12zZ") == b"a.txt"
+    assert backed_up(b"a.txt.orig") == b"a.txt"
     assert may_save(b"a", b"a~")
+    assert may_save(b"a", b"a.orig")
     assert may_save(b".a.Xy12zZ", b"a")
     assert not may_save(b"a~", b"a~~~x")
     assert not may_save(b"a", b"b~")
