@@ -133,7 +133,7 @@ class _Work:
                 inode.nlink += step
             self._touched[inode.ino] = inode
         if new is not None:
-            new.parent = directory.ino
+            self._overlay.policies.place(new, directory.ino)
         dentry = None if new is None else (new.ino, kind_of(new.mode))
         self._overlay.set_dentry(directory.ino, name[1], dentry)
 

@@ -111,7 +111,7 @@ class Namespace:
         if inode.nlink >= LINK_MAX:
             raise TooManyLinks(f"the file has {inode.nlink} links")
         inode.nlink += 1
-        self._place(inode, directory)  # many programs make a file, link it to another place and remove the first name
+        self._overlay.policies.place(inode, parent)  # many programs make a file, link it and remove the first name
         inode.ctime_ns = self._overlay.now_ns()
         self._enter(directory, name, inode)
 
@@ -188,7 +188,7 @@ class Namespace:
             if inode.born:
                 self._overlay.predecessors.left(source.ino, name, inode)
             self._overlay.predecessors.renamed(inode, target.ino, new_name, replaced)
-        self._place(inode, target, source.ino)
+        self._overlay.policies.place(inode, target.ino, source.ino)
         inode.ctime_ns = self._overlay.now_ns()
         self._enter(target, new_name, inode)
 
@@ -201,18 +201,11 @@ class Namespace:
             moved = 1 if inode.is_directory else -1
             source.nlink -= moved
             target.nlink += moved
-        self._place(inode, target, source.ino)
-        self._place(other, source, target.ino)
+        self._overlay.policies.place(inode, target.ino, source.ino)
+        self._overlay.policies.place(other, source.ino, target.ino)
         inode.ctime_ns = other.ctime_ns = self._overlay.now_ns()
         self._enter(target, new_name, inode)
         self._enter(source, name, other)
-
-    def _place(self, inode: Inode, directory: Inode, leaving: int = 0) -> None:
-        """It lies in the folder of its newest name. But what an archive's folder closes no further name may open."""
-        is_further = inode.nlink > 1 and not inode.is_directory and inode.parent != leaving
-        if is_further and self._overlay.policies.is_archived(inode.parent):
-            return
-        inode.parent = directory.ino
 
     def _live_directory(self, ino: int) -> Inode:
         directory = self._overlay.inode(ino)

@@ -77,6 +77,15 @@ class Policies:
     def is_archived(self, ino: int) -> bool:
         return self.protects and self.held(ino, CLASS).value == ARCHIVE
 
+    def place(self, inode: Inode, directory: int, leaving: int = 0) -> None:
+        """Says that an inode lies in a directory, by its newest name; `leaving` is the one that it left for it.
+
+        But a file that an archive's folder closes stays there: no further name may open it.
+        """
+        is_further = inode.nlink > 1 and not inode.is_directory and inode.parent != leaving
+        if not (is_further and self.is_archived(inode.parent)):
+            inode.parent = directory
+
     def _parent(self, ino: int) -> int:
         try:
             return self._inode_of(ino).parent

@@ -75,6 +75,22 @@ async def test_an_undo_writes_nothing_into_an_archive(store: Store) -> None:
         assert read_file(volume, b"d/f") == b"two"
 
 
+async def test_a_name_that_an_undo_brings_back_opens_no_archive(store: Store) -> None:
+    async with store.opened() as volume:
+        make_folder(volume, b"d")
+        make_folder(volume, b"other")
+        file = await write_file(volume, b"d/f", b"one")
+        put(volume, b"d", CLASS, b"archive")
+        volume.names.link(file, inode_of(volume, b"other").ino, b"f")
+        await volume.commit()
+        store.clock.forward(60)
+        unlink(volume, b"other/f")
+        await volume.commit()
+        await undo(volume, b"other")
+        with pytest.raises(Refused):
+            volume.protection.writing(inode_of(volume, b"other/f"))
+
+
 async def test_without_anything_protected_nothing_is_asked(store: Store) -> None:
     async with store.opened() as volume:
         make_folder(volume, b"d")
