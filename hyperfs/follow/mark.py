@@ -36,7 +36,7 @@ class Mark:
             if len(key) != KEY_BYTES or not name.isalnum():
                 raise ValueError(name)
             return cls(name, key, Path(facts["folder"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Corrupt(f"the attribute {MARK} is none of a follow", advice="remove it, and use --force") from error
 
 

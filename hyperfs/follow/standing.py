@@ -21,9 +21,13 @@ class Standing:
         return json.dumps([*self.identity, self.mounted_at.hex()]).encode()
 
     @classmethod
-    def decode(cls, data: bytes) -> "Standing":
-        dev, ino, mounted_at = json.loads(data)
-        return cls(Identity((dev, ino)), bytes.fromhex(mounted_at))
+    def decode(cls, data: bytes) -> "Standing | None":
+        """None for what says nothing: then nothing is known of the folder as it was."""
+        try:
+            dev, ino, mounted_at = json.loads(data)
+            return cls(Identity((int(dev), int(ino))), bytes.fromhex(mounted_at))
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            return None
 
 
 def why_not_it(

@@ -14,10 +14,10 @@ from hyperfs.log.control import Chain
 from hyperfs.policy import when
 from hyperfs.store import folder
 from hyperfs.trie import node, node_pack
-from hyperfs.volume import acl, commit_record, entries, journal_items
+from hyperfs.volume import acl, commit_record, entries, journal_items, undo_record
 from hyperfs.volume.inode import Inode
 
-from . import outside, readers, seeds, shapes
+from . import histories, outside, readers, seeds, shapes
 from .shapes import join, summed
 
 Errors = tuple[type[errors.HyperfsError], ...]
@@ -115,6 +115,13 @@ TARGETS: Final = (
     Target("table of mounts", outside.mount_table, seeds.mount_tables, errors=()),
     Target("message", outside.message, seeds.messages, wire.encode, is_canonical=False, errors=(errors.BadRequest,)),
     Target("last verify", last_verify.decode, seeds.verdicts, errors=()),
+    Target("rows of changes", histories.change_row, histories.change_rows_of_ours, errors=(errors.IndexDamaged,)),
+    Target("pin", histories.pin, histories.pin_seeds, histories.encode_pin),
+    Target("undo", histories.undo, histories.undo_seeds, lambda v: b"".join(undo_record.encode(v)), is_canonical=False),
+    Target("policy's key", histories.policy_key, histories.policy_key_seeds),
+    Target("policy", histories.rule, histories.rule_seeds, errors=(errors.InvalidArgument,)),
+    Target("place in the stream", histories.cursor, lambda: [b"12", b"11:12:5"], errors=(errors.BadRequest,)),
+    Target("follow's mark and folder", histories.follow, histories.follow_seeds),
 )
 
 BY_NAME: Final = {target.name: target for target in TARGETS}
