@@ -32,7 +32,8 @@ class Watcher:
     def __init__(self, machine: Machine, *arguments: str) -> None:
         self.lines: list[Line] = []
         self._process = subprocess.Popen(
-            [*COMMAND, "watch", machine.point, *arguments],
+            # What a shell begins with & ignores the signal, and so would all that it begins.
+            ["env", "--default-signal=INT", *COMMAND, "watch", machine.point, *arguments],
             env=machine.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

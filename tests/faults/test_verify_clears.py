@@ -50,18 +50,18 @@ def look(drive: Drive) -> tuple[int, list[int], int]:
         volume.parts.close()
 
 
-def clear(drive: Drive, mark: tuple[bytes, bytes] | None) -> int:
-    """Clears the block, under a mark in the newest root if one is given."""
+def clear(drive: Drive, *marks: tuple[bytes, bytes]) -> int:
+    """Clears the block, under the marks in the newest root that are given."""
     cleared = 0
 
     async def work() -> None:
         nonlocal cleared
         volume = drive.open()
         async with volume.running():
-            if mark is not None:
+            _, _, cleared = text_of(volume)
+            for mark in marks:
                 volume.overlay.set_fact(*mark)
             await volume.commit()
-            _, _, cleared = text_of(volume)
             clear_blocks(volume.parts, volume.content.number, [cleared], no_progress)
 
     trio.run(work)
@@ -79,7 +79,7 @@ def test_cleared_under_the_marks_of_versions_it_is_no_damage(drive: Drive) -> No
 
 
 def test_what_a_kept_version_needs_is_damage_though_it_was_cleared(drive: Drive) -> None:
-    block = clear(drive, None)
+    block = clear(drive)
     (damage,) = check(drive).damage
     assert damage.where.startswith(f"log 2 block {block} ")
     assert damage.paths == (b"text",)
@@ -96,7 +96,7 @@ def test_a_mark_for_some_of_the_versions_leaves_the_others_damaged(drive: Drive)
 
 def test_a_file_that_is_gone_by_a_rule_is_no_damage_in_versions_that_are_kept(drive: Drive) -> None:
     ino, having, _ = look(drive)
-    clear(drive, (keys.gone_file_key(ino, 1, having[0]), gone(having[-1])))
+    clear(drive, (keys.region_key(ino), b""), (keys.gone_file_key(ino, 1, having[0]), gone(having[-1])))
     assert check(drive).damage == []
 
 
@@ -113,10 +113,10 @@ def test_a_clear_that_was_interrupted_is_no_damage(drive: Drive, monkeypatch: py
     async def work() -> None:
         volume = drive.open()
         async with volume.running():
+            _, _, block = text_of(volume)
             volume.overlay.set_fact(keys.gone_versions_key(1, having[0]), gone(having[-1]))
             await volume.commit()
             log = volume.content.log
-            _, _, block = text_of(volume)
             offset, size = log.block_range(block)
             monkeypatch.setattr(type(log), "punch", stop)
             with pytest.raises(Stopped):
