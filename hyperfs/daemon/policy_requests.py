@@ -25,7 +25,7 @@ async def policy(drive: Drive, params: Message, tell: Tell) -> Message:
 
 async def set_policy(drive: Drive, params: Message, tell: Tell) -> Message:
     """Sets a policy on a path; without `value` takes it away. Raises InvalidArgument, NoAttribute."""
-    if params.get("name") in SETTINGS:
+    if given.text(params, "name") in SETTINGS:
         await _set_for_drive(drive, given.text(params, "name"), params)
         return await policy(drive, params, tell)
     path, name = given.path(params), attributes.PREFIX + given.path(params, "name")
