@@ -276,16 +276,18 @@ class Machine(RuleBasedStateMachine):
             self.note(node)
 
     @precondition(lambda self: self.handles)
-    @rule(handle=picks, forget=st.booleans())
-    def release(self, handle: int, forget: bool) -> None:
+    @rule(handle=picks, forget=st.sampled_from(["no", "after", "before"]))
+    def release(self, handle: int, forget: str) -> None:
         inode, _ = self.handles.pop(handle % len(self.handles))
+        if forget == "before":  # the kernel may say the one first or the other
+            self.volume.forgotten(inode.ino)
 
         async def work() -> None:
             self.volume.released(inode, True)
 
         self.run(work)
-        if forget:
-            self.volume.overlay.forget(inode.ino)
+        if forget == "after":
+            self.volume.forgotten(inode.ino)
 
     # Attributes
 
