@@ -147,6 +147,10 @@ class LogReader:
             raise self._corrupt(index, "its bytes do not fit the signed tree")
         return data
 
+    def fits(self, index: int, data: bytes) -> bool:
+        """Whether these are the bytes of a block, by the signed tree: for what comes from elsewhere. Any thread."""
+        return leaf_hash(data) == self.node(2 * index).hash
+
     def proof(self, request: Request) -> TreeProof:
         """Answer a peer out of the newest signed head; NotResident, Corrupt as get, BadRequest as prove."""
         head = self.head()
