@@ -253,6 +253,14 @@ class Log(LogReader):
         last = min(most, -(-last // PAGE_BYTES) * PAGE_BYTES)
         self._blocks.punch(first, last - first)
 
+    def put_back(self, index: int, data: bytes) -> None:
+        """Writes the bytes of a block that was punched into its hole; `fits` has told that they are its own. Any
+        thread. Until `sync_blocks` has returned a power cut may leave any part of it: the block stays marked."""
+        offset, size = self.block_range(index)
+        if len(data) != size or index >= self.signed_length:
+            raise ValueError(f"{len(data)} bytes are not block {index}")
+        self._blocks.pwrite(data, offset)
+
     def sync_punched(self) -> None:
         """Returns when all that was punched is on the disk: after a power cut no block of it is back, whole or half."""
         self._blocks.fdatasync()

@@ -8,6 +8,7 @@ from hyperfs.crypto.seal import FORMAT
 from hyperfs.errors import Corrupt, NotResident
 from hyperfs.log import check, flat_tree, heads
 from hyperfs.log.check import Damage
+from hyperfs.log.evicted import Evicted
 from hyperfs.log.heads import Head, HeadFile
 from hyperfs.log.manifest import Manifest, discovery_key
 from hyperfs.log.merkle import MerkleTree, Node, leaf_hash
@@ -33,6 +34,8 @@ class LogReader:
         self.discovery_key = discovery_key(self.key)
         self.number = number
         """The log's number in the roster: only for naming its blocks in errors."""
+        self.evicted: Evicted | None = None
+        """What is not here though it was not cleared; None where nothing ever leaves. Set once, after opening."""
         self._blocks = blocks
         self._heads = HeadFile(head_file, manifest)
         self._nodes = TreeFile(tree, self._hash_range)
@@ -128,7 +131,12 @@ class LogReader:
         that says that it is of another format is: its reader would take a damaged byte for a later hyperfs.
         """
         offset, size = self.block_range(index)
+        evicted = self.evicted
+        # Asked before the read, since it may be on its way back, and behind it, since it may be leaving.
+        marked = evicted is not None and evicted.has(index)
         data = self._blocks.pread(size, offset)
+        if evicted is not None and (marked or evicted.has(index)):
+            return self._get_evicted(evicted, index, data)
         if len(data) == size and (size == 0 or data[0] == FORMAT):
             return data
         if len(data) < size:
@@ -139,6 +147,14 @@ class LogReader:
                 raise NotResident([BlockRef(self.number, index)])
             raise self._corrupt(index, "its bytes do not fit the signed tree")
         return data
+
+    def _get_evicted(self, evicted: Evicted, index: int, data: bytes) -> bytes:
+        lent = evicted.lent.get(index)
+        if lent is not None:
+            return lent
+        if self.fits(index, data):
+            return data
+        raise NotResident([BlockRef(self.number, index)])
 
     def get_verified(self, index: int) -> bytes:
         """As get, and Corrupt unless the bytes fit the signed tree. For blocks that go to somebody else."""
@@ -176,6 +192,16 @@ class LogReader:
         if head.length >= tree.length:
             return tree.roots
         return [self.node(index) for index in flat_tree.full_roots(head.length)]
+
+    def holds(self, index: int) -> bool:
+        """Whether the bytes of a block are on the disk, all of them; whatever is said of it."""
+        offset, size = self.block_range(index)
+        return self.fits(index, self._blocks.pread(size, offset))
+
+    def is_gone(self, index: int) -> bool:
+        """Whether nothing of a block is on the disk. Reads nothing where the filesystem knows its holes."""
+        offset, size = self.block_range(index)
+        return self._blocks.is_hole(offset, size)
 
     def size_on_disk(self) -> int:
         """Bytes of disk that the log takes, holes not counted."""

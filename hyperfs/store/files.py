@@ -95,6 +95,19 @@ class DiskFile:
         """Bytes of disk that the file takes: less than its size once holes were punched."""
         return os.fstat(self._fd).st_blocks * 512
 
+    def is_hole(self, offset: int, length: int) -> bool:
+        """Whether [offset, offset+length) takes no disk but for pages that it shares, and reads as zeros. Where the
+        filesystem knows no holes, it is read."""
+        if length <= 0:
+            return False
+        try:
+            start = os.lseek(self._fd, offset, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return True  # only hole up to the end
+            raise
+        return start >= offset + length or not any(self.pread(length, offset))
+
     def truncate(self, size: int) -> None:
         self._check()
         os.ftruncate(self._fd, size)

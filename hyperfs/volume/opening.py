@@ -33,7 +33,7 @@ from hyperfs.volume.catalog import Catalog
 from hyperfs.volume.commit import Committer
 from hyperfs.volume.commit_record import Commit, LogHead
 from hyperfs.volume.content import Content
-from hyperfs.volume.device_logs import current_log, device_number, epoch_keys_of, open_logs
+from hyperfs.volume.device_logs import current_log, device_number, epoch_keys_of, log_folder, open_logs
 from hyperfs.volume.files import Files
 from hyperfs.volume.indexing import Truth, memory_catalog, open_catalog, passing_catalog
 from hyperfs.volume.journal_items import Item
@@ -45,6 +45,7 @@ from hyperfs.volume.options import Options
 from hyperfs.volume.overlay import Overlay
 from hyperfs.volume.parts import Parts
 from hyperfs.volume.reserve import Reserve
+from hyperfs.volume.residence import Residence
 from hyperfs.volume.tree import LiveTree
 from hyperfs.volume.versions import Versions
 from hyperfs.volume.volume import Volume
@@ -87,6 +88,7 @@ class Ground:
     epoch: EpochKeys
     sealer: Sealer
     logs: dict[int, Log]
+    residence: Residence
     nodes: Nodes
     metadata: int
     content: int
@@ -105,11 +107,12 @@ def stand(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, u
     logs = open_logs(disk, chain, device, device_keys, options)
     for log in logs.values():
         undo.callback(log.close)
+    warnings: dict[str, str] = {}
+    residence = _residence(disk, chain, logs, epochs[current], warnings)
     nodes = Nodes(logs, sealer)
     metadata = current_log(chain, device, LOG_METADATA).number
     content = current_log(chain, device, LOG_CONTENT).number
     all_metadata = [e.number for e in chain.logs.values() if e.kind == LOG_METADATA]
-    warnings: dict[str, str] = {}
     found = find_newest(nodes, logs, all_metadata, options, warnings)
     if found is not None:
         check_content(found[0], logs)
@@ -121,6 +124,7 @@ def stand(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, u
         epoch=epochs[current],
         sealer=sealer,
         logs=logs,
+        residence=residence,
         nodes=nodes,
         metadata=metadata,
         content=content,
@@ -129,6 +133,16 @@ def stand(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, u
         follows=follows,
         warnings=warnings,
     )
+
+
+def _residence(
+    disk: Disk, chain: Chain, logs: dict[int, Log], epoch: EpochKeys, warnings: dict[str, str]
+) -> Residence:
+    content = {entry.number: entry for entry in chain.logs.values() if entry.kind == LOG_CONTENT}
+    folders = {number: log_folder(entry) for number, entry in content.items()}
+    residence = Residence(disk, {number: logs[number] for number in content}, folders, epoch.node_id_key())
+    residence.load(warnings)
+    return residence
 
 
 def _open_catalog(path: Path, ground: Ground, cleared: Cleared, options: Options) -> Catalog:
@@ -236,6 +250,7 @@ def _assemble(
         chain=chain,
         sealer=ground.sealer,
         logs=ground.logs,
+        residence=ground.residence,
         metadata_number=ground.metadata,
         journal=journal,
         catalog=catalog,

@@ -18,6 +18,7 @@ from hyperfs.volume.journaling import Journaling
 from hyperfs.volume.namespace import Namespace
 from hyperfs.volume.nodes import Nodes
 from hyperfs.volume.overlay import Overlay
+from hyperfs.volume.residence import Residence
 from hyperfs.volume.versions import Versions
 
 
@@ -33,6 +34,7 @@ class Parts:
     chain: Chain
     sealer: Sealer
     logs: dict[int, Log]
+    residence: Residence
     metadata_number: int
     journal: Journal
     catalog: Catalog
