@@ -37,11 +37,12 @@ Request = Callable[[Drive, Message, Tell], Awaitable[Message]]
 
 
 async def answer(drive: Drive, name: str, params: Message, tell: Tell) -> Message:
-    """Raises BadRequest for a request that there is not, and what the request raises."""
+    """Raises BadRequest for a request that there is not, and what the request raises. One that lacks something on this
+    device has it brought, and begins again: it has changed nothing by then."""
     request = TABLE.get(name)
     if request is None:
         raise BadRequest(f"hyperfs {__version__} knows no request {name!r}")
-    return await request(drive, params, tell)
+    return await drive.volume.returning.complete(lambda: request(drive, params, tell), keep=False)
 
 
 async def tell_status(drive: Drive, params: Message, tell: Tell) -> Message:

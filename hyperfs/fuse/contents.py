@@ -26,13 +26,13 @@ class ContentOperations(pyfuse3.Operations):
             if writing or flags & os.O_TRUNC:
                 refuse_change()
             node = state.past.node(inode)
-            handle = Handle(state.past.inode(node), past=node)
+            handle = Handle(state.past.inode(node), past=node, pid=ctx.pid)
             state.volume.reading[node.version] += 1
             return FileInfo(fh=state.add(handle))
         opened = state.volume.overlay.inode(inode)
         if (writing or flags & os.O_TRUNC) and state.volume.protection.on:
             state.volume.protection.writing(opened)
-        handle = Handle(opened, writing, anew=bool(flags & os.O_TRUNC and opened.size))
+        handle = Handle(opened, writing, anew=bool(flags & os.O_TRUNC and opened.size), pid=ctx.pid)
         state.volume.opened(opened, writing)  # before anything is awaited: an unlink meanwhile leaves it its bytes
         try:
             if writing or flags & os.O_TRUNC:
@@ -54,11 +54,15 @@ class ContentOperations(pyfuse3.Operations):
     async def read(self, fh: int, off: int, size: int) -> bytes:
         handle = self.state.handle(fh)
         if handle.past is not None:
-            return await self.state.past.read(handle.past, handle.inode, off, size)
-        if size <= SMALL_BYTES and off != handle.read_end:
-            self.state.warming.scattered_read(handle.inode, off)
+            data = await self.state.past.read(handle.past, handle.inode, off, size)
+        else:
+            if size <= SMALL_BYTES and off != handle.read_end and not handle.is_cold:
+                self.state.warming.scattered_read(handle.inode, off)
+            data = await self.state.volume.files.read_soon(handle.inode, off, size)
+        if handle.is_cold and off == handle.read_end:
+            self.state.absences.goes_on(handle, off + size)
         handle.read_end = off + size
-        return await self.state.volume.files.read_soon(handle.inode, off, size)
+        return data
 
     @guarded
     async def write(self, fh: int, off: int, buf: bytes) -> int:

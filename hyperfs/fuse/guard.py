@@ -7,7 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from pyfuse3 import FUSEError
 
-from hyperfs.errors import HyperfsError
+from hyperfs.errors import HyperfsError, NotResident
 from hyperfs.fuse.errnos import FAULTS, errno_of
 
 P = ParamSpec("P")
@@ -17,12 +17,19 @@ log = logging.getLogger("hyperfs.fuse")
 
 
 def guarded(handler: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-    """Turns errors of ours and of the system into their errno; any other exception into EIO and a log line."""
+    """Turns errors of ours and of the system into their errno; any other exception into EIO and a log line. What the
+    handler lacks on this device is brought, and it runs again."""
 
     @functools.wraps(handler)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return await handler(*args, **kwargs)
+            try:
+                return await handler(*args, **kwargs)
+            except NotResident as absent:
+                operations: Any = args[0]
+                handle: Any = args[1] if handler.__name__ == "read" else None
+                repeat = functools.partial(handler, *args, **kwargs)
+                return await operations.state.absences.again(repeat, handle, absent)  # type: ignore[no-any-return]
         except FUSEError:
             raise
         except (HyperfsError, OSError) as error:

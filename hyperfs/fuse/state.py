@@ -4,13 +4,16 @@ from dataclasses import dataclass, field
 
 from pyfuse3 import EntryAttributes
 
+from hyperfs.chunks.extents import Extent
 from hyperfs.errors import StaleHandle
+from hyperfs.fuse.absences import Absences, Reader
 from hyperfs.fuse.attributes import entry_of
 from hyperfs.fuse.listing import Listing
 from hyperfs.fuse.past import Past, refuse_change
 from hyperfs.fuse.past_node import PastNode
 from hyperfs.fuse.views import PAST_BIT
 from hyperfs.fuse.warming import Warming
+from hyperfs.policy.scanning import Program
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.volume import Volume
 
@@ -24,6 +27,11 @@ class Handle:
     anew: bool = False
     past: PastNode | None = None
     read_end: int = 0  # where the last read ended
+    pid: int = 0  # of who opened it
+    program: Program | None = None  # known once something was not here
+    is_cold: bool = False  # something of it was not here
+    ahead_to: int = 0  # so far it was asked for ahead of who reads
+    ahead_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -46,6 +54,13 @@ class State:
         self._handles: dict[int, Handle] = {}
         self._folders: dict[int, FolderHandle] = {}
         self._next = 1
+        self.absences = Absences(volume, self.handle, self._extents)
+
+    def _extents(self, reader: Reader, start: int, end: int) -> list[Extent]:
+        node = reader.past if isinstance(reader, Handle) else None
+        if node is not None:
+            return self.past.tree(node).extents(node.ino, start, end)
+        return self.volume.overlay.extents(reader.inode, start, end)
 
     def inode(self, number: int) -> Inode:
         """The live inode; a past one is an attempt to change it."""

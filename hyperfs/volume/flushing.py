@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import trio
 
+from hyperfs.errors import Corrupt, NotResident
 from hyperfs.volume.content import Content, Stored
 from hyperfs.volume.cutting import Region
 from hyperfs.volume.dirty import DirtyFiles
@@ -162,12 +163,22 @@ class Flushing:
         self._room.set()
         self._room = trio.Event()
 
+    def _tiny(self, inode: Inode) -> bytes | None:
+        """All bytes of a file that keeps them in its record; None for any other, and where some can't be read."""
+        if inode.size > INLINE_MAX_BYTES:
+            return None
+        try:
+            return self._read(inode, 0, inode.size)
+        except (Corrupt, NotResident):
+            return None  # its dirty bytes can be saved all the same
+
     def _take(self, inode: Inode, streaming: bool, effort: Effort) -> Taken | None:
         """Takes the file's dirty bytes; tiny files are settled at once. Holding `_flush_lock`."""
         if inode.dirty is None:
             return None
-        if inode.size <= INLINE_MAX_BYTES:
-            inode.inline, old = self._read(inode, 0, inode.size), inode.inline
+        tiny = self._tiny(inode)
+        if tiny is not None:
+            inode.inline, old = tiny, inode.inline
             self._dirty.discard(inode)
             if old is None:
                 replace_extents(self._overlay, inode, 0, MAX_FILE_BYTES, [])

@@ -91,6 +91,11 @@ class Residence:
         log = self._logs.get(ref.log)
         return log is not None and _marks(log).has(ref.index)
 
+    def lost(self, ref: BlockRef) -> None:
+        """A block reads as zeros, or is torn, without a mark: it is damaged here, and may be had elsewhere."""
+        self._mark(Run(ref.log, ref.index, ref.index + 1))
+        self._stale.add(ref.log)
+
     async def evict(self, runs: Sequence[Run], is_safe: Callable[[Run], Awaitable[bool]]) -> list[Run]:
         """Lets the bytes of these blocks go, of each run if `is_safe` says so once it is marked; which ones went.
 
@@ -229,7 +234,8 @@ def _from_holes(log: Log) -> Evicted:
 
 def _still_here(log: Log) -> tuple[list[int], list[int]]:
     """Of the marked blocks those whose bytes are all here, and those of which something is."""
-    whole, torn = [], []
+    whole: list[int] = []
+    torn: list[int] = []
     for start, end in list(_marks(log).runs()):
         for index in range(start, end):
             if not log.is_gone(index):

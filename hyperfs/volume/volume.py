@@ -7,18 +7,20 @@ when a version is due, what a handle keeps alive, what a snapshot waits for. One
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 import trio
 
 from hyperfs.errors import Corrupt, Exists, FormatTooNew, NotADirectory, NotFound, ReadOnlyDrive, SyncFailed
+from hyperfs.policy.scanning import Scans
+from hyperfs.values import BlockRef
 from hyperfs.volume import keys
 from hyperfs.volume.changes import Changes
 from hyperfs.volume.commit import Committer
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.content import Content
+from hyperfs.volume.due import Due
 from hyperfs.volume.files import Files
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.journaling import Journaling
@@ -27,6 +29,7 @@ from hyperfs.volume.overlay import Overlay
 from hyperfs.volume.parts import Parts
 from hyperfs.volume.permissions import Permissions
 from hyperfs.volume.protection import Protection
+from hyperfs.volume.returning import Returning
 from hyperfs.volume.versions import Snapshot, Versions, snapshot_fact
 from hyperfs.volume.xattrs import Xattrs
 
@@ -49,23 +52,6 @@ LOOKED_MOST: Final = 1000
 WriteBack = Callable[[], Awaitable[None]]
 
 
-@dataclass
-class Due:
-    """When the next version is due, in trio time; None when nothing waits."""
-
-    at: float | None = None
-    changed: trio.Event = field(default_factory=trio.Event)
-    _asked: float = 0.0  # the seconds that were asked for when `at` was set
-
-    def within(self, seconds: float) -> None:
-        if self.at is not None and seconds >= self._asked:
-            return  # that would be later: time has gone on since
-        at = trio.current_time() + seconds
-        if self.at is None or at < self.at:
-            self.at, self._asked = at, seconds
-            self.changed.set()
-
-
 class Volume:
     """An open drive. `run` must be running while it is used; `close` ends it with everything on disk."""
 
@@ -85,6 +71,11 @@ class Volume:
         self.journaling: Journaling = parts.journaling
         self.committer: Committer = parts.committer
         self.changes = Changes(parts.catalog, parts.versions, parts.node_id_key, parts.read_only)
+        free = None if parts.read_only else lambda: parts.content.room().free
+        self.returning = Returning(parts.residence, parts.logs, free)
+        self.scans = Scans()
+        self.unwanted: set[BlockRef] = set()
+        """What came back for a program that looks at everything: it may leave again."""
         self.write_back: WriteBack | None = None  # has the kernel send what it holds; set by a mount
         self.warnings: dict[str, str] = dict(parts.warnings)
         self.collecting = trio.Lock()
@@ -111,6 +102,7 @@ class Volume:
         """Runs the background work inside the block; closes the volume, committed and synced, behind it."""
         try:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.returning.serve)
                 if not self.read_only:
                     await self.recover()
                     nursery.start_soon(self.files.flushing.run)
@@ -121,6 +113,8 @@ class Volume:
             if not self.read_only:
                 with trio.CancelScope(shield=True):
                     await self.committer.commit()
+                    with suppress(OSError):  # a record that names too much is found out at the next opening
+                        await self._parts.residence.settle()
         finally:
             self._parts.close()
 
