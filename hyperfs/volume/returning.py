@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 DEADLINE_SECONDS: Final = 20.0
 """Within so long an operation has what it lacks, or fails."""
+FETCH_SECONDS: Final = 15.0
+"""Within so long a fetch has an answer: sooner than whoever waits for it gives up, so that he hears why."""
 LENT_BYTES: Final = 32 << 20
 """Of sealed blocks that are in memory only. Those in use come on top."""
 AT_ONCE_BYTES: Final = 32 << 20
@@ -192,14 +194,14 @@ class Returning:
 
     async def _fetch(self, fetch: _Fetch) -> dict[BlockRef, bytes]:
         """All of the blocks, checked. Raises Unreachable."""
-        with trio.move_on_after(DEADLINE_SECONDS):
+        with trio.move_on_after(FETCH_SECONDS):
             answer = await self.elsewhere.fetch(fetch.blocks)
             found = {ref: answer[ref] for ref in fetch.blocks if ref in answer}
             await trio.to_thread.run_sync(self._check, fetch.blocks, found)
             self.fetched_bytes += fetch.nbytes
             self.warning = self._down = None
             return found
-        raise Unreachable(f"no other place has answered within {DEADLINE_SECONDS:.0f} s")
+        raise Unreachable(f"no other place has answered within {FETCH_SECONDS:.0f} s")
 
     def _check(self, blocks: Iterable[BlockRef], found: Mapping[BlockRef, bytes]) -> None:
         """In a worker thread."""

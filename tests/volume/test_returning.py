@@ -161,7 +161,7 @@ async def test_where_no_place_answers_the_reader_is_told_at_once_and_it_comes_ba
 async def test_a_place_that_hangs_is_given_up_at_the_deadline_and_others_fail_at_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(returning, "DEADLINE_SECONDS", 0.3)
+    monkeypatch.setattr(returning, "FETCH_SECONDS", 0.3)
     monkeypatch.setattr(returning, "SLOW_SECONDS", 0.1)
     data = noise(1 << 20)
     async with gone(store, data) as (volume, places):
