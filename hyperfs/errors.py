@@ -40,6 +40,18 @@ class Unreachable(HyperfsError):
     """The thing exists somewhere that can't be reached now (a daemon, a peer, a store)."""
 
 
+class PlaceRefuses(Unreachable):
+    """A place that is not this device says no: credentials, rights."""
+
+
+class PlaceFull(Unreachable):
+    """A place that is not this device takes no more."""
+
+
+class NoSuchObject(HyperfsError):
+    """A store has no object of that name: the answer is certain."""
+
+
 class FormatTooNew(HyperfsError):
     """Written by a later hyperfs."""
 

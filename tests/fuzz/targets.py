@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from hyperfs import errors
 from hyperfs.chunks import codec, pack
+from hyperfs.cold import object_format
 from hyperfs.crypto import recovery
 from hyperfs.daemon import last_verify, wire
 from hyperfs.log import control_codec, heads, manifest
@@ -17,7 +18,7 @@ from hyperfs.trie import node, node_pack
 from hyperfs.volume import acl, commit_record, entries, journal_items, undo_record
 from hyperfs.volume.inode import Inode
 
-from . import histories, outside, readers, seeds, shapes
+from . import cold, histories, outside, readers, seeds, shapes
 from .shapes import join, summed
 
 Errors = tuple[type[errors.HyperfsError], ...]
@@ -122,6 +123,17 @@ TARGETS: Final = (
     Target("policy", histories.rule, histories.rule_seeds, errors=(errors.InvalidArgument,)),
     Target("place in the stream", histories.cursor, lambda: [b"12", b"11:12:5"], errors=(errors.BadRequest,)),
     Target("follow's mark and folder", histories.follow, histories.follow_seeds),
+    Target("cold object", object_format.decode, cold.object_seeds, cold.encode_object),
+    Target(
+        "cold object, its checksum made right",
+        lambda data: object_format.decode(cold.summed(data)),
+        cold.object_seeds,
+    ),
+    Target("cold object's name", cold.object_name, cold.name_seeds, lambda v: v.encode().encode()),
+    Target(
+        "row of a cold object", cold.row, cold.row_seeds, cold.encode_row, errors=(*DAMAGE, errors.IndexDamaged)
+    ),
+    Target("a store's URL", cold.url, cold.url_seeds, errors=(errors.InvalidArgument,)),
 )
 
 BY_NAME: Final = {target.name: target for target in TARGETS}
