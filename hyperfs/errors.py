@@ -27,6 +27,10 @@ class IndexDamaged(Corrupt):
     """The derived index can't be read. Nothing is lost: it is rebuilt from the logs."""
 
 
+class TreeAbsent(Corrupt):
+    """Merkle nodes whose place in the file is empty: damage in a whole log, not yet come in one that comes in parts."""
+
+
 class NotResident(HyperfsError):
     """The blocks are known and not on this machine."""
 

@@ -174,7 +174,13 @@ class LogReader:
 
     def check_proof(self, proof: TreeProof) -> Verified:
         """What a peer's proof proves on top of what is here. Corrupt if it does not hold; keeps nothing."""
-        return verify_proof(proof, self.roots(), self.fork, self.node, self.check_signature)
+        return verify_proof(proof, self.roots(), self.fork, self._known, self.check_signature)
+
+    def _known(self, index: int) -> Node:
+        try:
+            return self.node(index)
+        except IndexError:
+            raise Corrupt(f"a proof leads to node {index}, which is not known here") from None
 
     def check_signature(self, tree_hash: bytes, length: int, fork: int, signature: bytes) -> bool:
         """Whether the log's owner signed this: for verify_proof."""

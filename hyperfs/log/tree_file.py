@@ -16,7 +16,7 @@ from itertools import accumulate
 from struct import Struct
 from typing import Final
 
-from hyperfs.errors import Corrupt
+from hyperfs.errors import Corrupt, TreeAbsent
 from hyperfs.log import flat_tree
 from hyperfs.log.merkle import HASH_BYTES, Node, parent_hash, parent_node, tree_hash
 from hyperfs.store.files import DiskFile
@@ -31,6 +31,8 @@ _GROUP_BYTES: Final = (2 * GROUP_BLOCKS - 1) * NODE_BYTES
 _MAX_GROUPS: Final = 1024  # some 2 KB each
 _GENERATION_PAIRS: Final = 5000  # pairs of verified siblings, some 500 bytes each, of which two generations are kept
 _MAX_BLOCK_BYTES: Final = 1 << 26  # a bound for reads that a damaged size asks for; our blocks are far smaller
+
+_FETCH: Final = "the blocks below can't be found until the tree is fetched from a peer"
 
 HashRange = Callable[[int, int], bytes]
 """(byte offset, size) -> leaf hash of those bytes of the blocks file, as they lie on the disk."""
@@ -97,6 +99,8 @@ class TreeFile:
             offset += node.size
         else:
             raise IndexError(f"node {index} is not in the tree")
+        if not flat_tree.contains(node.index, index):
+            raise IndexError(f"node {index} is not complete")
         while node.index != index:
             left, right = self._pairs.get(node) or self._older(node) or self.children(node, offset)
             if index < node.index:
@@ -108,10 +112,12 @@ class TreeFile:
 
     def children(self, node: Node, offset: int) -> tuple[Node, Node]:
         """Both children as they lie on the disk, verified against `node`, which must be verified. Corrupt where both
-        are damaged."""
+        are damaged, of which TreeAbsent where neither is there at all."""
         low, high = flat_tree.children(node.index)
         pair = self.stored(low), self.stored(high)
         if not _fit(node, *pair):
+            if not (any(pair[0].hash) or any(pair[1].hash)):
+                raise TreeAbsent(f"Merkle nodes {low} and {high} are not here", self._file.path, _FETCH)
             pair = self._mend(node, *pair, offset)
         self._keep(node, pair)
         return pair
@@ -225,7 +231,7 @@ class TreeFile:
         raise Corrupt(
             f"Merkle nodes {left.index} and {right.index} do not fit their parent",
             self._file.path,
-            "the blocks below can't be found until the tree is fetched from a peer",
+            _FETCH,
         )
 
     def _rebuild(self, index: int, offset: int, size: int) -> Node:

@@ -88,6 +88,15 @@ class DiskFile:
             self._failure = SyncFailed(error.errno, f"sync failed: {error.strerror}", self.path)
             raise self._failure from error
 
+    def refresh(self) -> None:
+        """Returns when all that any process wrote to the file is on the disk; what is read next comes from there.
+
+        After a sync that failed the kernel may hold as clean what the disk does not have; so, right after opening,
+        does whoever must not promise what is only in memory.
+        """
+        self.fdatasync()
+        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
     def size(self) -> int:
         return os.fstat(self._fd).st_size
 

@@ -27,6 +27,8 @@ class Plan:
     failed: list[str] = field(default_factory=list)
     unsynced: dict[str, list[tuple[int, bytes, int]]] = field(default_factory=dict)
     """By path, what each write since the last good sync replaced: offset, bytes, size of the file."""
+    dropped: set[str] = field(default_factory=set)
+    """Paths whose sync failed: of their unsynced writes the kernel shows what the disk does not have."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def next_fails(self, what: str) -> bool:
@@ -50,17 +52,32 @@ class Plan:
         with self._lock:
             self.unsynced.pop(path, None)
 
+    def note_dropped(self, path: str) -> None:
+        with self._lock:
+            self.dropped.add(path)
+
+    def show_the_disk(self, path: str) -> None:
+        """What the kernel held of a file whose sync failed is forgotten."""
+        with self._lock:
+            if path in self.dropped:
+                self.dropped.remove(path)
+                self._take_back(path, self.unsynced.pop(path, []))
+
     def cut_power(self) -> None:
         """Takes back every write that no good sync has covered. After the drive is closed."""
         for path, writes in self.unsynced.items():
-            if not os.path.exists(path):
-                continue  # the temporary file of a replace that failed
-            with open(path, "r+b") as file:
-                for offset, before, size in reversed(writes):
-                    file.seek(offset)
-                    file.write(before)
-                    file.truncate(size)
+            self._take_back(path, writes)
         self.unsynced.clear()
+
+    @staticmethod
+    def _take_back(path: str, writes: list[tuple[int, bytes, int]]) -> None:
+        if not os.path.exists(path):
+            return  # the temporary file of a replace that failed
+        with open(path, "r+b") as file:
+            for offset, before, size in reversed(writes):
+                file.seek(offset)
+                file.write(before)
+                file.truncate(size)
 
     def disk(self, root: Path) -> Disk:
         """For Options.disk."""
@@ -79,10 +96,15 @@ class Plan:
             def fdatasync(self) -> None:
                 self._check()
                 if plan.next_fails(f"sync of {self.path}"):
+                    plan.note_dropped(self.path)
                     self._failure = SyncFailed(plan.error, f"sync failed: {os.strerror(plan.error)}", self.path)
                     raise self._failure
                 super().fdatasync()
                 plan.note_sync(self.path)
+
+            def refresh(self) -> None:
+                plan.show_the_disk(self.path)
+                super().refresh()
 
             def truncate(self, size: int) -> None:
                 self._check()

@@ -10,7 +10,7 @@ from hyperfs.chunks import codec, pack
 from hyperfs.cold import object_format
 from hyperfs.crypto import recovery
 from hyperfs.daemon import last_verify, wire
-from hyperfs.log import control_codec, heads, manifest
+from hyperfs.log import control_codec, have, heads, manifest
 from hyperfs.log.control import Chain
 from hyperfs.policy import when
 from hyperfs.store import folder
@@ -73,6 +73,13 @@ TARGETS: Final = (
     Target("journal items", readers.items, seeds.journal_items, lambda v: b"".join(map(journal_items.encode, v))),
     Target("head slot", readers.head_slot, seeds.head_slots, lambda v: heads.encode_slot(v[1], v[0])),
     Target("head slot, its checksum made right", lambda data: readers.head_slot(summed(data)), seeds.head_slots),
+    Target(
+        "sector of have",
+        lambda data: have.decode_sector(3, data.ljust(512, b"\0")[:512]),
+        lambda: [have.encode_sector(3, bytes(range(240)) * 2), bytes(512)],
+        lambda v: bytes(512) if v is None else have.encode_sector(3, v),
+        is_canonical=False,
+    ),
     # Its owner has signed how long a block is: so much is asked for, however little there is.
     Target("log", readers.log_folder, seeds.logs, most_bytes=lambda size: (64 << 20) + 64 * KIB),
     Target("manifest", manifest.decode_manifest, seeds.manifests, manifest.Manifest.encode),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hyperfs.crypto.keys import SigningKeyPair
 from hyperfs.log.control import Chain
+from hyperfs.log.have import decode_sector, encode_sector
 from hyperfs.log.log import Log
 from hyperfs.store.files import Disk
 
@@ -36,6 +37,15 @@ def test_the_log_of_the_page(disk: Disk) -> None:
     assert disk.read_all("log/tree") == example("log.md", "tree")
     slot = example("log.md", "slot")
     assert disk.read_all("log/heads") == slot + bytes(3584) + slot
+
+
+def test_the_sector_of_the_page() -> None:
+    bits = bytearray(480)
+    for block in (0, 1, 2, 9, 3839):
+        bits[block // 8] |= 1 << block % 8
+    sector = example("log.md", "have")
+    assert encode_sector(0, bytes(bits)) == sector
+    assert decode_sector(0, sector) == bits
 
 
 def test_the_control_chain_of_the_page() -> None:
