@@ -68,6 +68,10 @@ class FormatTooNew(HyperfsError):
         )
 
 
+class Misbehaved(HyperfsError):
+    """What came over a connection breaks the protocol or its bounds: the connection ends, and nothing of it is kept."""
+
+
 class NotAStore(HyperfsError):
     """The folder is no hyperfs store, or only half of one."""
 

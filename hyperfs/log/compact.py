@@ -1,4 +1,4 @@
-"""The part of Hypercore's compact-encoding that manifests and stored signatures need.
+"""The part of Hypercore's compact-encoding that manifests, stored signatures and the wire need.
 
 uint: below 253 one byte; else 0xfd u16, 0xfe u32 or 0xff u64, little-endian. A buffer is its uint length and
 its bytes. Reading is strict: an integer in more bytes than it needs is refused, because a hash over the bytes
@@ -27,6 +27,14 @@ def buffer(data: bytes) -> bytes:
     return uint(len(data)) + data
 
 
+def text(data: bytes, what: str) -> str:
+    """A string's bytes as text; Corrupt where they are not UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise Corrupt(f"{what} is not UTF-8") from None
+
+
 class Reader:
     """Reads from bytes front to back; Corrupt where they end too early."""
 
@@ -34,6 +42,15 @@ class Reader:
         self._data = data
         self._at = 0
         self._what = what
+
+    @property
+    def left(self) -> int:
+        """Bytes not yet read."""
+        return len(self._data) - self._at
+
+    def rest(self) -> bytes:
+        """All that is left."""
+        return self.take(self.left)
 
     def take(self, size: int) -> bytes:
         end = self._at + size

@@ -13,12 +13,14 @@ from hyperfs.daemon import last_verify, wire
 from hyperfs.log import control_codec, have, heads, manifest
 from hyperfs.log.control import Chain
 from hyperfs.policy import when
+from hyperfs.replication import messages as wire_messages
+from hyperfs.replication import mux_codec
 from hyperfs.store import folder
 from hyperfs.trie import node, node_pack
 from hyperfs.volume import acl, commit_record, entries, journal_items, undo_record
 from hyperfs.volume.inode import Inode
 
-from . import cold, histories, outside, readers, seeds, shapes
+from . import cold, histories, outside, readers, seeds, shapes, wires
 from .shapes import join, summed
 
 Errors = tuple[type[errors.HyperfsError], ...]
@@ -129,6 +131,29 @@ TARGETS: Final = (
     Target("policy's key", histories.policy_key, histories.policy_key_seeds),
     Target("policy", histories.rule, histories.rule_seeds, errors=(errors.InvalidArgument,)),
     Target("place in the stream", histories.cursor, lambda: [b"12", b"11:12:5"], errors=(errors.BadRequest,)),
+    Target(
+        "message of a log's channel",
+        wires.log_message,
+        wires.log_messages,
+        wires.encode_log_message,
+        is_canonical=False,
+    ),
+    Target(
+        "handshake of a log's channel",
+        wire_messages.decode_handshake,
+        wires.channel_handshakes,
+        wire_messages.encode_handshake,
+        is_canonical=False,
+    ),
+    Target(
+        "frame of channels",
+        lambda data: list(mux_codec.decode_messages(data)),
+        wires.mux_frames,
+        wires.encode_frame,
+        is_canonical=False,
+    ),
+    Target("channels", wires.mux, wires.mux_histories, errors=wires.BROKEN),
+    Target("secret stream", wires.secret_stream, wires.connections, errors=wires.BROKEN),
     Target("follow's mark and folder", histories.follow, histories.follow_seeds),
     Target("cold object", object_format.decode, cold.object_seeds, cold.encode_object),
     Target(

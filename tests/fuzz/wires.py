@@ -1,0 +1,102 @@
+"""As `readers`, for what comes over a connection: from anybody, before and after the handshake."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from hyperfs import errors
+from hyperfs.replication import messages, mux_codec
+from hyperfs.replication.curve import CurveKeyPair
+from hyperfs.replication.mux import Event, Mux, Opened, Wanted
+from hyperfs.replication.mux_codec import Message, OpenChannel
+from hyperfs.replication.secret_stream import Connected, SecretStream
+
+from .seeds import unhex, vectors
+
+BROKEN: Final = (errors.Corrupt, errors.FormatTooNew, errors.Misbehaved)
+_UNKNOWN: Final = 10
+
+
+def log_message(data: bytes) -> messages.Message | None:
+    """The first byte is the type."""
+    return messages.decode(data[0] % (_UNKNOWN + 1) if data else _UNKNOWN, data[1:])
+
+
+def encode_log_message(message: messages.Message | None) -> bytes:
+    if message is None:
+        return bytes([_UNKNOWN])
+    kind, payload = messages.encode(message)
+    return bytes([kind]) + payload
+
+
+def log_messages() -> list[bytes]:
+    return [
+        bytes([kind]) + unhex(text)
+        for kind, encoded in enumerate(vectors("wire")["messages"].values())
+        for text in encoded
+    ]
+
+
+def channel_handshakes() -> list[bytes]:
+    return [unhex(text) for text in vectors("wire")["capability"]["handshakes"]]
+
+
+def encode_frame(found: list[Message]) -> bytes:
+    if len(found) == 1:
+        return mux_codec.encode_message(found[0])
+    # An empty batch names a channel and nothing more.
+    return mux_codec.encode_batch(found) if found else b"\0\0\1"
+
+
+def mux_frames() -> list[bytes]:
+    return [unhex(step["message"]) for step in vectors("wire")["mux"]]
+
+
+def _answer(mux: Mux, events: Iterable[Event]) -> None:
+    for event in events:
+        if isinstance(event, Wanted):
+            if event.id:
+                _answer(mux, mux.open(event.protocol, event.id))
+            else:
+                mux.refuse(event.protocol, event.id)
+        elif isinstance(event, Opened):
+            mux.send(event.channel, 0, b"")
+
+
+def mux(data: bytes) -> None:
+    """Frames with a byte of length before each, to a side with a channel of its own."""
+    side = Mux()
+    _answer(side, side.open("other", b""))
+    while data:
+        _answer(side, side.receive(data[1 : 1 + data[0]]))
+        data = data[1 + data[0] :]
+    side.take()
+
+
+def mux_histories() -> list[bytes]:
+    frames = mux_frames()
+    early = Message(0, mux_codec.body(mux_codec.OPEN, mux_codec.encode_open(OpenChannel(1, "p", b"id", b"handshake"))))
+    sent = [*frames, *([mux_codec.encode_message(early)] * 2), b"\0\3\1"]
+    whole = [b"".join(bytes([len(frame)]) + frame for frame in sent[:count]) for count in (1, 3, len(frames))]
+    return [*whole, *(bytes([len(frame)]) + frame for frame in sent)]
+
+
+def _side(is_initiator: bool) -> SecretStream:
+    return SecretStream(is_initiator, CurveKeyPair(bytes([1 + is_initiator]) * 32), b"\3" * 32, b"\4" * 24)
+
+
+def secret_stream(data: bytes) -> list[Connected | bytes]:
+    """What a responder is sent."""
+    return list(_side(False).receive(data))
+
+
+def connections() -> list[bytes]:
+    """All that an initiator sends, cut off in several places."""
+    one, other = _side(True), _side(False)
+    sent = [one.data_to_send()]
+    list(other.receive(sent[0]))
+    list(one.receive(other.data_to_send()))
+    one.send(b"hello")
+    one.send(b"")
+    sent.append(one.data_to_send())
+    whole = b"".join(sent)
+    return [whole, whole[:-1], sent[0]]
