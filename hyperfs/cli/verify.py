@@ -84,6 +84,8 @@ def _show(report: dict[str, Any]) -> None:
         f"Checked {checked['blocks']} blocks ({size_text(checked['bytes'])}), {checked['nodes']} nodes, "
         f"{checked['files']} files"
     )
+    if checked.get("elsewhere"):
+        click.echo(f"{checked['elsewhere']} blocks are not on this device: those were not looked at")
     _show_sessions(report["sessions"])
     if not report["damage"]:
         click.echo("No damage.")

@@ -11,9 +11,12 @@ stay, and a base when no delta that must stay needs it.
                  what was used in the same hour videos and other large media before documents
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple
+
+from hyperfs.errors import InvalidArgument
 
 DEFAULT_COPIES: Final = 2
 """Where nothing was set; where there is only one place, one."""
@@ -143,6 +146,14 @@ def _turn(found: Stretch) -> tuple[bool, bool, int, bool, int, int]:
     """By this they leave; what is before another goes first."""
     waits = found.is_live and found.needs.strength is Strength.AUTO
     return found.is_live, waits, found.used, not found.is_media, found.log, found.first
+
+
+def read_budget(text: str) -> int:
+    """Bytes, as 20G or 500M. Raises InvalidArgument."""
+    found = re.fullmatch(r"([0-9]{1,9})([KMGT]?)", text, re.ASCII)
+    if found is None:
+        raise InvalidArgument(f"{text!r} is no size: write, for example, 20G or 500M")
+    return int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[found[2]]
 
 
 def is_media(name: bytes, size: int) -> bool:

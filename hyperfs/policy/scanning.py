@@ -76,3 +76,27 @@ class Scans:
         oldest = int(now / WINDOW_SECONDS * SLICES) - SLICES
         recent = [found for found in self._slices.get(program, ()) if found.number > oldest]
         return sum(found.nbytes for found in recent), len(set().union(*(found.files for found in recent)))
+
+
+class Sightings:
+    """What programs open counts as use, unless they open too much: then none of it, of that while, does."""
+
+    def __init__(self) -> None:
+        self._files: dict[tuple[Program, int], dict[int, int]] = {}  # by program and window, files and their hours
+
+    def note(self, program: Program, file: int, hour: int, now: float) -> None:
+        """`hour`: what is remembered of it."""
+        files = self._files.setdefault((program, int(now / WINDOW_SECONDS)), {})
+        if len(files) <= MOST_FILES:
+            files[file] = hour
+
+    def settled(self, now: float, whole: bool = False) -> dict[int, int]:
+        """The files, with the last hour, of windows that are over; `whole`: of all."""
+        used: dict[int, int] = {}
+        over = [at for at in self._files if whole or at[1] < int(now / WINDOW_SECONDS)]
+        for at in over:
+            files = self._files.pop(at)
+            if len(files) <= MOST_FILES:
+                for file, hour in files.items():
+                    used[file] = max(hour, used.get(file, 0))
+        return used

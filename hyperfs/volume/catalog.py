@@ -14,6 +14,7 @@ lost, damaged, or behind the newest commit. Keys (big-endian, so that a scan goe
     p                      -> when half-dead packs were last stored anew i64
     m                      -> log u32, fork u32, length u64, newest version u64
     b version              -> i64: when its first change came, ns; lacks where the index was made anew
+    u ino                  -> u32: the hour since 1970 in which a file was last used, see uses.py
     e, f, h, w             -> what versions changed: see change_rows.py
 """
 

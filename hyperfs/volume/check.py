@@ -43,7 +43,8 @@ _ATTEMPTS: Final = 3
 
 @dataclass
 class Report:
-    """`checked`: how many blocks, nodes, files (of the newest version) and bytes (of blocks) were looked at.
+    """`checked`: how many blocks, nodes, files (of the newest version) and bytes (of blocks) were looked at;
+    `elsewhere`: blocks that could not be, since they left this device.
 
     `sessions`: when; more than one where an interrupted run was gone on with. `losses`: for a repair.
     """
@@ -101,7 +102,13 @@ def _verify(parts: Parts, progress: Progress, own: CheckState) -> Report:
             findings.add(warning, f"noticed when the drive was opened: {what}")
     own.flush()
     return Report(
-        {"blocks": logs.blocks, "nodes": trees.nodes, "files": newest.files, "bytes": logs.bytes},
+        {
+            "blocks": logs.blocks,
+            "nodes": trees.nodes,
+            "files": newest.files,
+            "bytes": logs.bytes,
+            "elsewhere": len(logs.elsewhere),
+        },
         findings.report(trees.load, commits.root_of),
         own.sessions(),
         replace(trees.losses, blocks=logs.bad),

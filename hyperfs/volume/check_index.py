@@ -77,6 +77,8 @@ def _chunks_problem(catalog: Catalog, logs: LogCheck, state: CheckState) -> str 
         if found is None or found.live != count:
             return f"chunk {chunk.hex()} has {count} extents, it says {found.live if found else 'nothing'}"
         log, block = found.place.log, found.place.block
+        if any((at.log, at.block) in logs.elsewhere for at in (found.place, *found.place.bases)):
+            continue
         if found.place != NOWHERE and state.held(chunk, log, block) is None and (log, block) not in logs.bad:
             return f"chunk {chunk.hex()} is not where it says"
     return None

@@ -12,6 +12,7 @@ from hyperfs.log.cleared import Cleared
 from hyperfs.log.control_codec import LogEntry
 from hyperfs.log.log import Log
 from hyperfs.trie import node_pack
+from hyperfs.values import BlockRef
 from hyperfs.volume import commit_record
 from hyperfs.volume.check_findings import Findings
 from hyperfs.volume.check_state import CheckState, Held, StateDamaged
@@ -34,8 +35,8 @@ def place_of(log: int, index: int) -> str:
 class LogCheck:
     """Goes through all logs; what their sound blocks hold is in the state afterwards.
 
-    `bad`: (log, block) of what can't be used. `lengths`: of each log, when this began. `nodes`: of the trie, in all
-    sound blocks; a bound for those to walk.
+    `bad`: (log, block) of what can't be used; `elsewhere`: of what left this device. `lengths`: of each log, when this
+    began. `nodes`: of the trie, in all sound blocks; a bound for those to walk.
     """
 
     def __init__(self, parts: Parts, state: CheckState, findings: Findings, progress: Progress) -> None:
@@ -50,6 +51,7 @@ class LogCheck:
         self.bytes = 0
         self.nodes = 0
         self.bad: set[tuple[int, int]] = set()
+        self.elsewhere: set[tuple[int, int]] = set()
         self.lengths: dict[int, int] = {}
 
     def run(self) -> None:
@@ -116,15 +118,18 @@ class LogCheck:
                     self._findings.add(damage.detail, f"log {number} tree node {damage.index}")
 
     def _bad(self, number: int, index: int, what: str) -> None:
-        """A block that can't be used. One that was let go is no damage, whatever is left of it."""
+        """A block that can't be used. One that was let go, or left, is no damage, whatever is left of it."""
         self._sound = False
+        if self._parts.residence.has_left(BlockRef(number, index)) and not self.was_cleared(number, index):
+            self.elsewhere.add((number, index))
+            return
         self.bad.add((number, index))
         if not self.was_cleared(number, index):
             self._findings.add(what, place_of(number, index))
 
     def _block(self, entry: LogEntry, log: Log, index: int) -> None:
         self.blocks += 1
-        if (entry.number, index) in self.bad:
+        if (entry.number, index) in self.bad or (entry.number, index) in self.elsewhere:
             return
         try:
             self.bytes += log.block_range(index)[1]

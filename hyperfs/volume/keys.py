@@ -80,6 +80,11 @@ def setting_key(name: bytes) -> bytes:
     return _PREFIX.pack(NO_INO, SETTING) + name
 
 
+def budget_key(device: int) -> bytes:
+    """How much a device is to hold at most: a setting of its own."""
+    return setting_key(b"local_budget:%d" % device)
+
+
 def keep_key(ino: int) -> bytes:
     """The rule of retention that a folder or file has, or last had."""
     return _PREFIX.pack(NO_INO, KEEP) + ino.to_bytes(8, "big")

@@ -91,6 +91,11 @@ class Overlay:
             self._trim()
         self.table[inode.ino] = inode
 
+    def in_use(self) -> list[Inode]:
+        """The files that are open, or have bytes that no chunk holds yet."""
+        known = {**self.orphans, **self._in_hands, **self.table}
+        return [i for i in known.values() if i.is_file and (i.users or i.dirty is not None or i.flushing)]
+
     def new_inode(self, mode: int, uid: int, gid: int, parent: int) -> Inode:
         """A new inode with a number never used before, its times now, and no link yet."""
         inode = Inode(self.next_ino, mode)

@@ -23,6 +23,8 @@ class Policies:
         self._inode_of = inode_of
         self._own: dict[int, dict[bytes, bytes]] = {}
         self._refusing: set[tuple[int, bytes]] = set()
+        self.changes = 0
+        """Counts what was set and taken away."""
 
     @property
     def protects(self) -> bool:
@@ -39,6 +41,7 @@ class Policies:
 
     def put(self, ino: int, name: bytes, value: bytes | None) -> None:
         """None takes it away."""
+        self.changes += 1
         if value is None:
             own = self._own.get(ino, {})
             own.pop(name, None)
@@ -55,6 +58,10 @@ class Policies:
     def carriers(self) -> set[int]:
         """What carries policies itself."""
         return set(self._own)
+
+    def snapshot(self) -> dict[int, dict[bytes, bytes]]:
+        """All that was set, by inode, as it is now."""
+        return {ino: dict(own) for ino, own in self._own.items()}
 
     def own(self, ino: int) -> Iterable[bytes]:
         """The names of those that something carries itself."""

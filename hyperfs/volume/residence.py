@@ -96,8 +96,14 @@ class Residence:
         self._mark(Run(ref.log, ref.index, ref.index + 1))
         self._stale.add(ref.log)
 
-    async def evict(self, runs: Sequence[Run], is_safe: Callable[[Run], Awaitable[bool]]) -> list[Run]:
-        """Lets the bytes of these blocks go, of each run if `is_safe` says so once it is marked; which ones went.
+    async def evict(
+        self,
+        runs: Sequence[Run],
+        is_safe: Callable[[Run], Awaitable[bool]],
+        may_go: Callable[[Run], bool] = lambda run: True,
+    ) -> list[Run]:
+        """Lets the bytes of these blocks go, of each run if `is_safe` says so once it is marked, and if nothing speaks
+        against it right before they go (`may_go`); which ones went.
 
         Only blocks that a synced head covers. Raises OSError. Cancelled before the punching, nothing has gone.
         """
@@ -113,6 +119,7 @@ class Residence:
                     if await is_safe(run):
                         safe.append(run)
                 async with self._writing:
+                    safe = [run for run in safe if may_go(run)]
                     # Nothing marked may be whole now but what goes: pages that it shares with marked blocks go as well.
                     self._unmark(run for run in marked if run not in safe)
                     leaving = safe

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 import trio
 
-from hyperfs.errors import NotResident, Unreachable
+from hyperfs.errors import NoSpace, NotResident, Unreachable
 from hyperfs.log.log import Log
 from hyperfs.values import BlockRef
 from hyperfs.volume.elsewhere import Elsewhere, Nowhere
@@ -120,6 +120,16 @@ class Returning:
         for fetch in waiting:
             if fetch.failure is not None:
                 raise fetch.failure
+
+    async def keep(self, blocks: Iterable[BlockRef]) -> None:
+        """What was brought is on the disk when this returns. Raises NoSpace, OSError."""
+        if self._free_bytes is None or self._free_bytes() < LEAST_ROOM_BYTES:
+            raise NoSpace("the store's disk has no room for what is to come back")
+        wanted = [ref for ref in blocks if ref in self._lent]
+        await self._residence.put_back({ref: self._logs[ref.log].get(ref.index) for ref in wanted})
+        for ref in wanted:
+            if ref not in self._leases:
+                self._forget(ref)
 
     def ahead(self, blocks: Iterable[BlockRef], keep: bool) -> None:
         """Has these brought, which somebody will ask for soon; nothing happens where there is no room for them."""

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperfs.policy.scanning import MOST_BYTES, MOST_FILES, WINDOW_SECONDS, Program, Scans
+from hyperfs.policy.scanning import MOST_BYTES, MOST_FILES, WINDOW_SECONDS, Program, Scans, Sightings
 
 THUMBS = Program("/usr/bin/thumbs", "/user.slice")
 OTHER = Program("/usr/bin/vim", "/user.slice")
@@ -71,3 +71,23 @@ def test_what_it_read_within_the_window_counts_and_nothing_older_than_it_and_a_s
         assert at_most > MOST_BYTES
     else:
         assert surely <= MOST_BYTES
+
+
+def test_what_a_program_opens_counts_as_use_once_its_while_is_over() -> None:
+    sightings = Sightings()
+    sightings.note(OTHER, 1, 100, 5.0)
+    sightings.note(OTHER, 2, 100, 5.0)
+    sightings.note(THUMBS, 1, 101, 9.0)
+    assert sightings.settled(WINDOW_SECONDS - 1) == {}
+    assert sightings.settled(WINDOW_SECONDS + 1) == {1: 101, 2: 100}
+    assert sightings.settled(WINDOW_SECONDS * 9) == {}
+    sightings.note(OTHER, 3, 100, 5.0)
+    assert sightings.settled(6.0, whole=True) == {3: 100}
+
+
+def test_of_a_program_that_opens_too_much_nothing_counts_and_of_others_it_does() -> None:
+    sightings = Sightings()
+    for file in range(MOST_FILES + 1):
+        sightings.note(THUMBS, file, 100, 5.0)
+    sightings.note(OTHER, 7, 99, 5.0)
+    assert sightings.settled(WINDOW_SECONDS * 2) == {7: 99}

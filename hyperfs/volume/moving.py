@@ -1,0 +1,301 @@
+"""Where blocks are is made what policies ask for: in the background, some at a time, as often as something changed.
+
+A turn surveys, plans (policy/placement.py), says what is wanted elsewhere, lets go of what is proven there, and brings
+back what is to be here. It may be cancelled anywhere, or killed: the next one finds by the same survey what is left to
+do. Nothing of it is remembered but what has left.
+
+A block leaves when, after it was marked, enough of the places that it may be at have been asked again and have it. It
+stays while a file that needs it is open, or has bytes that no chunk holds yet.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from hyperfs.errors import HyperfsError, InvalidArgument
+from hyperfs.log.cleared import runs_of
+from hyperfs.policy import placement
+from hyperfs.policy.placement import Plan, Stretch
+from hyperfs.trie.node import Ref
+from hyperfs.values import BlockRef
+from hyperfs.volume import keys
+from hyperfs.volume.elsewhere import Wish
+from hyperfs.volume.overlay import MAX_FILE_BYTES
+from hyperfs.volume.residence import Run
+from hyperfs.volume.survey import HOUR_NS, Ask, Progress, Survey, survey
+from hyperfs.volume.tree import Tree
+from hyperfs.volume.versions import read_commit
+from hyperfs.volume.volume import Volume
+
+POLL_SECONDS: Final = 5.0
+"""How often it is asked whether anything changed: a few numbers."""
+LATEST_SECONDS: Final = 900.0
+"""After so long all is looked at again though nothing changed: hours go by, and proofs come and go."""
+REST_FACTOR: Final = 10.0
+"""A survey that took a second is made again after ten at the earliest."""
+LEAVING_BYTES: Final = 64 << 20
+"""Confirmed and punched at a time."""
+RETURNING_BYTES: Final = 8 << 20
+
+log = logging.getLogger("hyperfs.elsewhere")
+
+
+@dataclass
+class Standing:
+    """How far it is, for `status`. `freeable_bytes`: here, and proven where it may be."""
+
+    to_leave_bytes: int = 0
+    to_return_bytes: int = 0
+    left_bytes: int = 0
+    returned_bytes: int = 0
+    freeable_bytes: int = 0
+
+
+class Mover:
+    """Owned by the trio thread."""
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+        self._residence = volume.parts.residence
+        self._survey: Survey | None = None
+        self._surveyed: tuple[object, ...] = ()
+        self._policies = 0  # those that the survey went by
+        self._wakes = trio.Event()
+        self.standing = Standing()
+        self.held: Callable[[], str | None] = lambda: None
+        """Why nothing may leave now; None when it may."""
+
+    # In the background
+
+    async def run(self, progress: Progress = lambda what, done, of: None) -> None:
+        """Until it is cancelled. `progress` is told of each step in a thread, and may rest there."""
+        looked_at: tuple[object, ...] = ()
+        not_before = latest = 0.0
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen)
+            while True:
+                with trio.move_on_after(POLL_SECONDS):
+                    await self._wakes.wait()
+                woken, self._wakes = self._wakes.is_set(), trio.Event()
+                began, now = trio.current_time(), self._signature()
+                if began < not_before or not (woken or now != looked_at or began >= latest):
+                    continue
+                await self._try(progress)
+                looked_at, ended = now, trio.current_time()
+                not_before, latest = ended + REST_FACTOR * (ended - began), ended + LATEST_SECONDS
+
+    def look_again(self) -> None:
+        """Something was set, or somebody waits for what is to move."""
+        self._wakes.set()
+
+    async def _listen(self) -> None:
+        while True:
+            await self._volume.returning.elsewhere.changed()
+            self._wakes.set()
+
+    async def _try(self, progress: Progress) -> None:
+        try:
+            await self.turn(progress)
+        except (HyperfsError, OSError) as error:
+            log.warning("nothing was moved: %s", error)
+            self._volume.warnings["moving"] = f"what is to be elsewhere, or here, could not be moved: {error}"
+        else:
+            self._volume.warnings.pop("moving", None)
+
+    def _signature(self) -> tuple[object, ...]:
+        """While it is the same a survey would say the same, but for what is used."""
+        volume = self._volume
+        places, policies = volume.returning.elsewhere.places, volume.overlay.policies
+        hour = volume.overlay.now_ns() // HOUR_NS
+        return volume.versions.newest.version, policies.changes, places, self.budget(), hour, len(volume.unwanted)
+
+    # A turn
+
+    async def turn(self, progress: Progress = lambda what, done, of: None) -> None:
+        """Does what there is to do now. Raises OSError, Corrupt, Unreachable: some of it is done then."""
+        volume = self._volume
+        if self._residence.is_unsure and not volume.read_only:
+            await self._residence.reconcile()
+        configured = volume.returning.elsewhere.places
+        if volume.read_only or (not configured and self._residence.is_whole):
+            return
+        await self._residence.forget_cleared(volume.parts.catalog.cleared)
+        made = await self._surveyed_now(progress)
+        stretches = await self._stretches(made)
+        here = sum(found.size_on_disk() for found in volume.parts.logs.values())
+        planned = placement.plan(stretches, configured, here, self.budget())
+        self._tell(planned, stretches)
+        volume.returning.elsewhere.want(list(self._wishes(planned)))
+        if self.held() is None:
+            await self._let_go(planned.leaving, made)
+            await self._send_away(made)
+        await self._bring(planned.returning)
+        await self._residence.settle()
+
+    async def _surveyed_now(self, progress: Progress) -> Survey:
+        volume = self._volume
+        parts, newest = volume.parts, volume.versions.newest
+        signature = self._signature()
+        policies, changes = volume.overlay.policies.snapshot(), volume.overlay.policies.changes
+        tree = Tree(parts.nodes.load, newest.root, parts.chunkstore.read_chunk)
+        pins = [(pin.log, pin.block) for pin in volume.versions.offers.pins]
+
+        def roots() -> Iterator[Ref | None]:
+            yield newest.root
+            kept = [(facts.log, facts.index) for facts in volume.versions.all() if facts.version < newest.version]
+            for place in (*reversed(kept), *dict.fromkeys(pins)):
+                yield read_commit(parts.nodes, *place).root
+
+        content = {number: found.signed_length for number, found in parts.logs.items() if found.evicted is not None}
+        content[newest.content.log] = min(content[newest.content.log], newest.content.length)
+        metadata = {number: found.signed_length for number, found in parts.logs.items() if found.evicted is None}
+
+        def run() -> Survey:
+            ask = Ask(
+                nodes=parts.nodes,
+                read_chunk=parts.chunkstore.read_chunk,
+                lengths=content,
+                metadata=metadata,
+                roots=roots(),
+                policies=policies,
+                is_there=lambda ino: tree.inode(ino) is not None,
+                uses=volume.uses.known(),
+            )
+            return survey(ask, progress)
+
+        if self._survey is None or self._surveyed != signature:
+            self._survey, self._surveyed = await trio.to_thread.run_sync(run), signature
+            self._policies = changes
+        return self._survey
+
+    async def _stretches(self, made: Survey) -> list[Stretch]:
+        parts = self._volume.parts
+        return await trio.to_thread.run_sync(lambda: list(made.stretches(parts.logs, parts.catalog.cleared)))
+
+    def _wishes(self, planned: Plan) -> Iterator[Wish]:
+        configured = self._volume.returning.elsewhere.places
+        for number, found in enumerate(planned.leaving):
+            allowed = found.needs.allowed(configured)
+            copies = found.needs.copies_of(configured)
+            yield Wish(found.log, found.first, found.end, allowed, copies, number < planned.soon)
+
+    async def _let_go(self, leaving: Sequence[Stretch], made: Survey) -> None:
+        """What is proven elsewhere, in the order of the plan."""
+        configured, proven = self._volume.returning.elsewhere.places, self._volume.returning.elsewhere.proven
+        batch: list[Run] = []
+        size = 0
+        for found in leaving:
+            if found.needs.are_met(proven(found.log, found.first, found.end), configured):
+                batch += self._without_busy(found.log, range(found.first, found.end))
+                size += found.nbytes
+            if size >= LEAVING_BYTES:
+                await self._evict(batch, made)
+                batch, size = [], 0
+        await self._evict(batch, made)
+
+    async def _send_away(self, made: Survey) -> None:
+        """What came back for a program that looks at everything."""
+        unwanted, self._volume.unwanted = self._volume.unwanted, set()
+        here = [ref for ref in unwanted if not self._residence.has_left(ref)]
+        for number in {ref.log for ref in here}:
+            blocks = sorted(ref.index for ref in here if ref.log == number)
+            await self._evict(self._without_busy(number, blocks), made)
+
+    async def _evict(self, runs: list[Run], made: Survey) -> None:
+        if not runs:
+            return
+        gone = await self._residence.evict(runs, lambda run: self._is_safe(run, made), self._may_go())
+        size = sum(self._bytes(run) for run in gone)
+        self.standing.left_bytes += size
+        self.standing.to_leave_bytes = max(0, self.standing.to_leave_bytes - size)
+        self.standing.freeable_bytes = max(0, self.standing.freeable_bytes - size)
+
+    async def _is_safe(self, run: Run, made: Survey) -> bool:
+        """Asked once a run is marked: whether enough other places have it."""
+        places = self._volume.returning.elsewhere
+        proven = await places.confirm(run.log, run.first, run.end)
+        blocks = range(run.first, run.end)
+        return all(made.needs(BlockRef(run.log, index)).are_met(proven, places.places) for index in blocks)
+
+    def _may_go(self) -> Callable[[Run], bool]:
+        """Asked of one run after the other, with no `await` between that and the punching."""
+        known: list[set[BlockRef]] = []
+
+        def may_go(run: Run) -> bool:
+            if self._policies != self._volume.overlay.policies.changes or self.held() is not None:
+                return False
+            if not known:
+                known.append(self._busy())
+            return not any(BlockRef(run.log, index) in known[0] for index in range(run.first, run.end))
+
+        return may_go
+
+    def _without_busy(self, log: int, blocks: Iterable[int]) -> list[Run]:
+        """The runs of the blocks, ascending, that no open or unwritten file needs."""
+        busy = self._busy()
+        return [Run(log, *run) for run in runs_of(index for index in blocks if BlockRef(log, index) not in busy)]
+
+    def _busy(self) -> set[BlockRef]:
+        overlay = self._volume.overlay
+        return {
+            BlockRef(at.log, at.block)
+            for inode in overlay.in_use()
+            for extent in overlay.extents(inode, 0, MAX_FILE_BYTES)
+            for at in (extent.place, *extent.bases)
+        }
+
+    async def _bring(self, returning: Sequence[Stretch]) -> None:
+        """What is to be here. Raises Unreachable."""
+        for found in returning:
+            batch: list[BlockRef] = []
+            size = 0
+            for index in range(found.first, found.end):
+                batch.append(BlockRef(found.log, index))
+                size += self._bytes(Run(found.log, index, index + 1))
+                if size >= RETURNING_BYTES or index == found.end - 1:
+                    await self._volume.returning.bring(batch, keep=True)
+                    await self._volume.returning.keep(batch)
+                    self.standing.returned_bytes += size
+                    self.standing.to_return_bytes = max(0, self.standing.to_return_bytes - size)
+                    batch, size = [], 0
+
+    # What is told
+
+    def _tell(self, planned: Plan, stretches: Iterable[Stretch]) -> None:
+        standing, places = self.standing, self._volume.returning.elsewhere
+        standing.to_leave_bytes = sum(found.nbytes for found in planned.leaving)
+        standing.to_return_bytes = sum(found.nbytes for found in planned.returning)
+        standing.freeable_bytes = sum(
+            found.nbytes
+            for found in stretches
+            if found.is_here
+            and found.needs.strength is not placement.Strength.HOT
+            and found.needs.are_met(places.proven(found.log, found.first, found.end), places.places)
+        )
+        warnings = self._volume.warnings
+        warnings.pop("copies", None)
+        if planned.lacking:
+            warnings["copies"] = (
+                f"{planned.lacking} bytes would leave this device, but there are fewer places that may have them than "
+                "they must have copies: they stay. 'hyperfs cold add' adds a place, 'hyperfs policy set' sets copies"
+            )
+        elif len(places.places) == 1 and (planned.leaving or not self._residence.is_whole):
+            warnings["copies"] = (
+                f"{next(iter(places.places))} is the only other place: what leaves this device is there alone. "
+                "A second one makes it safe"
+            )
+
+    def budget(self) -> int | None:
+        """What this device is to hold at most; None for no limit."""
+        value = self._volume.overlay.live.fact(keys.budget_key(self._volume.device))
+        try:
+            return None if value is None else placement.read_budget(value.decode())
+        except (InvalidArgument, UnicodeDecodeError):
+            return None
+
+    def _bytes(self, run: Run) -> int:
+        first, end = self._volume.parts.logs[run.log].byte_range(run.first, run.end)
+        return end - first
