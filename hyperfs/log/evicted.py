@@ -87,8 +87,9 @@ def encode(evicted: Evicted, authenticate: Authenticate) -> bytes:
     return data + authenticate(data)
 
 
-def decode(data: bytes, authenticate: Authenticate) -> Evicted:
-    """Raises Corrupt, FormatTooNew. What was not written by us is not believed: marked blocks may be punched."""
+def decode(data: bytes, authenticate: Authenticate, length: int) -> Evicted:
+    """The record of a log of so many signed blocks. Raises Corrupt, FormatTooNew. What was not written by us is not
+    believed: a torn block is punched when it is marked."""
     if len(data) < _HEAD.size + TAG_BYTES or not data.startswith(MAGIC):
         raise Corrupt("the record of what is elsewhere is none")
     _, number, zero, count = _HEAD.unpack_from(data)
@@ -98,8 +99,10 @@ def decode(data: bytes, authenticate: Authenticate) -> Evicted:
     if zero or len(body) != _HEAD.size + count * _RUN.size or not compare_digest(authenticate(body), tag):
         raise Corrupt("the record of what is elsewhere is damaged")
     found = Evicted()
+    least = 0
     for start, end in _RUN.iter_unpack(body[_HEAD.size :]):
-        if not start < end:
-            raise Corrupt("the record of what is elsewhere has an empty run")
+        if not least <= start < end <= length:
+            raise Corrupt("the record of what is elsewhere has an impossible run")
         found.add(start, end)
+        least = end + 1
     return found

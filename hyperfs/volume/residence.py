@@ -76,10 +76,7 @@ class Residence:
         name = self._record_of(number)
         if not self._disk.exists(name):
             return Evicted()
-        found = evicted.decode(self._disk.read_all(name), lambda data: self._tag(log, data))
-        if any(end > log.signed_length for _, end in found.runs()):
-            raise Corrupt("the record of what is elsewhere names blocks that no head covers")
-        return found
+        return evicted.decode(self._disk.read_all(name), lambda data: self._tag(log, data), log.signed_length)
 
     @property
     def is_whole(self) -> bool:

@@ -10,6 +10,7 @@ from hyperfs.chunks.pack import PackEntry, build
 from hyperfs.crypto.ids import chunk_id
 from hyperfs.crypto.seal import BlockHeader
 from hyperfs.log import heads
+from hyperfs.log.evicted import Evicted
 from hyperfs.log.manifest import default_v1
 from hyperfs.log.merkle import MerkleTree, Node, leaf_hash
 from hyperfs.log.proof import BlockRequest, HashRequest, Request, SeekRequest, TreeProof, UpgradeRequest, prove
@@ -289,3 +290,12 @@ def messages() -> list[bytes]:
 
 def verdicts() -> list[bytes]:
     return [b'{"time": "2026-11-21T10:00:00Z", "version": 7, "damage": 0}']
+
+
+def evictions() -> list[Evicted]:
+    """Of a log of some thousand blocks: nothing is elsewhere, much is, in one run and in many."""
+    found = [Evicted() for _ in range(3)]
+    found[1].add(3, 3900)
+    for block in range(0, 400, 7):
+        found[2].add(block, block + 3)
+    return found

@@ -10,7 +10,7 @@ from hyperfs.chunks import codec, pack
 from hyperfs.cold import object_format
 from hyperfs.crypto import recovery
 from hyperfs.daemon import last_verify, wire
-from hyperfs.log import control_codec, have, heads, manifest
+from hyperfs.log import control_codec, evicted, have, heads, manifest
 from hyperfs.log.control import Chain
 from hyperfs.policy import when
 from hyperfs.replication import messages as wire_messages
@@ -81,6 +81,12 @@ TARGETS: Final = (
         lambda: [have.encode_sector(3, bytes(range(240)) * 2), bytes(512)],
         lambda v: bytes(512) if v is None else have.encode_sector(3, v),
         is_canonical=False,
+    ),
+    Target(
+        "record of what is elsewhere",
+        lambda data: evicted.decode(data + bytes(16), lambda body: bytes(16), 4000),
+        lambda: [evicted.encode(found, lambda body: b"") for found in seeds.evictions()],
+        lambda v: evicted.encode(v, lambda body: b""),
     ),
     # Its owner has signed how long a block is: so much is asked for, however little there is.
     Target("log", readers.log_folder, seeds.logs, most_bytes=lambda size: (64 << 20) + 64 * KIB),

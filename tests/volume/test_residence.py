@@ -3,6 +3,7 @@ it is not here."""
 
 import os
 import random
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperfs.crypto.keys import SigningKeyPair
-from hyperfs.errors import Corrupt, NotResident
+from hyperfs.errors import Corrupt, FormatTooNew, NotResident
 from hyperfs.log.cleared import Cleared
 from hyperfs.log.evicted import Evicted, decode, encode
 from hyperfs.log.log import Log
@@ -330,7 +331,7 @@ def test_marks_are_a_set_and_survive_their_record(added: set[int], removed: set[
     assert {i for i in range(320) if marks.has(i)} == expected
     assert {i for run in marks.runs() for i in range(*run)} == expected
     assert marks.count == len(expected)
-    again = decode(encode(marks, lambda data: data[:16]), lambda data: data[:16])
+    again = decode(encode(marks, lambda data: data[:16]), lambda data: data[:16], 320)
     assert list(again.runs()) == list(marks.runs())
     for index in expected:
         start, end = marks.around(index)
@@ -338,6 +339,19 @@ def test_marks_are_a_set_and_survive_their_record(added: set[int], removed: set[
 
 
 def test_a_record_of_nothing_is_read_and_no_record_is_refused() -> None:
-    assert decode(encode(Evicted(), lambda data: bytes(16)), lambda data: bytes(16)).count == 0
+    assert decode(encode(Evicted(), lambda data: bytes(16)), lambda data: bytes(16), 0).count == 0
     with pytest.raises(Corrupt):
-        decode(b"", lambda data: bytes(16))
+        decode(b"", lambda data: bytes(16), 9)
+
+
+@pytest.mark.parametrize("runs", [[(3, 3)], [(5, 4)], [(0, 10)], [(4, 5), (1, 2)], [(1, 3), (3, 5)], [(0, 1 << 60)]])
+def test_runs_that_nobody_writes_are_refused(runs: list[tuple[int, int]]) -> None:
+    data = b"hfsevict" + struct.pack("<IIQ", 1, 0, len(runs)) + b"".join(struct.pack("<QQ", *run) for run in runs)
+    with pytest.raises(Corrupt):
+        decode(data + bytes(16), lambda body: bytes(16), 9)
+
+
+def test_a_record_of_a_later_format_says_so() -> None:
+    data = b"hfsevict" + struct.pack("<IIQ", 2, 0, 0) + bytes(16)
+    with pytest.raises(FormatTooNew):
+        decode(data, lambda body: bytes(16), 9)
