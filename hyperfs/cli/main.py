@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "policy": "Show and set which versions stay.",
     "follow": "Keep importing a plain folder.",
     "web": "Look at a drive through time in the browser.",
+    "brake": "Tell what stopped that old versions go, and release it.",
     "prune": "Let old versions go and return their space.",
     "verify": "Check everything that a store holds.",
     "key": "Show, confirm and wrap keys.",

@@ -12,6 +12,7 @@ import trio
 
 from hyperfs import __version__
 from hyperfs.daemon import (
+    brake_requests,
     browsing_requests,
     last_verify,
     past_requests,
@@ -132,6 +133,8 @@ TABLE: Final[dict[str, Request]] = {
     "confirm": confirm,
     "verify": verifying.verify,
     "prune": prune,
+    "brake": brake_requests.brake,
+    "release_brake": brake_requests.release,
     "policy": policy_requests.policy,
     "set_policy": policy_requests.set_policy,
     "versions": past_requests.versions,

@@ -69,9 +69,12 @@ class _Limits:
 
 
 @asynccontextmanager
-async def _alone(volume: Volume) -> AsyncIterator[None]:
-    """Raises Refused while another prune or a verify runs."""
+async def _alone(volume: Volume, dry_run: bool = False) -> AsyncIterator[None]:
+    """Raises Refused while another prune or a verify runs, and, but for a dry run, while the brake is on."""
     volume.check_writable()
+    if not dry_run:
+        await volume.brake.look()
+        volume.brake.check()
     if volume.collecting.locked():
         raise Refused("another prune, or a verify, is reading the whole drive: try again when it is done")
     async with volume.collecting:
@@ -87,7 +90,7 @@ async def collect(
     Raises ReadOnlyDrive, Refused while another prune or a verify runs, Corrupt when it can't be told what is needed
     (then nothing is given back), OSError.
     """
-    async with _alone(volume):
+    async with _alone(volume, dry_run):
         await volume.commit()  # what was done a moment ago counts, for a dry run too
         if dry_run:
             return await _would_do(volume, await _planned(volume, begin), progress)

@@ -102,6 +102,8 @@ class Committer:
         self._frozen: Frozen | None = None
         self._follows = follows  # where the first commit of this log goes on from, if not from itself
         self.newest = newest
+        self.changed_files = 0
+        """In all versions made here: files that others had, and that they changed or lost."""
         self.made = trio.Event()
         """Set, and another one in its place, when there is a new version and the index knows it."""
 
@@ -242,6 +244,7 @@ class Committer:
             self._log.rollback(max(first, self._log.signed_length))
             raise
         self.newest = commit
+        self.changed_files += layer.changed_files(commit.version)
         overlay.live.settle(commit.root)
         self._journaling.settled()
         self._frozen = None

@@ -57,6 +57,11 @@ class Layer:
         """Whether no file, name or attribute has changed."""
         return not (self.inodes or self.dentries or self.extents or self.xattrs)
 
+    def changed_files(self, version: int) -> int:
+        """How many files that others had changed or went in it, once it is that version; rather too many: with
+        attributes, folders that went, and what came and went again."""
+        return sum(inode is None or (inode.is_file and inode.born < version) for inode in self.inodes.values())
+
     def set_dentry(self, parent: int, name: bytes, dentry: Dentry | None) -> None:
         names = self.dentries.get(parent)
         if names is None:

@@ -65,8 +65,11 @@ class Mover:
         self._policies = 0  # those that the survey went by
         self._wakes = trio.Event()
         self.standing = Standing()
-        self.held: Callable[[], str | None] = lambda: None
+        self.held: Callable[[], str | None] = self._braked
         """Why nothing may leave now; None when it may."""
+
+    def _braked(self) -> str | None:
+        return self._volume.brake.words() if self._volume.brake.is_on else None
 
     # In the background
 
@@ -129,6 +132,7 @@ class Mover:
         planned = placement.plan(stretches, configured, here, self.budget())
         self._tell(planned, stretches)
         volume.returning.elsewhere.want(list(self._wishes(planned)))
+        await volume.brake.look()
         if self.held() is None:
             await self._let_go(planned.leaving, made)
             await self._send_away(made)

@@ -41,6 +41,7 @@ def status(volume: Volume) -> dict[str, Any]:
         "logs": [_log(volume, entry, volume.parts.logs[entry.number]) for entry in volume.parts.chain.logs.values()],
         "peers": [],
         "cold_stores": [],
+        "brake": volume.brake.facts(),
         "warnings": list(warnings(volume)),
     }
 
@@ -106,6 +107,8 @@ def _files_below(folder: str | Path) -> Iterator[os.DirEntry[str]]:
 
 def warnings(volume: Volume) -> Iterator[str]:
     """What somebody should look at, in sentences."""
+    if volume.brake.is_on:
+        yield volume.brake.words()
     yield from volume.warnings.values()
     if volume.journaling.read_only_because:
         yield f"the drive has turned read-only: {volume.journaling.read_only_because}"

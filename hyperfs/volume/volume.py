@@ -16,6 +16,7 @@ from hyperfs.errors import Corrupt, Exists, FormatTooNew, NotADirectory, NotFoun
 from hyperfs.policy.scanning import Scans
 from hyperfs.values import BlockRef
 from hyperfs.volume import keys
+from hyperfs.volume.brake import Brake
 from hyperfs.volume.changes import Changes
 from hyperfs.volume.commit import Committer
 from hyperfs.volume.commit_record import Commit
@@ -80,6 +81,7 @@ class Volume:
         """What came back for a program that looks at everything: it may leave again."""
         self.write_back: WriteBack | None = None  # has the kernel send what it holds; set by a mount
         self.warnings: dict[str, str] = dict(parts.warnings)
+        self.brake = Brake(parts, self._durable)
         self.collecting = trio.Lock()
         """Held by whoever reads the whole drive, to find what is needed or what is damaged."""
         self.reading: Counter[int] = Counter()
@@ -110,6 +112,7 @@ class Volume:
                     nursery.start_soon(self.files.flushing.run)
                     nursery.start_soon(self._make_versions)
                     nursery.start_soon(self.changes.follow, lambda: self.committer.made)
+                    nursery.start_soon(self.brake.follow)
                 yield self
                 nursery.cancel_scope.cancel()
             if not self.read_only:
@@ -310,6 +313,11 @@ class Volume:
             self._due.within(0)
         elif self.committer.pending:
             self.settled()
+
+    async def _durable(self) -> None:
+        """What was set of the drive itself is on the disk."""
+        self.settled()
+        await self.fsync(None)
 
     async def commit(self, write_back: bool = True) -> Commit:
         """Makes a version of everything written up to now; it is durable when this returns."""

@@ -8,7 +8,7 @@ from hyperfs.follow.mark import Mark
 from hyperfs.follow.records import KEY_BYTES
 from hyperfs.follow.standing import Standing
 from hyperfs.policy import retention, storage
-from hyperfs.volume import change_rows, keys, pins, undo_record
+from hyperfs.volume import brake_record, change_rows, keys, pins, undo_record
 from hyperfs.volume.change_rows import Name, RowCodec, VersionChanges, Went
 from hyperfs.volume.change_stream import Cursor
 
@@ -99,3 +99,8 @@ def follow(data: bytes) -> None:
 
 def follow_seeds() -> list[bytes]:
     return [Mark("name", bytes(KEY_BYTES), Path("/folder")).encode(), b'[1, 2, "2f"]', b"[" * 5000]
+
+
+def brake_seeds() -> list[bytes]:
+    facts = (7, 9, 1, 600, 20, 1000)
+    return [brake_record.encode(brake_record.BrakeRecord(state, 1, *facts, b"a/b")) for state in (1, 2)]

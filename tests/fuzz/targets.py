@@ -17,7 +17,7 @@ from hyperfs.replication import messages as wire_messages
 from hyperfs.replication import mux_codec
 from hyperfs.store import folder
 from hyperfs.trie import node, node_pack
-from hyperfs.volume import acl, commit_record, entries, journal_items, undo_record
+from hyperfs.volume import acl, brake_record, commit_record, entries, journal_items, undo_record
 from hyperfs.volume.inode import Inode
 
 from . import cold, histories, outside, readers, seeds, shapes, wires
@@ -134,6 +134,7 @@ TARGETS: Final = (
     Target("rows of changes", histories.change_row, histories.change_rows_of_ours, errors=(errors.IndexDamaged,)),
     Target("pin", histories.pin, histories.pin_seeds, histories.encode_pin),
     Target("undo", histories.undo, histories.undo_seeds, lambda v: b"".join(undo_record.encode(v)), is_canonical=False),
+    Target("brake", brake_record.decode, histories.brake_seeds, brake_record.encode),
     Target("policy's key", histories.policy_key, histories.policy_key_seeds),
     Target("policy", histories.rule, histories.rule_seeds, errors=(errors.InvalidArgument,)),
     Target("place in the stream", histories.cursor, lambda: [b"12", b"11:12:5"], errors=(errors.BadRequest,)),

@@ -17,7 +17,8 @@ from hyperfs.store.files import Disk
 from hyperfs.store.journal import Journal
 from hyperfs.store.journal_records import Kind, read_records
 from hyperfs.trie.node import Ref
-from hyperfs.volume import commit_record, entries, journal_items, keys, undo_record
+from hyperfs.volume import brake_record, commit_record, entries, journal_items, keys, undo_record
+from hyperfs.volume.brake_record import BrakeRecord
 from hyperfs.volume.commit_record import Commit, DeadChunk, DeadNode, LogHead, RealmRoot, Replaced
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.pins import Pin, decode_pin, pin_fact
@@ -105,6 +106,16 @@ def test_values_of_facts() -> None:
     assert undo_record.decode(*fact) == tuple(map(argument, undo["undo"]))
 
 
+def test_the_record_of_the_brake() -> None:
+    case = INODE["values"]["brake"]
+    record = BrakeRecord(*map(argument, case["brake"]))  # type: ignore[arg-type]
+    assert (brake_record.KEY.hex(), brake_record.encode(record).hex()) == (case["key"], case["hex"])
+    assert brake_record.decode(bytes.fromhex(case["hex"])) == record
+    for wrong in (b"", bytes(56), bytes(57), b"\3" + bytes.fromhex(case["hex"])[1:]):
+        with pytest.raises(Corrupt):
+            brake_record.decode(wrong)
+
+
 def test_the_value_of_a_pin() -> None:
     case = INODE["values"]["pin"]
     where = (case["log"], case["block"], case["directory"], case["deleted_ns"], bytes.fromhex(case["name"]))
@@ -129,7 +140,8 @@ def test_the_pages_on_inodes_and_places() -> None:
     for name in ("inode", "dentry", "extent", "xattr", "snapshot", "setting", "keep", "policy"):
         assert page.pop(f"{name} key").hex() == by_key[name]
     assert page.pop("undo key").hex() == INODE["values"]["undo"]["key"]
-    for name in ("dentry", "xattr", "long xattr", "snapshot", "keep", "policy", "undo"):
+    assert page.pop("brake key").hex() == INODE["values"]["brake"]["key"]
+    for name in ("dentry", "xattr", "long xattr", "snapshot", "keep", "policy", "undo", "brake"):
         assert page.pop(name).hex() == INODE["values"][name]["hex"]
     assert not page
     page = shown("place-and-gone.md")

@@ -28,6 +28,7 @@ def files(site: Site, values: Values) -> Response:
         "scrub": scrubber(site, moments, version, values.get("scale", "all")),
         "snapshots": site.door.ask("snapshots", {"path": path})["snapshots"],
         "limit": VERSIONS,
+        "brake": {"on": False} if values.get("part") else site.door.ask("brake", {"look": False}),
     }
     kept = values | {"p": path, "at": facts["at"] or ""}
     if found["kind"] in ("folder", "absent"):
