@@ -66,8 +66,11 @@ class Local:
         async with self._drive.volume.running():
             self._stop = trio.Event()
             self._token = trio.lowlevel.current_trio_token()
-            self._started.set()
-            await self._stop.wait()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._drive.cold.run, False)  # brings nothing anywhere, but fetches
+                self._started.set()
+                await self._stop.wait()
+                nursery.cancel_scope.cancel()
 
     def __enter__(self) -> Self:
         self._thread.start()

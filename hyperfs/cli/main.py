@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "follow": "Keep importing a plain folder.",
     "web": "Look at a drive through time in the browser.",
     "brake": "Tell what stopped that old versions go, and release it.",
+    "cold": "Add, list and remove cold stores.",
     "prune": "Let old versions go and return their space.",
     "verify": "Check everything that a store holds.",
     "key": "Show, confirm and wrap keys.",

@@ -14,7 +14,7 @@ from hyperfs.cold.object_format import Name
 from hyperfs.cold.place import LIST_SECONDS, Place
 from hyperfs.cold.proving import Prover
 from hyperfs.cold.uploading import Uploader
-from hyperfs.errors import NoSuchObject, Unreachable
+from hyperfs.errors import HyperfsError, NoSuchObject, Unreachable
 from hyperfs.log.cleared import Cleared
 from hyperfs.store.objects import ObjectInfo
 
@@ -75,6 +75,8 @@ class Auditor:
                 await self._rewrite(place)
         except Unreachable:
             return  # noted as the place's trouble
+        except (HyperfsError, OSError) as error:
+            log.error("what lies at %s can't be looked after: %s", place.name, error)
 
     async def list(self, place: Place) -> None:
         """What the place says that it has, compared with what was known. Raises Unreachable."""

@@ -11,6 +11,7 @@ from hyperfs.cold.auditing import Auditor
 from hyperfs.cold.blocks import Blocks
 from hyperfs.cold.fetching import Fetcher
 from hyperfs.cold.holdings import Held
+from hyperfs.cold.object_format import Run
 from hyperfs.cold.place import Place
 from hyperfs.cold.proofs import Proofs
 from hyperfs.cold.proving import Prover
@@ -103,6 +104,19 @@ class Cold:
             listed=place.is_listed,
             trouble=place.trouble,
         )
+
+    def only_at(self, name: str, log: int, first: int, end: int) -> list[Run]:
+        """Which of these blocks no other place has a proof for."""
+        now_ns = self._now_ns()
+        left: list[Run] = [(first, end)]
+        for other, place in self._places.items():
+            if other != name:
+                left = [
+                    part
+                    for run in left
+                    for part in place.holdings.missing(log, *run, lambda held: held.is_proven(now_ns))
+                ]
+        return left
 
     def transfer(self) -> dict[str, Any]:
         """Bytes that went to places and came from them since the drive was opened."""

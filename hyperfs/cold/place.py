@@ -20,7 +20,7 @@ from hyperfs.store.objects import Objects
 T = TypeVar("T")
 
 THREADS: Final = 8
-FETCH_SECONDS: Final = 8.0
+FETCH_SECONDS: Final = 6.0
 """For a ranged read that somebody waits for, and for what is asked about one object."""
 LIST_SECONDS: Final = 600.0
 PUT_SECONDS: Final = 330.0

@@ -19,7 +19,7 @@ from hyperfs.cold.holdings import listed, within, without
 from hyperfs.cold.object_format import Name, Run
 from hyperfs.cold.place import PUT_SECONDS, Place
 from hyperfs.cold.proving import Prover
-from hyperfs.errors import Corrupt, Unreachable
+from hyperfs.errors import Corrupt, HyperfsError, Unreachable
 from hyperfs.values import BlockRef
 from hyperfs.volume.elsewhere import Wish
 
@@ -68,7 +68,11 @@ class Uploader:
     async def run(self) -> None:
         while True:
             self._wake = trio.Event()
-            wait = await self.turn()
+            try:
+                wait = await self.turn()
+            except (HyperfsError, OSError) as error:  # of our own log: a store's faults are a place's trouble
+                wait = LOOK_SECONDS
+                self._note_damage(error)
             with trio.move_on_after(wait):
                 await self._wake.wait()
 
@@ -128,8 +132,7 @@ class Uploader:
             here = await trio.to_thread.run_sync(self._blocks.here, plan.log, plan.runs)
         except (Corrupt, OSError) as error:
             self._unusable.setdefault(plan.log, []).extend(plan.runs)
-            self._warnings[DAMAGE] = f"blocks can't be brought to a cold store: {error}. 'hyperfs verify' tells more"
-            log.error("%s", self._warnings[DAMAGE])
+            self._note_damage(error)
             return None
         missing = [ref for ref, data in here.items() if data is None]
         if missing:
@@ -141,6 +144,12 @@ class Uploader:
             return object_format.name_of(head, data), data
 
         return await trio.to_thread.run_sync(make)
+
+    def _note_damage(self, error: Exception) -> None:
+        words = f"blocks can't be brought to a cold store: {error}. 'hyperfs verify' tells more"
+        if self._warnings.get(DAMAGE) != words:
+            log.error("%s", words)
+        self._warnings[DAMAGE] = words
 
     def _plans(self, wishes: Sequence[Wish], place: Place) -> Iterator[Plan]:
         """Objects for what is wanted at a place and not there. Lazy: what was sent meanwhile counts."""

@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeVar
 import trio
 from tzlocal import get_localzone
 
+from hyperfs.cold.cold import Cold
+from hyperfs.daemon.cold_side import open_cold
 from hyperfs.errors import NotFound
 from hyperfs.values import ROOT_INO
 from hyperfs.volume.paths import find, parts_of
@@ -53,6 +55,11 @@ class Drive:
     watched: OrderedDict[tuple[bytes, str], Iterator[Any]] = field(default_factory=OrderedDict)
     """Streams of changes that a page of was answered, by where they go on: see `watch_requests`."""
     failure: BaseException | None = None
+    cold: Cold = field(init=False)
+    """Its places; fetches only while its `run` runs."""
+
+    def __post_init__(self) -> None:
+        self.cold = open_cold(self.volume)
 
     def resolve(self, when: str, path: bytes) -> int:
         """The version that a WHEN means for a path. Raises BadWhen, NoSuchVersion."""

@@ -21,6 +21,8 @@ TABLE: Final[dict[type[errors.HyperfsError], int]] = {
     errors.Corrupt: CORRUPT,
     errors.NotResident: UNREACHABLE,
     errors.Unreachable: UNREACHABLE,
+    errors.PlaceFull: FAILED,
+    errors.PlaceRefuses: REFUSED,
     errors.FormatTooNew: REFUSED,
     errors.StoreLocked: REFUSED,
     errors.WrongPassphrase: REFUSED,

@@ -14,6 +14,7 @@ from hyperfs import __version__
 from hyperfs.daemon import (
     brake_requests,
     browsing_requests,
+    cold_requests,
     last_verify,
     past_requests,
     policy_requests,
@@ -53,6 +54,7 @@ async def tell_status(drive: Drive, params: Message, tell: Tell) -> Message:
         facts["warnings"].append(f"the last verify, of {last['time'][:16]}, found {last['damage']} damages")
     return facts | {
         "last_verify": last,
+        "cold_stores": cold_requests.cold_facts(drive.cold),
         "store": str(drive.store),
         "mounted_at": str(drive.mount.directory) if drive.mount is not None else None,
         "pid": os.getpid() if drive.mount is not None else None,
@@ -135,6 +137,9 @@ TABLE: Final[dict[str, Request]] = {
     "prune": prune,
     "brake": brake_requests.brake,
     "release_brake": brake_requests.release,
+    "list_cold": cold_requests.list_cold,
+    "add_cold": cold_requests.add_cold,
+    "remove_cold": cold_requests.remove_cold,
     "policy": policy_requests.policy,
     "set_policy": policy_requests.set_policy,
     "versions": past_requests.versions,

@@ -151,7 +151,7 @@ async def _run(
         nursery.start_soon(_end_at_signal, mount)
         nursery.start_soon(_stay_small)
         try:
-            await mount.serve(announce, retention.run)
+            await mount.serve(announce, retention.run, drive.cold.run)
         except Exception as error:  # noqa: BLE001  # whatever it is, whoever waits for the end hears of it, and so does main
             drive.end(innermost(error))
         else:

@@ -2,17 +2,18 @@
 
 from hashlib import blake2b
 
-from hyperfs.cold import object_format, proofs
+from hyperfs.cold import access, object_format, proofs
 from hyperfs.cold.holdings import Held
 from hyperfs.cold.object_format import Head, Name
 from hyperfs.errors import Corrupt
-from hyperfs.store.objects import Location, parse_url
+from hyperfs.store.objects import AccessKey, Location, parse_url
 
 from .shapes import join, split
 
 _DRIVE, _LOG = bytes(range(32)), bytes(range(32, 64))
 _SIZES_AT = 104
 _PLACE = "nas"
+KEYS = access.AccessKeys(bytes(32))
 _NAME = Name(5, 8, 2, "0" * 32, "1" * 32)
 
 Object = tuple[Head, list[bytes]]
@@ -60,6 +61,21 @@ def row_seeds() -> list[bytes]:
     gaps = Held(2, _NAME, 300, "etag", ((5, 6), (7, 8)), 1_795_000_000_000_000_000)
     listed = Held(2, _NAME, 300, "", None)
     return [encode_row(gaps), encode_row(listed)]
+
+
+def access_key(data: bytes) -> AccessKey | None:
+    return access.parse_access_key(data.decode("utf-8", "replace"))
+
+
+def access_key_seeds() -> list[bytes]:
+    return [
+        b"[default]\naws_access_key_id = AKID\naws_secret_access_key = secret\n",
+        b"aws_access_key_id=AKID\naws_secret_access_key=s%()\naws_session_token: token\n[other]\n",
+    ]
+
+
+def access_keys_seeds() -> list[bytes]:
+    return [KEYS.encode({}), KEYS.encode({"nas": AccessKey("AKID", "secret", "token")})]
 
 
 def url(data: bytes) -> Location:

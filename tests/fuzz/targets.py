@@ -172,6 +172,8 @@ TARGETS: Final = (
     Target(
         "row of a cold object", cold.row, cold.row_seeds, cold.encode_row, errors=(*DAMAGE, errors.IndexDamaged)
     ),
+    Target("an access key's file", cold.access_key, cold.access_key_seeds, errors=(errors.InvalidArgument,)),
+    Target("kept access keys", cold.KEYS.decode, cold.access_keys_seeds, cold.KEYS.encode),
     Target("a store's URL", cold.url, cold.url_seeds, errors=(errors.InvalidArgument,)),
 )
 
