@@ -49,7 +49,7 @@ def test_without_is_a_difference_of_sets(found: tuple[Run, ...], taken: tuple[Ru
     assert blocks(list(without(apart(found), taken))) == blocks(found) - blocks(taken)
 
 
-@given(runs, st.integers(0, 70), st.integers(0, 20))
+@given(runs, st.integers(0, 70), st.integers(1, 20))
 def test_within_has_all_that_is_in_a_stretch(found: tuple[Run, ...], first: int, count: int) -> None:
     chosen = within(apart(found), first, first + count)
     stretch = set(range(first, first + count))
