@@ -55,10 +55,11 @@ class ContentOperations(pyfuse3.Operations):
         handle = self.state.handle(fh)
         if handle.past is not None:
             return await self.state.past.read(handle.past, handle.inode, off, size)
-        if size <= SMALL_BYTES and off != handle.read_end:
+        goes_on = off == handle.read_end
+        if size <= SMALL_BYTES and not goes_on:
             self.state.warming.scattered_read(handle.inode, off)
         handle.read_end = off + size
-        return await self.state.volume.files.read_soon(handle.inode, off, size)
+        return await self.state.volume.files.read_soon(handle.inode, off, size, goes_on)
 
     @guarded
     async def write(self, fh: int, off: int, buf: bytes) -> int:
