@@ -53,16 +53,19 @@ class ContentOperations(pyfuse3.Operations):
     @guarded
     async def read(self, fh: int, off: int, size: int) -> bytes:
         handle = self.state.handle(fh)
+        handle.reads(off, size)
         if handle.past is not None:
             data = await self.state.past.read(handle.past, handle.inode, off, size)
         else:
-            if size <= SMALL_BYTES and off != handle.read_end and not handle.is_cold:
-                self.state.warming.scattered_read(handle.inode, off)
-            data = await self.state.volume.files.read_soon(handle.inode, off, size)
-        if handle.is_cold and off == handle.read_end:
+            data = await self._read_file(handle, off, size)
+        if handle.is_cold and handle.goes_on:
             self.state.absences.goes_on(handle, off + size)
-        handle.read_end = off + size
         return data
+
+    async def _read_file(self, handle: Handle, off: int, size: int) -> bytes:
+        if size <= SMALL_BYTES and not handle.goes_on and not handle.is_cold:
+            self.state.warming.scattered_read(handle.inode, off)
+        return await self.state.volume.files.read_soon(handle.inode, off, size, handle.goes_on)
 
     @guarded
     async def write(self, fh: int, off: int, buf: bytes) -> int:

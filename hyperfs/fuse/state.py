@@ -26,12 +26,20 @@ class Handle:
     writing: bool = False
     anew: bool = False
     past: PastNode | None = None
-    read_end: int = 0  # where the last read ended
+    read_start: int = 0  # of the last read
+    read_end: int = 0
+    goes_on: bool = False  # it began where the one before it ended, so the next one probably will
     pid: int = 0  # of who opened it
     program: Program | None = None  # known once something was not here
     is_cold: bool = False  # something of it was not here
     ahead_to: int = 0  # so far it was asked for ahead of who reads
     ahead_bytes: int = 0
+
+    def reads(self, offset: int, size: int) -> None:
+        """A read begins. The same one again is no other: it runs anew when what it lacked has come."""
+        if (offset, offset + size) != (self.read_start, self.read_end):
+            self.goes_on = offset == self.read_end
+        self.read_start, self.read_end = offset, offset + size
 
 
 @dataclass(slots=True)

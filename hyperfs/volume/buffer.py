@@ -136,18 +136,24 @@ class DirtyBytes:
         self._starts, self._runs, self.nbytes, self.unjournaled = [], [], 0, []
         return runs
 
-    def take_front(self, most: int, most_runs: int) -> list[Run]:
-        """The first runs, at least one and no more than `most` bytes if that is possible; the caller's from then on."""
-        count, size = 0, 0
-        last = min(len(self._runs), most_runs)
-        while count < last and (not count or size + len(self._runs[count]) <= most):
-            size += len(self._runs[count])
-            count += 1
-        taken = self.runs[:count]
-        del self._starts[:count], self._runs[:count]
+    def take_part(self, most: int, most_runs: int, since: int = 0) -> list[Run]:
+        """The first runs that begin at or past `since`, at least one if there is one, and no more than `most` bytes if
+        that is possible; the caller's from then on."""
+        first = bisect_left(self._starts, since)
+        end, size = first, 0
+        last = min(len(self._runs), first + most_runs)
+        while end < last and (end == first or size + len(self._runs[end]) <= most):
+            size += len(self._runs[end])
+            end += 1
+        taken = self.runs[first:end]
+        if not taken:
+            return taken
+        low, high = taken[0][0], self._starts[end] if end < len(self._starts) else None
+        del self._starts[first:end], self._runs[first:end]
         self.nbytes -= size
-        end = self._starts[0] if self._starts else None
-        self.unjournaled = [] if end is None else [(max(a, end), b) for a, b in self.unjournaled if b > end]
+        before = [(a, min(b, low)) for a, b in self.unjournaled if a < low] if first else []
+        behind = [(max(a, high), b) for a, b in self.unjournaled if b > high] if high is not None else []
+        self.unjournaled = before + behind
         return taken
 
     @property

@@ -22,13 +22,12 @@ from hyperfs.log.log import Log
 from hyperfs.values import BlockRef
 from hyperfs.volume.cutting import Cut, Cutter, Region, jobs_of
 from hyperfs.volume.journal_items import BlocksItem
+from hyperfs.volume.read_ahead import LARGE_READ_BYTES, ReadAhead
 
 SEAL_THREADS: Final = 2
 NONCE_BYTES: Final = 12
 ROOM_CHECK_BYTES: Final = 16 << 20
 """The disk is asked for its free space once per so many bytes that arrive."""
-LARGE_READ_BYTES: Final = 256 << 10
-"""From this size on a hand-over to a thread (some 90 us) is worth its cost; from twice this, a second one."""
 
 
 class Stored(NamedTuple):
@@ -68,6 +67,7 @@ class Content:
         self._known = known
         self._may_need = may_need
         self._room = room
+        self.ahead = ReadAhead(store.read_parts)
         self._append_lock = trio.Lock()
         self._fresh: dict[bytes, Place] = {}  # chunks appended or used again since the newest freeze
         self._aging: dict[bytes, Place] = {}  # those from before it, until its commit has told the index of them

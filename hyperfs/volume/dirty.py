@@ -1,5 +1,7 @@
 """Which files have dirty bytes, and how many in all. Owned by the trio thread; changed only between awaits."""
 
+from collections.abc import Callable
+
 from hyperfs.volume.buffer import Bytes, DirtyBytes, Run
 from hyperfs.volume.inode import Inode
 
@@ -19,9 +21,10 @@ class DirtyFiles:
         """In the order in which they became dirty."""
         return list(self._files.values())
 
-    def largest(self) -> Inode | None:
-        """The file with the most dirty bytes."""
-        return max(self._files.values(), key=lambda i: i.dirty.nbytes if i.dirty else 0, default=None)
+    def largest(self, among: Callable[[DirtyBytes], bool] = lambda dirty: True) -> Inode | None:
+        """The file with the most dirty bytes, of those whose bytes are as asked for."""
+        found = (i for i in self._files.values() if i.dirty is not None and among(i.dirty))
+        return max(found, key=lambda i: i.dirty.nbytes if i.dirty else 0, default=None)
 
     def _buffer(self, inode: Inode) -> DirtyBytes:
         if inode.dirty is None:
@@ -29,13 +32,13 @@ class DirtyFiles:
             self._files[inode.ino] = inode
         return inode.dirty
 
-    def put(self, inode: Inode, offset: int, data: bytes | memoryview) -> int:
-        """Bytes over what is there; returns how many bytes of the file are dirty now."""
+    def put(self, inode: Inode, offset: int, data: bytes | memoryview) -> DirtyBytes:
+        """Bytes over what is there; returns all of the file that are dirty now."""
         buffer = self._buffer(inode)
         before = buffer.nbytes
         buffer.write(offset, data)
         self.nbytes += buffer.nbytes - before
-        return buffer.nbytes
+        return buffer
 
     def fill(self, inode: Inode, offset: int, data: Bytes, loose: list[tuple[int, int]] | None = None) -> None:
         """Bytes under what is there. `loose`: see DirtyBytes.fill."""
@@ -58,12 +61,12 @@ class DirtyFiles:
             inode.dirty = None
         self._files.pop(inode.ino, None)
 
-    def take(self, inode: Inode, most: int | None, most_runs: int) -> list[Run]:
-        """The file's runs, or the first `most` bytes of them in at most so many runs. They still count until `settle`
-        or `give_back`."""
+    def take(self, inode: Inode, most: int | None, most_runs: int, since: int = 0) -> list[Run]:
+        """The file's runs, or the first `most` bytes of those from `since` on in at most so many runs. They still count
+        until `settle` or `give_back`."""
         if inode.dirty is None:
             return []
-        runs = inode.dirty.take() if most is None else inode.dirty.take_front(most, most_runs)
+        runs = inode.dirty.take() if most is None else inode.dirty.take_part(most, most_runs, since)
         self._drop_if_clean(inode)
         return runs
 

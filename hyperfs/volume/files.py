@@ -4,14 +4,17 @@ Which rule guards what: `Inode.dirty` and the extents change only between awaits
 for bytes on their way into chunks.
 """
 
+from functools import partial
+
 import trio
 
 from hyperfs.errors import FileTooBig, InvalidArgument
-from hyperfs.volume.content import LARGE_READ_BYTES, Content
+from hyperfs.volume.content import Content
 from hyperfs.volume.dirty import DirtyFiles
 from hyperfs.volume.flushing import Flushing
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.overlay import MAX_FILE_BYTES, Overlay, replace_extents
+from hyperfs.volume.read_ahead import LARGE_READ_BYTES
 from hyperfs.volume.reading import read_live
 
 
@@ -36,14 +39,20 @@ class Files:
         """Up to `size` bytes from `offset`; fewer only at the end of the file. Holes read as zeros."""
         return read_live(self._overlay, self._content, inode, offset, size)
 
-    async def read_soon(self, inode: Inode, offset: int, size: int) -> bytes:
-        """As read; what is large and lies in chunks only is decoded in worker threads, beside other reads."""
+    async def read_soon(self, inode: Inode, offset: int, size: int, goes_on: bool = False) -> bytes:
+        """As read; what is large and lies in chunks only is decoded in worker threads, beside other reads. `goes_on`:
+        it begins where its reader's last one ended, and so the next will."""
         size = min(size, inode.size - offset)
         # Dirty bytes could become chunks while a thread reads the extents of before: then both would miss them.
         if size < LARGE_READ_BYTES or inode.inline is not None or inode.dirty is not None or inode.flushing:
             return self.read(inode, offset, size)
         extents = self._overlay.extents(inode, offset, offset + size)
-        return await self._content.read_soon(extents, offset, size)
+        if not goes_on:
+            return await self._content.read_soon(extents, offset, size)
+        ahead = self._content.ahead
+        ahead.begin(inode.ino, offset + size, size, inode.size, partial(self._overlay.extents, inode))
+        found = await ahead.take(inode.ino, offset, size, extents)
+        return found if found is not None else await self._content.read_soon(extents, offset, size)
 
     # Writing
 

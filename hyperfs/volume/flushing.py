@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import trio
 
 from hyperfs.errors import Corrupt, NotResident
+from hyperfs.volume.buffer import DirtyBytes
 from hyperfs.volume.content import Content, Stored
 from hyperfs.volume.cutting import Region
 from hyperfs.volume.dirty import DirtyFiles
@@ -20,6 +21,10 @@ from hyperfs.volume.regions import Effort, Regions, Taken, hurried
 
 STREAM_BYTES: Final = 4 << 20
 """A file with this many dirty bytes sends them on while it is still being written."""
+SCATTERED_BYTES: Final = 32 << 20
+SCATTERED_RUN_BYTES: Final = 64 << 10
+"""Where its runs are shorter on average, SCATTERED_BYTES wait: a run takes in the chunk that it is written into,
+and all that come to lie in one chunk are stored with it at once."""
 DIRTY_LIMIT_BYTES: Final = 64 << 20
 """Past this, writers wait for the bytes of others to reach their chunks."""
 BATCH_BYTES: Final = 8 << 20
@@ -67,9 +72,9 @@ class Flushing:
             # What was taken before is kept and tried again; more would only fill the memory.
             raise OSError(self._failure.errno, "the store does not take what was written before")
 
-    async def written(self, nbytes: int) -> None:
-        """After a write that left its file with so many dirty bytes: streams them, or has the writer wait."""
-        if nbytes >= STREAM_BYTES:
+    async def written(self, dirty: DirtyBytes) -> None:
+        """After a write that left its file with these dirty bytes: streams them, or has the writer wait."""
+        if _are_enough(dirty):
             self._streams.set()
         if self._dirty.nbytes > DIRTY_LIMIT_BYTES:
             await self.wait_for_room()
@@ -125,9 +130,7 @@ class Flushing:
             self._streams = trio.Event()
             while (inode := self._largest()) is not None:
                 try:
-                    async with self._flush_lock:
-                        taken = self._take(inode, self._goes_on(inode), hurried())
-                        await self._store([] if taken is None else [taken])
+                    await self._send_on(inode)
                     self._failure = None
                 except OSError as error:
                     self._failure = error
@@ -137,13 +140,20 @@ class Flushing:
             if self._dirty.nbytes <= DIRTY_LIMIT_BYTES:
                 self._wake_writers()  # a file was cut or removed; what is on its way wakes them when it has arrived
 
+    async def _send_on(self, inode: Inode) -> None:
+        """A part of the file's dirty bytes; of scattered ones all that there are, from the first on, part by part: what
+        is written behind the place of the next part waits for the next time."""
+        since: int | None = 0
+        scattered = inode.dirty is not None and _is_scattered(inode.dirty)
+        while since is not None:
+            async with self._flush_lock:
+                taken = self._take(inode, scattered or self._goes_on(inode), hurried(), since)
+                await self._store([] if taken is None else [taken])
+            last = taken.runs[-1] if taken is not None and taken.runs and scattered else None
+            since = last[0] + len(last[1]) if last is not None else None
+
     def _largest(self) -> Inode | None:
-        inode = self._dirty.largest()
-        if inode is None or inode.dirty is None:
-            return None
-        if inode.dirty.nbytes < STREAM_BYTES and self._dirty.nbytes <= DIRTY_LIMIT_BYTES:
-            return None
-        return inode
+        return self._dirty.largest() if self._dirty.nbytes > DIRTY_LIMIT_BYTES else self._dirty.largest(_are_enough)
 
     def _goes_on(self, inode: Inode) -> bool:
         """Whether a tail without a sure cut may wait for more. Of a few bytes nothing may be left but a tail, and many
@@ -172,8 +182,9 @@ class Flushing:
         except (Corrupt, NotResident):
             return None  # its dirty bytes can be saved all the same
 
-    def _take(self, inode: Inode, streaming: bool, effort: Effort) -> Taken | None:
-        """Takes the file's dirty bytes; tiny files are settled at once. Holding `_flush_lock`."""
+    def _take(self, inode: Inode, streaming: bool, effort: Effort, since: int = 0) -> Taken | None:
+        """Takes the file's dirty bytes, or of a `streaming` one a part of those from `since` on; tiny files are settled
+        at once. Holding `_flush_lock`."""
         if inode.dirty is None:
             return None
         tiny = self._tiny(inode)
@@ -190,7 +201,9 @@ class Flushing:
             # They become dirty bytes and stay inline too, until their extents are named.
             self._dirty.fill(inode, 0, inode.inline)
         loose = list(inode.dirty.unjournaled)
-        runs = self._dirty.take(inode, BATCH_BYTES if streaming else None, BATCH_RUNS)
+        runs = self._dirty.take(inode, BATCH_BYTES if streaming else None, BATCH_RUNS, since)
+        if not runs:
+            return None
         inode.flushing = tuple((start, memoryview(run)) for start, run in runs)
         size = inode.size if inode.dirty is None or inode.dirty.first is None else inode.dirty.first
         return Taken(inode, runs, streaming, size, loose, effort)
@@ -252,3 +265,12 @@ class Flushing:
             return MAX_FILE_BYTES
         self._dirty.fill(inode, end, found.rest, taken.loose)
         return end
+
+
+def _is_scattered(dirty: DirtyBytes) -> bool:
+    return dirty.nbytes < dirty.count * SCATTERED_RUN_BYTES
+
+
+def _are_enough(dirty: DirtyBytes) -> bool:
+    """Whether the file's bytes are sent on while it is being written."""
+    return dirty.nbytes >= (SCATTERED_BYTES if _is_scattered(dirty) else STREAM_BYTES)

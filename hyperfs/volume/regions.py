@@ -113,7 +113,7 @@ class Regions:
     def _of_large(self, taken: Taken) -> Iterator[Region]:
         """The stretches of the file that get new chunks: its runs, widened where that is cheap."""
         inode, runs, streaming = taken.inode, taken.runs, taken.streaming
-        spans = [self._widened(inode, start, start + len(run)) for start, run in runs]
+        spans = self._spans(inode, runs)
         position = 0
         while position < len(spans):
             low, high, is_wide = spans[position]
@@ -134,25 +134,40 @@ class Regions:
             whole = not low and high == taken.inode.size
             yield Region(low, [run for _, run in runs], final, replaced, whole=whole)
             return
-        is_narrow = high - low > _most(size)
+        is_narrow = high - low > max(_most(size), 2 * size)  # of many runs half may be old, however long it is
         if is_narrow and not taken.effort.may_widen(high - low):
             for start, run in runs:
                 yield Region(start, [run], True, self._replaced(taken.inode, start, start + len(run)))
             return
         yield Region(low, (), final, replaced, Edit(high - low, runs, is_narrow))
 
-    def _widened(self, inode: Inode, start: int, end: int) -> _Span:
-        """[start, end) with the extents that it touches, and the short one that it goes on."""
-        touched = self._overlay.extents(inode, max(0, start - 1), end) if inode.stored and inode.inline is None else []
-        goes_on = bool(touched) and touched[0].end == start
-        if goes_on and (len(touched) > 1 or touched[0].length > SHORT_TAIL_BYTES):
-            touched = touched[1:]  # an edit among other bytes, or behind many, is not joined with those before it
-        if not touched:
-            return _Span(start, end, False)
-        low, high = min(start, touched[0].offset), max(end, touched[-1].end)
-        if high - low > max(WIDE_MOST_BYTES, _most(end - start)):
-            return _Span(start, end, False)
-        return _Span(low, high, high - low > _most(end - start))
+    def _spans(self, inode: Inode, runs: Sequence[Run]) -> list[_Span]:
+        spans = []
+        near: Sequence[Extent] = ()  # those of the last run that had any: the next one may lie within them
+        for start, run in runs:
+            low, end = max(0, start - 1), start + len(run)
+            if near and near[0].offset <= low and end <= near[-1].end:
+                touched = [e for e in near if e.end > low and e.offset < end]
+            elif inode.stored and inode.inline is None:
+                touched = self._overlay.extents(inode, low, end)
+                near = touched or near
+            else:
+                touched = []
+            spans.append(_widened(start, end, touched))
+        return spans
+
+
+def _widened(start: int, end: int, touched: Sequence[Extent]) -> _Span:
+    """[start, end) with the extents that it touches, and the short one that it goes on."""
+    goes_on = bool(touched) and touched[0].end == start
+    if goes_on and (len(touched) > 1 or touched[0].length > SHORT_TAIL_BYTES):
+        touched = touched[1:]  # an edit among other bytes, or behind many, is not joined with those before it
+    if not touched:
+        return _Span(start, end, False)
+    low, high = min(start, touched[0].offset), max(end, touched[-1].end)
+    if high - low > max(WIDE_MOST_BYTES, _most(end - start)):
+        return _Span(start, end, False)
+    return _Span(low, high, high - low > _most(end - start))
 
 
 def _most(size: int) -> int:

@@ -42,11 +42,18 @@ class Machine(RuleBasedStateMachine):
         self.bytes = {at: byte for at, byte in self.bytes.items() if at < size}
         self.loose = {at for at in self.loose if at < size}
 
-    @rule(most=st.integers(0, MOST))
-    def take_front(self, most: int) -> None:
-        taken = {at: byte for start, run in self.dirty.take_front(most, 1000) for at, byte in enumerate(run, start)}
-        wanted = sorted(self.bytes)[: len(taken)]
+    @rule(most=st.integers(0, MOST), runs=st.sampled_from([1, 2, 1000]), since=st.one_of(st.just(0), offsets))
+    def take_part(self, most: int, runs: int, since: int) -> None:
+        found = self.dirty.take_part(most, runs, since)
+        taken = {at: byte for start, run in found for at, byte in enumerate(run, start)}
+        first = min(taken, default=MOST)
+        passed = [at for at in sorted(self.bytes) if since <= at < first]
+        # What is passed over belongs to a run that begins before.
+        assert passed == list(range(since, since + len(passed)))
+        assert not passed or since - 1 in self.bytes
+        wanted = [at for at in sorted(self.bytes) if at >= first][: len(taken)]
         assert taken == {at: self.bytes.pop(at) for at in wanted}
+        assert len(found) <= runs
         self.loose &= self.bytes.keys()
 
     @rule()

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from hyperfs.errors import NotResident
-from hyperfs.volume.content import LARGE_READ_BYTES
+from hyperfs.volume.read_ahead import LARGE_READ_BYTES
 
 from .conftest import Store, write_file
 

@@ -104,3 +104,32 @@ async def test_writers_that_wait_for_room_go_on_when_a_file_is_discarded(
                     nursery.start_soon(volume.files.write, inode, 0, rng.randbytes((1 << 20) + 1))
                     await trio.lowlevel.checkpoint()
                     volume.files.discard(inode)
+
+
+async def test_scattered_writes_are_stored_with_their_chunks_and_not_again_for_each(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent on as soon as a dense file's are, each of some thousand pages was a chunk, or stored a whole one anew."""
+    rng = random.Random(1)
+    pages = 1024
+    old = rng.randbytes(pages * 4096)
+    async with store.opened() as volume:
+        inode = await write_file(volume, b"image", old)
+        await volume.commit()
+        chunks = len(volume.overlay.extents(inode, 0, inode.size))
+        monkeypatch.setattr(flushing, "STREAM_BYTES", 64 << 10)
+        monkeypatch.setattr(flushing, "SCATTERED_BYTES", 2 << 20)
+        volume.opened(inode, True)
+        wanted = bytearray(old)
+        before = volume.content.log.length
+        for page in rng.sample(range(pages), pages * 3 // 4):
+            data = rng.randbytes(4096)
+            wanted[page * 4096 : page * 4096 + 4096] = data
+            await volume.files.write(inode, page * 4096, data)
+        with trio.fail_after(60):
+            while volume.content.log.length == before:  # it does not wait for a sync
+                await trio.sleep(0.01)
+        await volume.files.flushing.flush_all()
+        assert volume.files.read(inode, 0, inode.size) == bytes(wanted)
+        assert len(volume.overlay.extents(inode, 0, inode.size)) <= 3 * chunks
+        assert volume.content.log.length - before <= 3 * chunks
