@@ -193,8 +193,8 @@ class Exchanger:
                 continue
             try:
                 done = await trio.to_thread.run_sync(log.perform, work)
-            except OSError as error:
-                self._give_up(log, error)
+            except OSError as trouble:
+                self._give_up(log, trouble)
                 return
             for exchange, error in log.finish(done):
                 if session := self._by_exchange.get(id(exchange)):
