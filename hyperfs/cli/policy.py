@@ -1,17 +1,18 @@
 """hyperfs policy"""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hyperfs.cli import options
-from hyperfs.cli.output import print_json, shown
+from hyperfs.cli.output import print_json, progress, shown
 from hyperfs.cli.session import Place, locate, session
 from hyperfs.errors import InvalidArgument
 from hyperfs.policy import attributes
-from hyperfs.policy.history_room import SETTINGS
+from hyperfs.policy.settings import SETTINGS
 
 path_argument = click.argument("path", metavar="PATH", default=".", type=click.Path(path_type=Path))
 
@@ -30,6 +31,7 @@ def command() -> None:
     keep     30d, 1y (all of that time), all, '10 versions': which versions stay. Without one: all for an hour, then
              one per hour for a day, per day for 30 days, per week
 
+    local_budget=20G is this device's: what is here at most; more than that leaves, what was used least lately first.
     history-share=30% and history-leave=10G are the drive's: how much of the disk old versions and deleted things
     may take, and how much they always leave free.
     """
@@ -53,11 +55,12 @@ def show(path: Path, store: Path | None, passphrase_file: Path | None, as_json: 
 @command.command("set")
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
 @click.argument("settings", metavar="NAME=VALUE...", nargs=-1, required=True)
+@click.option("--wait", is_flag=True, help="Return when what is to be here is (class=hot).")
 @options.store
 @options.passphrase_file
 @options.as_json
 def set_(
-    path: Path, settings: tuple[str, ...], store: Path | None, passphrase_file: Path | None, as_json: bool
+    path: Path, settings: tuple[str, ...], wait: bool, store: Path | None, passphrase_file: Path | None, as_json: bool
 ) -> None:
     """Set policies on PATH: class, protect, copies, places, keep.
 
@@ -71,7 +74,29 @@ def set_(
         if not equals:
             raise click.UsageError(f"{setting!r}: write a name and a value, as in keep=30d")
         changes[name] = value
-    _change(locate(path, store), changes, passphrase_file, as_json)
+    _change(locate(path, store), changes, passphrase_file, as_json, wait)
+
+
+@command.command("allow")
+@click.argument("program", metavar="PROGRAM")
+@click.argument("where", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
+@click.option("--revoke", is_flag=True, help="Take it back.")
+@options.passphrase_file
+@options.as_json
+def allow(program: str, where: Path, revoke: bool, passphrase_file: Path | None, as_json: bool) -> None:
+    """Let PROGRAM, a name or the path of its executable, bring back as much as it reads.
+
+    Example:  hyperfs policy allow /usr/bin/rsync ~/Hyper
+
+    What a program reads that is not on this device is streamed slowly, and not kept, once it was more than 200 files or
+    200 MiB in ten minutes: else each thumbnailer, indexer or `grep -r` would bring everything home.
+    """
+    with session(locate(where), passphrase_file) as drive:
+        facts = drive.request("allow_program", {"program": program, "allow": not revoke})
+    if as_json:
+        print_json(facts)
+    else:
+        click.echo("Allowed: " + (", ".join(map(shown, facts["allowed"])) or "none"))
 
 
 @command.command("unset")
@@ -88,8 +113,11 @@ def unset(path: Path, names: tuple[str, ...], store: Path | None, passphrase_fil
     _change(locate(path, store), dict.fromkeys(names), passphrase_file, as_json)
 
 
-def _change(place: Place, changes: dict[str, str | None], passphrase_file: Path | None, as_json: bool) -> None:
-    """All are looked at before one is made."""
+def _change(
+    place: Place, changes: dict[str, str | None], passphrase_file: Path | None, as_json: bool, wait: bool = False
+) -> None:
+    """All are looked at before one is made. What becomes hot comes back while somebody looks on, or waits; interrupted,
+    it goes on in the background."""
     for name, value in changes.items():
         _check(name, value)
     with session(place, passphrase_file) as drive:
@@ -98,6 +126,9 @@ def _change(place: Place, changes: dict[str, str | None], passphrase_file: Path 
                 drive.request("set_policy", {"path": place.inside, "name": name, "value": value})
             else:
                 _through_the_mount(place.mount / place.inside, attributes.PREFIX + os.fsencode(name), value)
+        if place.mount is not None and changes.get("class") == "hot" and (wait or sys.stderr.isatty()):
+            with progress() as tell:
+                drive.request("all_here", {}, tell)
         _tell(drive.request("policy", {"path": place.inside}), as_json)
 
 

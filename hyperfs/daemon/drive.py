@@ -14,6 +14,7 @@ from hyperfs.cold.cold import Cold
 from hyperfs.daemon.cold_side import open_cold
 from hyperfs.errors import NotFound
 from hyperfs.values import ROOT_INO
+from hyperfs.volume.moving import Mover
 from hyperfs.volume.paths import find, parts_of
 from hyperfs.volume.queues import Queue
 from hyperfs.volume.volume import Volume
@@ -51,6 +52,7 @@ class Drive:
     store: Path
     mount: Mounted | None = None
     background: InBackground | None = None
+    mover: Mover | None = None
     ended: trio.Event = field(default_factory=trio.Event)
     watched: OrderedDict[tuple[bytes, str], Iterator[Any]] = field(default_factory=OrderedDict)
     """Streams of changes that a page of was answered, by where they go on: see `watch_requests`."""

@@ -7,12 +7,13 @@ from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.wire import Message, Tell
 from hyperfs.errors import BadRequest, NoAttribute
 from hyperfs.policy import attributes
-from hyperfs.policy.history_room import SETTINGS
-from hyperfs.volume import keys
+from hyperfs.policy.settings import LOCAL_BUDGET, SETTINGS
+from hyperfs.volume import allowed, keys
 from hyperfs.volume.policy_words import holding
 
 SETTING_WORDS = {
     "history-share": "the most of the disk that old versions and deleted things take",
+    "local_budget": "the most that this device holds; past it leaves what was used least lately",
     "history-leave": "so much of the disk, or 5% of it where that is less, is never taken by them",
 }
 
@@ -49,7 +50,7 @@ async def _set_for_drive(drive: Drive, name: str, params: Message) -> None:
     if value is not None:
         SETTINGS[name](value)
     drive.volume.check_writable()
-    drive.volume.overlay.set_fact(keys.setting_key(name.encode()), None if value is None else value.encode())
+    drive.volume.overlay.set_fact(_key(drive, name), None if value is None else value.encode())
     drive.volume.settled()
     await drive.volume.fsync(None)
 
@@ -58,11 +59,28 @@ def _settings(drive: Drive) -> dict[str, Any]:
     """Those of the drive that were set."""
     found = {}
     for name in SETTINGS:
-        value = drive.volume.overlay.live.fact(keys.setting_key(name.encode()))
+        value = drive.volume.overlay.live.fact(_key(drive, name))
         if value is not None:
             text = value.decode(errors="replace")
             found[name] = {"value": text, "words": SETTING_WORDS[name], "from": "", "own": False}
     return found
+
+
+def _key(drive: Drive, name: str) -> bytes:
+    return keys.budget_key(drive.volume.device) if name == LOCAL_BUDGET else keys.setting_key(name.encode())
+
+
+async def allow_program(drive: Drive, params: Message, tell: Tell) -> Message:
+    """Lets a program bring back what it reads, or no more. Raises InvalidArgument, NoAttribute."""
+    await allowed.allow(drive.volume, given.text(params, "program"), bool(params.get("allow", True)))
+    return {"allowed": sorted(drive.volume.scans.allowed)}
+
+
+async def all_here(drive: Drive, params: Message, tell: Tell) -> Message:
+    """Answers when what is to be on this device is. Raises Unreachable."""
+    if drive.mover is not None:
+        await drive.mover.all_here(lambda done, of: tell("bringing back", done, of))
+    return {"to_return_bytes": drive.volume.standing.to_return_bytes}
 
 
 def policy_names() -> list[str]:

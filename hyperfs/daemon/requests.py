@@ -142,6 +142,8 @@ TABLE: Final[dict[str, Request]] = {
     "remove_cold": cold_requests.remove_cold,
     "policy": policy_requests.policy,
     "set_policy": policy_requests.set_policy,
+    "allow_program": policy_requests.allow_program,
+    "all_here": policy_requests.all_here,
     "versions": past_requests.versions,
     "find_deleted": past_requests.find_deleted,
     "log": past_requests.log,

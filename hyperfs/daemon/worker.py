@@ -21,11 +21,12 @@ from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.exit_codes import innermost
 from hyperfs.daemon.hardening import give_back_memory, keep_memory_private
 from hyperfs.daemon.process import Spec
-from hyperfs.daemon.retention import Clocks, Retention
+from hyperfs.daemon.retention import Clocks, Retention, paced
 from hyperfs.daemon.server import ControlSocket
 from hyperfs.daemon.wire import Message
 from hyperfs.errors import HyperfsError, Refused
 from hyperfs.fuse.mount import Mount, MountOptions
+from hyperfs.volume.moving import Mover
 from hyperfs.volume.opening import open_volume
 from hyperfs.volume.options import Options
 from hyperfs.volume.view import show_version
@@ -70,6 +71,7 @@ def serve(spec: Spec, say: Say) -> None:
         drive = Drive(volume, spec.store, mount)
         retention = Retention(drive, Clocks(volume.overlay.now_ns))
         drive.background = retention
+        drive.mover = Mover(volume)
         trio.run(_run, drive, mount, retention, control, partial(say, {"ready": os.getpid()}))
         if drive.failure is not None:
             raise drive.failure
@@ -132,6 +134,8 @@ async def _run(
 ) -> None:
     mounted = trio.Event()
     serving = 0
+    mover = drive.mover
+    assert mover is not None
 
     async def handle(name: str, params: Message, tell: wire.Tell) -> Message:
         nonlocal serving
@@ -151,7 +155,7 @@ async def _run(
         nursery.start_soon(_end_at_signal, mount)
         nursery.start_soon(_stay_small)
         try:
-            await mount.serve(announce, retention.run, drive.cold.run)
+            await mount.serve(announce, retention.run, drive.cold.run, partial(mover.run, paced()))
         except Exception as error:  # noqa: BLE001  # whatever it is, whoever waits for the end hears of it, and so does main
             drive.end(innermost(error))
         else:

@@ -33,6 +33,8 @@ class ContentOperations(pyfuse3.Operations):
         if (writing or flags & os.O_TRUNC) and state.volume.protection.on:
             state.volume.protection.writing(opened)
         handle = Handle(opened, writing, anew=bool(flags & os.O_TRUNC and opened.size), pid=ctx.pid)
+        if state.volume.returning.elsewhere.places:
+            state.volume.uses.opened(inode, ctx.pid)
         state.volume.opened(opened, writing)  # before anything is awaited: an unlink meanwhile leaves it its bytes
         try:
             if writing or flags & os.O_TRUNC:

@@ -18,6 +18,7 @@ from hyperfs.values import NAME_MAX_BYTES
 from hyperfs.volume.acl import ACCESS, DEFAULT
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.policy_words import computed
+from hyperfs.volume.whereabouts import copies_now, resident_percent
 from hyperfs.volume.xattrs import HAS_XATTRS, VALUE_MAX_BYTES
 
 TRUSTED = b"trusted."
@@ -90,7 +91,7 @@ class MetadataOperations(pyfuse3.Operations):
     async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
         _check_attribute(name)
         if name in attributes.COMPUTED:
-            value = self._computed(inode, name)
+            value = await self._computed(inode, name)
         elif inode & PAST_BIT:
             value = self.state.past.xattr(self.state.past.node(inode), name)
         else:
@@ -100,10 +101,15 @@ class MetadataOperations(pyfuse3.Operations):
             raise FUSEError(errno.ENODATA)
         return value
 
-    def _computed(self, number: int, name: bytes) -> bytes | None:
+    async def _computed(self, number: int, name: bytes) -> bytes | None:
         """Of what stands in the past: only its version."""
         if not number & PAST_BIT:
-            return computed(self.state.volume, self.state.inode(number).ino, name)
+            volume, ino = self.state.volume, self.state.inode(number).ino
+            if name == attributes.RESIDENT:
+                return b"%d" % await resident_percent(volume, ino)
+            if name == attributes.COPIES_NOW:
+                return b"%d" % await copies_now(volume, ino)
+            return computed(volume, ino, name)
         node = self.state.past.node(number)
         return b"%d" % node.version if name == attributes.VERSION and node.version else None
 

@@ -22,6 +22,7 @@ from hyperfs.fuse.names import NameOperations
 from hyperfs.fuse.own_mount import OwnMount
 from hyperfs.fuse.past import VERSIONS_NAME, Past
 from hyperfs.fuse.state import State
+from hyperfs.fuse.using import note_uses
 from hyperfs.fuse.warming import Warming
 from hyperfs.volume.queues import UNBOUNDED, Queue
 from hyperfs.volume.volume import Volume
@@ -94,6 +95,7 @@ class Mount:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._announce, ready)
                 nursery.start_soon(self._relieve_past)
+                nursery.start_soon(note_uses, self.volume)
                 for work in beside:
                     nursery.start_soon(work)
                 with short_ways(), closing(self.state.warming):

@@ -248,15 +248,30 @@ def _encode_log(log: LogEntry) -> bytes:
 
 
 def _encode_clear(clear: Clear) -> bytes:
-    """Each range by how far it is behind the last one, and its length: most numbers are small, and there are many."""
     *head, ranges = clear
-    parts, reach = [_CLEAR.pack(*head), uint(len(ranges))], 0
+    return _CLEAR.pack(*head) + encode_ranges(ranges)
+
+
+def encode_ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
+    """Each range by how far it is behind the last one, and its length: most numbers are small, and there are many."""
+    parts, reach, count = [b""], 0, 0
     for start, end in ranges:
         if not reach <= start <= end:
-            raise Refused(f"a clear of [{start}, {end}) behind block {reach}: ranges ascend")
+            raise Refused(f"a range [{start}, {end}) behind block {reach}: ranges ascend")
         parts += (uint(start - reach), uint(end - start))
-        reach = end
+        reach, count = end, count + 1
+    parts[0] = uint(count)
     return b"".join(parts)
+
+
+def decode_ranges(reader: Reader) -> tuple[tuple[int, int], ...]:
+    """Inverse of encode_ranges; Corrupt for what is cut short."""
+    ranges, reach = [], 0
+    for _ in range(reader.count(2)):
+        start = reach + reader.uint()
+        reach = start + reader.uint()
+        ranges.append((start, reach))
+    return tuple(ranges)
 
 
 def _decode_body(kind: int, reader: Reader) -> Body:
@@ -306,9 +321,4 @@ def _decode_copy(reader: Reader) -> SealedCopy:
 
 def _decode_clear(reader: Reader) -> Clear:
     log, fork, length, tree_hash = _CLEAR.unpack(reader.take(_CLEAR.size))
-    ranges, reach = [], 0
-    for _ in range(reader.count(2)):
-        start = reach + reader.uint()
-        reach = start + reader.uint()
-        ranges.append((start, reach))
-    return Clear(log, fork, length, tree_hash, tuple(ranges))
+    return Clear(log, fork, length, tree_hash, decode_ranges(reader))

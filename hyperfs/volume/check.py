@@ -3,7 +3,7 @@
     files        format file, key file, control chain
     logs         heads, Merkle tree, every block's seal and chunk ids
     versions     every commit, every trie node and its id, every extent's chunk
-    newest       names, links and totals agree; what commits let go of is nothing that it reaches
+    newest       names, links, totals and policies agree; what commits let go of is nothing that it reaches
     journal      what was fsynced since is there, and the blocks that it names
     index        says what the logs say
 
@@ -33,6 +33,7 @@ from hyperfs.volume.check_state import CheckState, Session, StateDamaged
 from hyperfs.volume.check_trees import TreeCheck
 from hyperfs.volume.journal_items import BlocksItem
 from hyperfs.volume.parts import Parts
+from hyperfs.volume.policy_facts import Wrong
 from hyperfs.volume.repair_journal import LOST
 
 __all__ = ["Damage", "Report", "verify"]
@@ -85,10 +86,11 @@ def _verify(parts: Parts, progress: Progress, own: CheckState) -> Report:
     trees = TreeCheck(parts, own, logs, findings, newest.root, progress)
     commits = CommitCheck(parts, own, logs, trees, findings, progress)
     commits.run()
+    policies: Wrong = {}
     named = newest.version > 0 and not findings.touch(newest.version)
     if named:
         try:
-            check_names(trees.load, newest, findings, own, progress)
+            policies = check_names(trees.load, newest, findings, own, parts.chunkstore.read_chunk, progress)
             check_deaths(parts, newest, own.commits(), findings, progress)
         except StateDamaged:
             raise
@@ -111,7 +113,7 @@ def _verify(parts: Parts, progress: Progress, own: CheckState) -> Report:
         },
         findings.report(trees.load, commits.root_of),
         own.sessions(),
-        replace(trees.losses, blocks=logs.bad),
+        replace(trees.losses, blocks=logs.bad, policies=policies),
     )
 
 

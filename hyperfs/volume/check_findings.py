@@ -56,12 +56,13 @@ class Losses:
     chunks: dict[bytes, LostChunk] = field(default_factory=dict)
     nodes: dict[bytes, Ref] = field(default_factory=dict)
     blocks: set[tuple[int, int]] = field(default_factory=set)
+    policies: dict[bytes, bytes | None] = field(default_factory=dict)
+    """Facts of the newest version that must be otherwise, by key; None for those that there must not be."""
 
     def chunk(self, extent: Extent, ino: int) -> None:
         lost = self.chunks.setdefault(extent.chunk, LostChunk(extent.log, extent.block, extent.chunk_length))
         if len(lost.uses) < MOST_USES:
             lost.uses.append((ino, extent.offset, extent.skip))
-
 
     def base(self, chunk: bytes, place: Place, needed: Extent, ino: int) -> None:
         """A chunk that only a delta needs. An older state of the same file had it, about there; how long it is isn't

@@ -1,4 +1,5 @@
-"""Verify, third part: whether the newest version makes sense as a tree of files.
+"""Verify, third part: whether the newest version makes sense as a tree of files, and its facts about policies agree
+with it.
 
 Older versions were the newest once, and their ids show that they are still what they were.
 """
@@ -21,6 +22,8 @@ from hyperfs.volume.check_state import CheckState
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.entries import decode_dentry, extent_in
 from hyperfs.volume.inode import Inode
+from hyperfs.volume.policy_facts import PolicyFacts, Wrong, words_of
+from hyperfs.volume.tree import ReadExtent
 
 COUNTED_CHUNKS: Final = 10_000
 """Chunks counted in memory at a time."""
@@ -28,20 +31,35 @@ _FOLDER: Final = stat.S_IFDIR >> 12
 _WRAP: Final = (1 << 128) - 1
 
 
-def check_names(load: Load, commit: Commit, findings: Findings, state: CheckState, progress: Progress) -> None:
-    """Needs a tree that can be read whole. How many extents are cut from each chunk is in the state afterwards.
+def check_names(
+    load: Load, commit: Commit, findings: Findings, state: CheckState, read_extent: ReadExtent, progress: Progress
+) -> Wrong:
+    """Needs a tree that can be read whole. How many extents are cut from each chunk is in the state afterwards. Returns
+    the facts about policies that must be otherwise.
 
     One walk, in which memory does not grow, tells whether all is well; only if not, a second one that remembers all
     inodes tells what isn't.
     """
-    quick = _Quick(commit, state)
+    quick, policies = _Quick(commit, state), PolicyFacts(read_extent)
     of = commit.root.count if commit.root is not None else 0
     for done, (key, value, hint) in enumerate(walk(load, commit.root), 1):
         quick.entry(key, value, hint)
+        policies.entry(key, value, hint)
         if done % TELL_ENTRIES == 0 or done == of:
             progress("checking names", done, of)
     if not quick.is_well():
         _tell_all(load, commit, findings)
+    wrong = policies.wrong()
+    for fact, right in wrong.items():
+        ino, what = words_of(fact, right)
+        _note(findings, commit, ino, what, f"fact {fact.hex()}")
+    return wrong
+
+
+def _note(findings: Findings, commit: Commit, ino: int, what: str, where: str) -> None:
+    finding = findings.add(what, f"version {commit.version} {where}")
+    finding.inos.add(ino)
+    finding.versions.append(commit.version)
 
 
 class _Quick:
@@ -149,12 +167,9 @@ def _tell_all(load: Load, commit: Commit, findings: Findings) -> None:
         seen.entry(int.from_bytes(key[:8], "big"), key, value, hint)
     names = Counter(child for child, _ in seen.children)
     named_in = {child: parent for child, parent in seen.children if parent}
-    where = f"version {commit.version}"
 
     def note(ino: int, what: str) -> None:
-        finding = findings.add(what, f"{where} inode {ino}")
-        finding.inos.add(ino)
-        finding.versions.append(commit.version)
+        _note(findings, commit, ino, what, f"inode {ino}")
 
     for ino in names:
         if ino not in seen.inodes:
@@ -167,7 +182,7 @@ def _tell_all(load: Load, commit: Commit, findings: Findings) -> None:
     for ino, inode in seen.inodes.items():
         for what in [*_own_problems(seen, ino, inode), *_name_problems(ino, inode, names[ino], named_in)]:
             note(ino, what)
-    _totals(seen, commit, findings, where)
+    _totals(seen, commit, findings)
 
 
 def _own_problems(seen: _Seen, ino: int, inode: Inode) -> list[str]:
@@ -194,7 +209,7 @@ def _name_problems(ino: int, inode: Inode, names: int, named_in: dict[int, int])
     return problems
 
 
-def _totals(seen: _Seen, commit: Commit, findings: Findings, where: str) -> None:
+def _totals(seen: _Seen, commit: Commit, findings: Findings) -> None:
     folders = sum(inode.is_directory for inode in seen.inodes.values())
     size = sum(inode.size for inode in seen.inodes.values() if inode.is_file)
     counted = (len(seen.inodes) - folders, folders, size)
@@ -203,5 +218,5 @@ def _totals(seen: _Seen, commit: Commit, findings: Findings, where: str) -> None
         findings.add(
             f"the commit counts {said[0]} files, {said[1]} folders and {said[2]} bytes; "
             f"there are {counted[0]}, {counted[1]} and {counted[2]}",
-            f"{where} totals",
+            f"version {commit.version} totals",
         )

@@ -9,19 +9,19 @@ stays while a file that needs it is open, or has bytes that no chunk holds yet.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import trio
 
-from hyperfs.errors import HyperfsError, InvalidArgument
+from hyperfs.errors import HyperfsError, Unreachable
 from hyperfs.log.cleared import runs_of
 from hyperfs.policy import placement
 from hyperfs.policy.placement import Plan, Stretch
 from hyperfs.trie.node import Ref
 from hyperfs.values import BlockRef
-from hyperfs.volume import keys
+from hyperfs.volume import allowed
+from hyperfs.volume.budget import budget_of
 from hyperfs.volume.elsewhere import Wish
 from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.residence import Run
@@ -34,6 +34,7 @@ POLL_SECONDS: Final = 5.0
 """How often it is asked whether anything changed: a few numbers."""
 LATEST_SECONDS: Final = 900.0
 """After so long all is looked at again though nothing changed: hours go by, and proofs come and go."""
+TELL_SECONDS: Final = 0.2
 REST_FACTOR: Final = 10.0
 """A survey that took a second is made again after ten at the earliest."""
 LEAVING_BYTES: Final = 64 << 20
@@ -41,17 +42,6 @@ LEAVING_BYTES: Final = 64 << 20
 RETURNING_BYTES: Final = 8 << 20
 
 log = logging.getLogger("hyperfs.elsewhere")
-
-
-@dataclass
-class Standing:
-    """How far it is, for `status`. `freeable_bytes`: here, and proven where it may be."""
-
-    to_leave_bytes: int = 0
-    to_return_bytes: int = 0
-    left_bytes: int = 0
-    returned_bytes: int = 0
-    freeable_bytes: int = 0
 
 
 class Mover:
@@ -64,7 +54,8 @@ class Mover:
         self._surveyed: tuple[object, ...] = ()
         self._policies = 0  # those that the survey went by
         self._wakes = trio.Event()
-        self.standing = Standing()
+        self._turning = False
+        self.standing = volume.standing
         self.held: Callable[[], str | None] = self._braked
         """Why nothing may leave now; None when it may."""
 
@@ -75,6 +66,7 @@ class Mover:
 
     async def run(self, progress: Progress = lambda what, done, of: None) -> None:
         """Until it is cancelled. `progress` is told of each step in a thread, and may rest there."""
+        self._load_allowed()
         looked_at: tuple[object, ...] = ()
         not_before = latest = 0.0
         async with trio.open_nursery() as nursery:
@@ -94,12 +86,31 @@ class Mover:
         """Something was set, or somebody waits for what is to move."""
         self._wakes.set()
 
+    async def all_here(self, tell: Callable[[int, int], Awaitable[None]]) -> None:
+        """Returns when what is to be here is; `tell` gets bytes done and in all. Raises Unreachable."""
+        before = self.standing.returned_bytes
+        self.look_again()
+        while self._turning or self._policies != self._volume.overlay.policies.changes or self.standing.to_return_bytes:
+            done = self.standing.returned_bytes - before
+            await tell(done, done + self.standing.to_return_bytes)
+            trouble = self._volume.warnings.get("moving")
+            if trouble is not None and not self._turning:
+                raise Unreachable(trouble)
+            await trio.sleep(TELL_SECONDS)
+
+    def _load_allowed(self) -> None:
+        try:
+            allowed.load(self._volume)
+        except HyperfsError as error:
+            log.warning("which programs are allowed to bring back more can't be read: %s", error)
+
     async def _listen(self) -> None:
         while True:
             await self._volume.returning.elsewhere.changed()
             self._wakes.set()
 
     async def _try(self, progress: Progress) -> None:
+        self._turning = True
         try:
             await self.turn(progress)
         except (HyperfsError, OSError) as error:
@@ -107,13 +118,15 @@ class Mover:
             self._volume.warnings["moving"] = f"what is to be elsewhere, or here, could not be moved: {error}"
         else:
             self._volume.warnings.pop("moving", None)
+        finally:
+            self._turning = False
 
     def _signature(self) -> tuple[object, ...]:
         """While it is the same a survey would say the same, but for what is used."""
         volume = self._volume
         places, policies = volume.returning.elsewhere.places, volume.overlay.policies
-        hour = volume.overlay.now_ns() // HOUR_NS
-        return volume.versions.newest.version, policies.changes, places, self.budget(), hour, len(volume.unwanted)
+        hour, version = volume.overlay.now_ns() // HOUR_NS, volume.versions.newest.version
+        return version, policies.changes, places, budget_of(volume), hour, len(volume.unwanted)
 
     # A turn
 
@@ -124,12 +137,13 @@ class Mover:
             await self._residence.reconcile()
         configured = volume.returning.elsewhere.places
         if volume.read_only or (not configured and self._residence.is_whole):
+            self._policies = volume.overlay.policies.changes
             return
         await self._residence.forget_cleared(volume.parts.catalog.cleared)
         made = await self._surveyed_now(progress)
         stretches = await self._stretches(made)
         here = sum(found.size_on_disk() for found in volume.parts.logs.values())
-        planned = placement.plan(stretches, configured, here, self.budget())
+        planned = placement.plan(stretches, configured, here, budget_of(self._volume))
         self._tell(planned, stretches)
         volume.returning.elsewhere.want(list(self._wishes(planned)))
         await volume.brake.look()
@@ -182,9 +196,8 @@ class Mover:
     def _wishes(self, planned: Plan) -> Iterator[Wish]:
         configured = self._volume.returning.elsewhere.places
         for number, found in enumerate(planned.leaving):
-            allowed = found.needs.allowed(configured)
-            copies = found.needs.copies_of(configured)
-            yield Wish(found.log, found.first, found.end, allowed, copies, number < planned.soon)
+            places, copies = found.needs.allowed(configured), found.needs.copies_of(configured)
+            yield Wish(found.log, found.first, found.end, places, copies, number < planned.soon)
 
     async def _let_go(self, leaving: Sequence[Stretch], made: Survey) -> None:
         """What is proven elsewhere, in the order of the plan."""
@@ -291,14 +304,6 @@ class Mover:
                 f"{next(iter(places.places))} is the only other place: what leaves this device is there alone. "
                 "A second one makes it safe"
             )
-
-    def budget(self) -> int | None:
-        """What this device is to hold at most; None for no limit."""
-        value = self._volume.overlay.live.fact(keys.budget_key(self._volume.device))
-        try:
-            return None if value is None else placement.read_budget(value.decode())
-        except (InvalidArgument, UnicodeDecodeError):
-            return None
 
     def _bytes(self, run: Run) -> int:
         first, end = self._volume.parts.logs[run.log].byte_range(run.first, run.end)

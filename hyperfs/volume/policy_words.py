@@ -4,7 +4,7 @@ import json
 import os
 from typing import Final, NamedTuple
 
-from hyperfs.policy.attributes import CLASS, COPIES, KEEP, LINK, PLACES, POLICY, PREFIX, PROTECT, RESIDENT, VERSION
+from hyperfs.policy.attributes import CLASS, COPIES, KEEP, PLACES, POLICY, PREFIX, PROTECT, VERSION
 from hyperfs.policy.retention import words_of
 from hyperfs.policy.storage import (
     CLASSES,
@@ -44,15 +44,13 @@ def holding(volume: Volume, ino: int) -> dict[str, Holding]:
 
 
 def computed(volume: Volume, ino: int, name: bytes) -> bytes | None:
-    """The attributes that are read and never set; None for what there is not. Everything is on this device so far."""
+    """The attributes that are read and never set, but for those of where it is; None for what there is not."""
     if name == POLICY:
         told = {short: {"value": at.value, "from": at.origin} for short, at in holding(volume, ino).items()}
         return json.dumps(told, ensure_ascii=False).encode(errors="surrogateescape")
     if name == VERSION:
         return b"%d" % volume.versions.newest.version
-    if name == RESIDENT:
-        return b"100"
-    return None if name == LINK else b"0"
+    return None
 
 
 def _short(name: bytes) -> str:

@@ -197,11 +197,18 @@ async def _mend_volume(work: Work, losses: Losses, nodes: dict[bytes, Place]) ->
             volume.overlay.set_fact(keys.place_key(id_), encode_place(place))
             here = place_of(place.log, place.block)
             work.done.append(Repaired(f"the same trie node is in {here}", place_of(ref.log, ref.block)))
-        if nodes:
-            await volume.committer.commit()
+        _mend_policies(work, volume, losses)
+        await volume.committer.commit()
         found = await mend_chunks(volume, losses, work.state, work.sources, work.options.progress)
         work.done += found.repaired
         _let_go(work, volume, losses, nodes, found)
+
+
+def _mend_policies(work: Work, volume: Volume, losses: Losses) -> None:
+    for key, value in losses.policies.items():
+        if volume.overlay.live.fact(key) != value:
+            volume.overlay.set_fact(key, value)
+            work.done.append(Repaired("it says what the attribute says", f"fact {key.hex()}"))
 
 
 def _let_go(work: Work, volume: Volume, losses: Losses, nodes: dict[bytes, Place], found: Found) -> None:

@@ -158,6 +158,7 @@ class NewestRepair:
             what = f"a part of the newest tree is lost ({_range_words(prefix)}): {how}"
             words.append(Repaired(what, place_of(ref.log, ref.block)))
         straight = salvage.straighten(entries, older, lambda: self._next_ino(entries), self._options.wall_ns())
+        salvage.agree(straight.entries)
         if straight.dropped:
             names = ", ".join(repr(name)[1:] for _, name in straight.dropped[:20])
             more = f" and {len(straight.dropped) - 20} more" if len(straight.dropped) > 20 else ""

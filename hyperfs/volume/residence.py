@@ -56,7 +56,8 @@ class Residence:
         self._writing = trio.Lock()  # punching, putting back, writing a record: one after the other
         self._stale: set[int] = set()  # logs of which the record names more than is gone
         self.cold_bytes = 0
-        """Of all marked blocks."""
+        """Of all marked blocks, but for those that are leaving."""
+        self._leaving: set[BlockRef] = set()  # marked, and whole as long as they are in here
         self.is_unsure = False
         """Whether marked blocks may be here, whole or torn."""
 
@@ -93,6 +94,10 @@ class Residence:
         self._mark(Run(ref.log, ref.index, ref.index + 1))
         self._stale.add(ref.log)
 
+    def is_away(self, ref: BlockRef) -> bool:
+        """Whether a block has left, and not only a mark that says that it may."""
+        return self.has_left(ref) and ref not in self._leaving
+
     async def evict(
         self,
         runs: Sequence[Run],
@@ -108,6 +113,7 @@ class Residence:
             await self.reconcile()
         async with self._evicting:
             marked = [found for run in runs for found in self._mark(run)]
+            self._are_leaving(marked, True)
             safe: list[Run] = []
             leaving: Sequence[Run] = ()
             try:
@@ -121,6 +127,7 @@ class Residence:
                     self._unmark(run for run in marked if run not in safe)
                     leaving = safe
                     self.is_unsure = True
+                    self._are_leaving(leaving, False)
                     await trio.to_thread.run_sync(self._punch, leaving)
                     self.is_unsure = False
             except BaseException:
@@ -138,12 +145,25 @@ class Residence:
             self.cold_bytes += _bytes(log, part.first, part.end)
         return new
 
+    def _are_leaving(self, runs: Sequence[Run], on: bool) -> None:
+        for run in runs:
+            blocks = [BlockRef(run.log, index) for index in range(run.first, run.end)]
+            size = _bytes(self._logs[run.log], run.first, run.end)
+            if on:
+                self._leaving.update(blocks)
+                self.cold_bytes -= size
+            else:
+                self._leaving.difference_update(blocks)
+                self.cold_bytes += size
+
     def _unmark(self, runs: Iterable[Run]) -> None:
         for number, first, end in runs:
             log = self._logs[number]
             for index in range(first, end):
                 if _marks(log).has(index):
-                    self.cold_bytes -= log.block_range(index)[1]
+                    ref = BlockRef(number, index)
+                    self.cold_bytes -= 0 if ref in self._leaving else log.block_range(index)[1]
+                    self._leaving.discard(ref)
             _marks(log).remove(first, end)
             self._stale.add(number)
 

@@ -25,6 +25,7 @@ from hyperfs.volume import keys
 from hyperfs.volume.check_findings import Range, inode_range
 from hyperfs.volume.entries import decode_dentry, encode_dentry, encode_extent
 from hyperfs.volume.inode import Inode
+from hyperfs.volume.policy_facts import PolicyFacts
 
 UNUSABLE: Final = (Corrupt, FormatTooNew, NotResident)
 LOST_AND_FOUND: Final = b"lost+found"
@@ -189,6 +190,23 @@ def straighten(entries: Entries, older: set[int], next_ino: Callable[[], int], n
             del entries[key]
     _count(straight, {ino: inodes[ino] for ino in reached}, names)
     return straight
+
+
+def agree(entries: Entries) -> None:
+    """What is known of policies becomes what the attributes say, which may have come from another version than it. But
+    for long ones, whose bytes are not here: of them what is known stays."""
+    policies = PolicyFacts(_unread)
+    for key, entry in sorted(entries.items()):
+        policies.entry(key, *entry)
+    for key, value in policies.wrong().items():
+        if value is None:
+            del entries[key]
+        else:
+            entries[key] = (value, b"")
+
+
+def _unread(extent: Extent) -> bytes:
+    raise NotResident([])
 
 
 class _Names:

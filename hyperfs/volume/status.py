@@ -2,13 +2,17 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
+
+import trio
 
 from hyperfs.crypto.keys import LOG_METADATA
 from hyperfs.log.control_codec import OPEN, LogEntry
 from hyperfs.log.log import Log
 from hyperfs.volume import keys
+from hyperfs.volume.budget import budget_of
 from hyperfs.volume.creating import NAME_SETTING
 from hyperfs.volume.volume import Volume
 
@@ -37,6 +41,11 @@ def status(volume: Volume) -> dict[str, Any]:
         "dirty_bytes": volume.files.dirty_bytes,
         "store_bytes": store_bytes(volume.parts.disk.root),
         "resident_bytes": sum(log.size_on_disk() for log in volume.parts.logs.values()),
+        "cold_bytes": volume.parts.residence.cold_bytes,
+        "freeable_bytes": volume.standing.freeable_bytes,
+        "local_budget": budget_of(volume),
+        "moving": asdict(volume.standing) | {"fetched_bytes": volume.returning.fetched_bytes},
+        "streamed_programs": list(_streamed(volume)),
         "recovery_key_confirmed": is_confirmed(volume),
         "logs": [_log(volume, entry, volume.parts.logs[entry.number]) for entry in volume.parts.chain.logs.values()],
         "peers": [],
@@ -110,6 +119,7 @@ def warnings(volume: Volume) -> Iterator[str]:
     if volume.brake.is_on:
         yield volume.brake.words()
     yield from volume.warnings.values()
+    yield from _elsewhere_warnings(volume)
     if volume.journaling.read_only_because:
         yield f"the drive has turned read-only: {volume.journaling.read_only_because}"
     if not is_confirmed(volume):
@@ -124,6 +134,22 @@ def warnings(volume: Volume) -> Iterator[str]:
             "or times of versions will be off"
         )
     yield from _room_warnings(volume)
+
+
+def _streamed(volume: Volume) -> Iterator[dict[str, Any]]:
+    """The programs that look at everything, and are not let bring it all back."""
+    for program, nbytes, files in volume.scans.scanning(trio.current_time()):
+        yield {"program": program.executable, "cgroup": program.cgroup, "bytes": nbytes, "files": files}
+
+
+def _elsewhere_warnings(volume: Volume) -> Iterator[str]:
+    if volume.returning.warning is not None:
+        yield f"what is not on this device could not be read: {volume.returning.warning}"
+    for program, nbytes, files in volume.scans.scanning(trio.current_time()):
+        yield (
+            f"{program.name} has read {files} files ({nbytes >> 20} MiB) in ten minutes that were not on this device: "
+            f"what it reads is streamed slowly and not kept. 'hyperfs policy allow {program.executable}' lifts that"
+        )
 
 
 def _room_warnings(volume: Volume) -> Iterator[str]:

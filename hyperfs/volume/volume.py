@@ -31,6 +31,7 @@ from hyperfs.volume.parts import Parts
 from hyperfs.volume.permissions import Permissions
 from hyperfs.volume.protection import Protection
 from hyperfs.volume.returning import Returning
+from hyperfs.volume.standing import Standing
 from hyperfs.volume.uses import Uses
 from hyperfs.volume.versions import Snapshot, Versions, snapshot_fact
 from hyperfs.volume.xattrs import Xattrs
@@ -75,6 +76,7 @@ class Volume:
         self.changes = Changes(parts.catalog, parts.versions, parts.node_id_key, parts.read_only)
         free = None if parts.read_only else lambda: parts.content.room().free
         self.returning = Returning(parts.residence, parts.logs, free)
+        self.standing = Standing()
         self.uses = Uses(parts.catalog, parts.overlay.now_ns)
         self.scans = Scans()
         self.unwanted: set[BlockRef] = set()

@@ -13,6 +13,7 @@ from hyperfs.chunks.extents import WHOLE_BLOCK
 from hyperfs.crypto import wrap
 from hyperfs.crypto.keys import DeviceKeys
 from hyperfs.errors import HyperfsError
+from hyperfs.policy.attributes import COPIES, PROTECT
 from hyperfs.store.memory import MemoryIndex
 from hyperfs.trie.node import Leaf, Ref
 from hyperfs.volume import keys
@@ -291,6 +292,24 @@ def test_a_damaged_record_of_the_journal_leaves_those_before_it(drive: Drive, sa
     live = reading(drive, sample).live
     assert b"docs/letter" in live
     write_more(drive, b"new", b"after")
+
+
+def test_what_is_known_of_policies_becomes_what_the_attributes_say(drive: Drive) -> None:
+    async def work() -> None:
+        async with drive.open().running() as volume:
+            root = volume.overlay.inode(1)
+            volume.xattrs.set(root, PROTECT, b"nodelete")
+            for name, value in ((b"protect", None), (b"copies", b"3")):
+                volume.overlay.set_fact(keys.policy_key(1, name), value)
+            await volume.commit()
+
+    trio.run(work)
+    assert len(check(drive).damage) == 2
+    outcome = mend(drive)
+    assert outcome.report.damage == []
+    assert len(outcome.repaired) == 2
+    own = ask(drive, lambda volume: {name: volume.overlay.policies.value(1, name) for name in (PROTECT, COPIES)})
+    assert own == {PROTECT: b"nodelete", COPIES: None}
 
 
 def test_an_older_node_that_the_log_holds_twice_is_found_there(drive: Drive, sample: Sample) -> None:

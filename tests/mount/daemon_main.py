@@ -11,7 +11,7 @@ import atexit
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import trio
@@ -22,6 +22,7 @@ from hyperfs.store.files import Disk
 from hyperfs.volume.creating import NewDrive, create_store
 from hyperfs.volume.opening import open_volume
 from hyperfs.volume.options import Options, kernel_time_ns
+from hyperfs.volume.volume import Volume
 
 DEVICE_KEYS = DeviceKeys(*(bytes([number]) * 32 for number in (1, 2, 3, 4)))
 RESERVE_BYTES = 1 << 20
@@ -45,7 +46,18 @@ def faulty_disk() -> Callable[[Path], Disk]:
     return plan.disk
 
 
-def main(store: Path, point: Path, flags: list[str], disk: Callable[[Path], Disk] = Disk) -> None:
+def nothing_beside(volume: Volume) -> Sequence[Callable[[], Awaitable[object]]]:
+    return ()
+
+
+def main(
+    store: Path,
+    point: Path,
+    flags: list[str],
+    disk: Callable[[Path], Disk] = Disk,
+    beside: Callable[[Volume], Sequence[Callable[[], Awaitable[object]]]] = nothing_beside,
+) -> None:
+    """`beside` gives what runs beside the mount."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     if not store.exists():
         epoch = EpochKeys(1, bytes([6]) * 32, bytes([7]) * 32)
@@ -65,7 +77,7 @@ def main(store: Path, point: Path, flags: list[str], disk: Callable[[Path], Disk
         ),
     )
     try:
-        trio.run(mount.serve, lambda: print("ready", flush=True))
+        trio.run(mount.serve, lambda: print("ready", flush=True), *beside(volume))
     finally:
         mount.close()
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hyperfs.errors import Corrupt, FormatTooNew
@@ -145,6 +145,7 @@ def test_a_message_comes_back_as_it_went(message: Message) -> None:
 @settings(max_examples=200, deadline=None)
 @given(every_message, st.integers(0, 500))
 def test_a_message_that_is_cut_short_is_refused_or_says_less(message: Message, size: int) -> None:
+    assume(message != NoData(message[0]))  # whose flags may be left out, for earlier versions had none
     kind, payload = encode(message)
     try:
         found = decode(kind, payload[: min(size, len(payload) - 1)])

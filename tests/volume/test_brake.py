@@ -1,5 +1,6 @@
 """The brake on a real volume: what puts it on, what does not, and what it holds up."""
 
+import math
 import random
 import zlib
 from collections.abc import Callable
@@ -8,6 +9,7 @@ import pytest
 
 from hyperfs.errors import Refused
 from hyperfs.policy.attributes import CLASS
+from hyperfs.volume import brake as brake_module
 from hyperfs.volume import prune, retaining
 from hyperfs.volume.brake import Brake
 from hyperfs.volume.moving import Mover
@@ -49,6 +51,12 @@ async def looked(volume: Volume) -> Brake:
     await volume.commit()
     await volume.brake.look()
     return volume.brake
+
+
+@pytest.fixture(autouse=True)
+def asked_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks when it is asked to, and not half-way."""
+    monkeypatch.setattr(brake_module, "SETTLE_SECONDS", math.inf)
 
 
 # What puts it on

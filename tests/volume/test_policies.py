@@ -17,6 +17,7 @@ from hyperfs.volume.retaining import thin
 from hyperfs.volume.rules import effective, rules_of
 from hyperfs.volume.undo import undo
 from hyperfs.volume.volume import Volume
+from hyperfs.volume.whereabouts import resident_percent
 
 from .conftest import Store, inode_of, kill, make_folder, rename, rmdir, unlink, write_file
 
@@ -236,5 +237,5 @@ async def test_words_say_what_holds_and_where_it_comes_from(store: Store) -> Non
         assert (found["copies"].value, found["copies"].source) == ("3", ino)
         assert (found["protect"].value, found["protect"].origin) == ("trash", None)
         assert b'"archive"' in (computed(volume, ino, b"user.hyperfs.policy") or b"")
-        assert computed(volume, ino, b"user.hyperfs.resident") == b"100"
+        assert await resident_percent(volume, ino) == 100
         assert computed(volume, ino, b"user.hyperfs.link") is None

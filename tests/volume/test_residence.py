@@ -168,6 +168,8 @@ async def test_a_mark_is_on_the_disk_before_the_other_places_are_asked(tmp_path:
         with opened(tmp_path) as (other, other_log):
             assert list(other_log.evicted.runs()) == [(4, 8)]  # type: ignore[union-attr]
             assert other.is_unsure
+        assert not residence.is_away(BlockRef(2, 5)), "it is here until it is known to be elsewhere"
+        assert residence.cold_bytes == 0
         return True
 
     with opened(made(tmp_path)) as (residence, _):

@@ -1,0 +1,157 @@
+"""Everything that one connection says, from its bytes up: secret stream, channels, and the exchange of each log.
+
+Bytes in, events out; `data_to_send` has what is to be written. No clock: whoever drives it ends a connection that takes
+too long. A log is named on the wire by its discovery key alone, and only who shows that they know its key gets a word
+about it: the capability goes both ways before anything else.
+"""
+
+from collections.abc import Callable, Iterator
+from hmac import compare_digest
+from typing import Final, NamedTuple, Protocol
+
+from hyperfs.errors import Misbehaved
+from hyperfs.replication import messages, mux, secret_stream
+from hyperfs.replication.exchange import Event, Exchange
+from hyperfs.replication.messages import PROTOCOL
+from hyperfs.replication.mux import Mux
+from hyperfs.replication.secret_stream import Connected, SecretStream
+
+MOST_BUFFERED: Final = 1 << 20
+"""Bytes that wait to be written, above which requests of the other side are not answered."""
+
+
+class Shared(Protocol):
+    """A log that this side exchanges with whoever knows its key."""
+
+    @property
+    def key(self) -> bytes: ...
+
+    @property
+    def discovery_key(self) -> bytes: ...
+
+    def begin(self) -> Exchange:
+        """The state of a new channel."""
+
+
+class Joined(NamedTuple):
+    """The channel of a log is open, and the other side knows the log's key."""
+
+    shared: Shared
+    exchange: Exchange
+
+
+class Left(NamedTuple):
+    """The other side closed it."""
+
+    shared: Shared
+    exchange: Exchange
+
+
+class Told(NamedTuple):
+    shared: Shared
+    exchange: Exchange
+    event: Event
+
+
+class Connection:
+    """One side. `find` gives the log of a discovery key that the other side asks for; None refuses it."""
+
+    def __init__(self, stream: SecretStream, find: Callable[[bytes], Shared | None]) -> None:
+        self._stream = stream
+        self._find = find
+        self._mux = Mux(messages.ALIASES)
+        self._handshake_hash = b""
+        self._waiting: list[Shared] = []
+        self._opening: dict[int, Shared] = {}
+        self._open: dict[int, tuple[Shared, Exchange]] = {}
+
+    @property
+    def is_connected(self) -> bool:
+        """The handshake is done."""
+        return self._handshake_hash != b""
+
+    @property
+    def is_in_use(self) -> bool:
+        """Some log is exchanged. A connection on which that never comes about is of no use."""
+        return bool(self._open)
+
+    def share(self, shared: Shared) -> Iterator[Joined | Left | Told]:
+        """Exchange this log with the other side, as soon as it agrees. Iterate, as receive's."""
+        if not self.is_connected:
+            self._waiting.append(shared)
+            return
+        if self._mux.number_of(PROTOCOL, shared.discovery_key) is None:
+            yield from self._open_channel(shared)
+
+    def unshare(self, shared: Shared) -> None:
+        """Close the log's channel; no Left follows."""
+        number = self._mux.number_of(PROTOCOL, shared.discovery_key)
+        if number is not None:
+            self._mux.close(number)
+            self._opening.pop(number, None)
+            self._open.pop(number, None)
+
+    def data_to_send(self) -> bytes:
+        """What is to be written since the last call."""
+        for number, (_, exchange) in self._open.items():
+            for kind, payload in exchange.take():
+                self._mux.send(number, kind, payload)
+        for message in self._mux.take():
+            self._stream.send(message)
+        return self._stream.data_to_send()
+
+    def keep_alive(self) -> None:
+        """Say nothing, so that the other side, and what lies between, know that this one is still there."""
+        if self.is_connected:
+            self._stream.send(b"")
+
+    def receive(self, data: bytes) -> Iterator[Connected | Joined | Left | Told]:
+        """Corrupt, FormatTooNew or Misbehaved end the connection. Iterate to the end before the next call."""
+        for found in self._stream.receive(data):
+            if isinstance(found, Connected):
+                self._handshake_hash = found.handshake_hash
+                yield found
+                waiting, self._waiting = self._waiting, []
+                for shared in waiting:
+                    yield from self._open_channel(shared)
+            else:
+                yield from self._act(self._mux.receive(found))
+
+    def _open_channel(self, shared: Shared) -> Iterator[Joined | Left | Told]:
+        proof = messages.capability(self._stream.is_initiator, shared.key, self._handshake_hash)
+        handshake = messages.encode_handshake(messages.Handshake(proof))
+        events = self._mux.open(PROTOCOL, shared.discovery_key, handshake)
+        number = self._mux.number_of(PROTOCOL, shared.discovery_key)
+        assert number is not None
+        self._opening[number] = shared
+        yield from self._act(events)
+
+    def _act(self, events: Iterator[mux.Event]) -> Iterator[Joined | Left | Told]:
+        for event in events:
+            if isinstance(event, mux.Wanted):
+                shared = self._find(event.id) if event.protocol == PROTOCOL else None
+                if shared is None or shared.discovery_key != event.id:
+                    self._mux.refuse(event.protocol, event.id)
+                else:
+                    yield from self._open_channel(shared)
+            elif isinstance(event, mux.Opened):
+                yield self._join(event)
+            elif isinstance(event, mux.Closed):
+                self._opening.pop(event.channel, None)
+                if found := self._open.pop(event.channel, None):
+                    yield Left(*found)
+            else:
+                shared, exchange = self._open[event.channel]
+                for told in exchange.receive(event.kind, event.payload):
+                    yield Told(shared, exchange, told)
+
+    def _join(self, event: mux.Opened) -> Joined:
+        shared = self._opening.pop(event.channel)
+        handshake = messages.decode_handshake(event.handshake)
+        expected = messages.capability(not self._stream.is_initiator, shared.key, self._handshake_hash)
+        if not compare_digest(handshake.capability, expected):
+            raise Misbehaved("the other side names a log whose key it does not know")
+        self._stream.most_frame_bytes = secret_stream.MOST_FRAME_BYTES
+        exchange = shared.begin()
+        self._open[event.channel] = shared, exchange
+        return Joined(shared, exchange)
