@@ -9,7 +9,7 @@ import trio
 
 from hyperfs.cold.blocks import Blocks
 from hyperfs.cold.choosing import rewrites, surplus
-from hyperfs.cold.holdings import RENEW_NS, Held, listed, within, without
+from hyperfs.cold.holdings import RENEW_NS, Held, within, without
 from hyperfs.cold.object_format import Name
 from hyperfs.cold.place import LIST_SECONDS, Place
 from hyperfs.cold.proving import Prover
@@ -102,7 +102,7 @@ class Auditor:
         held = place.holdings.find(number, name)
         if held is None:
             if (number, name) not in place.bad:
-                held = listed(number, name, info.size, info.tag)
+                held = Held(number, name, info.size, info.tag)
                 place.holdings.add(held)
         elif (held.size, held.tag) != (info.size, info.tag):
             held.size = info.size
@@ -138,7 +138,7 @@ class Auditor:
             cleared = within(self._blocks.cleared(number), name.first, name.end)
             runs = place.holdings.missing(number, name.first, name.end, lambda held: held.is_proven(self._now_ns()))
             if not list(without(runs, cleared)):
-                await self.remove(place, listed(number, name, 0, ""))
+                await self.remove(place, Held(number, name, 0, ""))
                 place.bad.discard((number, name))
 
     async def _others_are_there(self, place: Place, held: Held) -> bool:

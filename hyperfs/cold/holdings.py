@@ -2,7 +2,6 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from sortedcontainers import SortedDict
 
@@ -15,19 +14,41 @@ RENEW_NS = 20 * DAY_NS
 """From this age on it is made anew."""
 
 
-@dataclass(slots=True, eq=False)
 class Held:
-    """An object of a place. `runs`: the blocks in it; None while that is not known, of one that has gaps and was only
-    listed. `size` and `tag` are as listed. `proven_ns`: when it was last proven, 0 for never. `noted`: a number that
-    counts up with every change, so that a list that was begun earlier takes nothing away."""
+    """An object of a place. There are many: it takes 640 bytes, the map included. `size` and `tag` are as listed.
+    `proven_ns`: when it was last proven, 0 for never. `noted`: a number that counts up with every change, so that a list
+    that was begun earlier takes nothing away."""
 
-    log: int
-    name: Name
-    size: int
-    tag: str
-    runs: tuple[Run, ...] | None = None
-    proven_ns: int = 0
-    noted: int = 0
+    __slots__ = ("_runs", "_tag", "log", "name", "noted", "proven_ns", "size")
+
+    def __init__(
+        self, log: int, name: Name, size: int, tag: str, runs: tuple[Run, ...] | None = None, proven_ns: int = 0
+    ) -> None:
+        self.log = log
+        self.name = name
+        self.size = size
+        self.tag = tag
+        self.runs = runs
+        self.proven_ns = proven_ns
+        self.noted = 0
+
+    @property
+    def runs(self) -> tuple[Run, ...] | None:
+        """The blocks in it; None while that is not known, of one that has gaps and was only listed."""
+        return ((self.name.first, self.name.end),) if self.name.is_full else self._runs
+
+    @runs.setter
+    def runs(self, runs: tuple[Run, ...] | None) -> None:
+        self._runs = None if self.name.is_full else runs
+
+    @property
+    def tag(self) -> str:
+        """What the store calls it."""
+        return self.name.md5 if self._tag is None else self._tag
+
+    @tag.setter
+    def tag(self, tag: str) -> None:
+        self._tag = None if tag == self.name.md5 else tag
 
     def is_proven(self, now_ns: int) -> bool:
         """A proof from the future counts for nothing: the clock was wrong then, or is now."""
@@ -35,11 +56,6 @@ class Held:
 
     def has(self, block: int) -> bool:
         return self.runs is not None and any(first <= block < end for first, end in self.runs)
-
-
-def listed(log: int, name: Name, size: int, tag: str) -> Held:
-    """As a list tells of it."""
-    return Held(log, name, size, tag, ((name.first, name.end),) if name.is_full else None)
 
 
 def whole_size(held: Held, size: Callable[[int, int], int]) -> int:
@@ -64,7 +80,7 @@ class Holdings:
     """Owned by the trio thread."""
 
     def __init__(self) -> None:
-        self._logs: dict[int, SortedDict[tuple[int, str], Held]] = {}
+        self._logs: dict[int, SortedDict[Name, Held]] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -83,15 +99,15 @@ class Holdings:
         """In place of one of the same name."""
         self._count += 1
         held.noted = self._count
-        self._logs.setdefault(held.log, SortedDict())[held.name.first, held.name.encode()] = held
+        self._logs.setdefault(held.log, SortedDict())[held.name] = held
 
     def remove(self, held: Held) -> None:
         self._count += 1
-        self._logs.get(held.log, {}).pop((held.name.first, held.name.encode()), None)
+        self._logs.get(held.log, {}).pop(held.name, None)
 
     def find(self, log: int, name: Name) -> Held | None:
         found = self._logs.get(log)
-        held: Held | None = found.get((name.first, name.encode())) if found is not None else None
+        held: Held | None = found.get(name) if found is not None else None
         return held
 
     def of(self, log: int) -> list[Held]:
@@ -103,8 +119,8 @@ class Holdings:
         found = self._logs.get(log)
         if found is None:
             return []
-        keys = found.irange((max(0, first - BLOCKS_MOST + 1), ""), (end, ""), inclusive=(True, False))
-        return [held for held in (found[key] for key in keys) if held.name.end > first]
+        low, high = Name(max(0, first - BLOCKS_MOST + 1), 0, 0, "", ""), Name(end, 0, 0, "", "")
+        return [found[name] for name in found.irange(low, high) if name.end > first]
 
     def having(self, log: int, block: int) -> list[Held]:
         """Those in which a block is, proven or not, the largest first."""

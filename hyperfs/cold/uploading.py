@@ -1,7 +1,7 @@
 """Bringing blocks to places: what was wanted and is not there, in objects, one after the other.
 
 Nothing is remembered of an upload that was cut short: what a place lists is there, all else is sent again. One object
-is in memory at a time, some 25 MiB of ours and obstore's.
+is in memory at a time, with its blocks: 16 MiB.
 """
 
 import logging
@@ -15,7 +15,7 @@ import trio
 from hyperfs.cold import object_format
 from hyperfs.cold.blocks import Blocks
 from hyperfs.cold.choosing import OBJECT_BYTES, Plan, joined, places_for, split
-from hyperfs.cold.holdings import listed, within, without
+from hyperfs.cold.holdings import Held, within, without
 from hyperfs.cold.object_format import Name, Run
 from hyperfs.cold.place import PUT_SECONDS, Place
 from hyperfs.cold.proving import Prover
@@ -112,7 +112,7 @@ class Uploader:
             if found is None:
                 return True
             name, data = found
-            held = listed(plan.log, name, len(data), "")
+            held = Held(plan.log, name, len(data), "")
             held.runs = plan.runs
             try:
                 await place.ask(partial(place.objects.put, self._prover.path(held), data), PUT_SECONDS, True)

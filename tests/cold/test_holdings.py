@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperfs.cold.holdings import PROOF_NS, Held, Holdings, listed, locate, whole_size, within, without
+from hyperfs.cold.holdings import PROOF_NS, Held, Holdings, locate, whole_size, within, without
 from hyperfs.cold.object_format import BLOCKS_MOST, Name, Run, head_bytes
 
 NOW = 10**18
@@ -101,7 +101,7 @@ def test_the_longest_object_is_found_from_its_last_block() -> None:
 
 def test_an_object_of_which_only_the_name_is_known_is_not_sent_again_and_proves_nothing() -> None:
     holdings = Holdings()
-    held = listed(LOG, Name(4, 8, 2, "0" * 32, "0" * 32), 100, "")
+    held = Held(LOG, Name(4, 8, 2, "0" * 32, "0" * 32), 100, "")
     held.proven_ns = NOW
     holdings.add(held)
     assert holdings.missing(LOG, 4, 8) == []

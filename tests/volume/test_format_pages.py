@@ -139,6 +139,7 @@ def test_the_pages_on_inodes_and_places() -> None:
     assert page.pop("tiny file").hex() == by_name["a tiny file"]
     for name in ("inode", "dentry", "extent", "xattr", "snapshot", "setting", "keep", "policy"):
         assert page.pop(f"{name} key").hex() == by_key[name]
+    assert page.pop("cold store key") == keys.setting_key(b"cold:nas")
     assert page.pop("undo key").hex() == INODE["values"]["undo"]["key"]
     assert page.pop("brake key").hex() == INODE["values"]["brake"]["key"]
     for name in ("dentry", "xattr", "long xattr", "snapshot", "keep", "policy", "undo", "brake"):
