@@ -16,8 +16,8 @@ RENEW_NS = 20 * DAY_NS
 
 class Held:
     """An object of a place. There are many: it takes 640 bytes, the map included. `size` and `tag` are as listed.
-    `proven_ns`: when it was last proven, 0 for never. `noted`: a number that counts up with every change, so that a list
-    that was begun earlier takes nothing away."""
+    `proven_ns`: when it was last proven, 0 for never. `noted`: a number that counts up with every change, so that a
+    list that was begun earlier takes nothing away."""
 
     __slots__ = ("_runs", "_tag", "log", "name", "noted", "proven_ns", "size")
 
