@@ -86,7 +86,14 @@ def tree(data: bytes) -> None:
     commit = commit_record.decode(seeds.commits()[0])
     realms = (RealmRoot(0, 1, ref),)
     questions: list[Callable[[], object]] = [
-        lambda: check_names(load, replace(commit, realms=realms), Findings(), CheckState(MemoryIndex()), no_progress),
+        lambda: check_names(
+            load,
+            replace(commit, realms=realms),
+            Findings(),
+            CheckState(MemoryIndex()),
+            lambda extent: bytes(extent.length),
+            no_progress,
+        ),
         lambda: Offers(Tree(load, ref, lambda extent: b"")),
         lambda: tree.place(bytes(16)),
         partial(_marks, load, ref),
