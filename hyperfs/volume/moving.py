@@ -74,10 +74,13 @@ class Mover:
             while True:
                 with trio.move_on_after(POLL_SECONDS):
                     await self._wakes.wait()
-                woken, self._wakes = self._wakes.is_set(), trio.Event()
                 began, now = trio.current_time(), self._signature()
-                if began < not_before or not (woken or now != looked_at or began >= latest):
+                if began < not_before:
+                    await trio.sleep_until(not_before)
                     continue
+                if not (self._wakes.is_set() or now != looked_at or began >= latest):
+                    continue
+                self._wakes = trio.Event()  # before the turn: what happens during it wants another one
                 await self._try(progress)
                 looked_at, ended = now, trio.current_time()
                 not_before, latest = ended + REST_FACTOR * (ended - began), ended + LATEST_SECONDS

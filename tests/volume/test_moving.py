@@ -2,18 +2,20 @@
 
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
 
+from hyperfs.errors import Unreachable
 from hyperfs.policy.attributes import CLASS, COPIES, PLACES
 from hyperfs.policy.placement import Strength
 from hyperfs.policy.scanning import Program
 from hyperfs.values import BlockRef
-from hyperfs.volume import keys
+from hyperfs.volume import keys, moving
 from hyperfs.volume.check import verify
+from hyperfs.volume.elsewhere import Wish
 from hyperfs.volume.moving import Mover
 from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.prune import prune
@@ -469,3 +471,70 @@ async def test_a_survey_knows_nothing_of_what_no_version_has(store: Store) -> No
         await move(volume, places, mover)
         assert mover._survey is not None
         assert mover._survey.needs(BlockRef(volume.content.number, 10**6)).strength is Strength.HOT
+
+
+async def test_in_the_background_what_is_proven_during_a_turn_leaves_in_the_next(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(moving, "LATEST_SECONDS", 10_000.0)
+    async with opened(store) as (volume, places, mover):
+        await folder_with(volume, b"d", 1, **{"class": b"cold"})
+        want = places.want
+
+        def deliver_at_once(wishes: Sequence[Wish]) -> None:
+            want(wishes)
+            places.deliver()
+
+        places.want = deliver_at_once  # type: ignore[method-assign]
+        confirm = places.confirm
+        asked = 0
+
+        async def too_early(log: int, first: int, end: int) -> frozenset[str]:
+            """At first nothing is confirmed; it becomes so while the turn still goes on."""
+            nonlocal asked
+            asked += 1
+            if asked > 1:
+                return await confirm(log, first, end)
+            places.deliver()
+            await trio.sleep(0.05)
+            return frozenset()
+
+        places.confirm = too_early  # type: ignore[method-assign]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(mover.run)
+            with trio.fail_after(60):
+                while here(volume, b"d/f") or asked < 2:
+                    await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+
+
+async def test_whoever_waits_for_what_is_to_be_here_is_told_how_far_it_is_or_why_not(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(moving, "REST_FACTOR", 0.0)
+    told: list[tuple[int, int]] = []
+
+    async def tell(done: int, of: int) -> None:
+        told.append((done, of))
+
+    async with opened(store) as (volume, places, mover):
+        await folder_with(volume, b"d", 1, **{"class": b"cold"})
+        await move(volume, places, mover)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(mover.run)
+            places.at["nas"].is_gone = places.at["office"].is_gone = True
+            volume.xattrs.set(inode_of(volume, b"d"), CLASS, b"hot")
+            await volume.commit()
+            with trio.fail_after(60), pytest.raises(Unreachable, match="no place answers"):
+                await mover.all_here(tell)
+            places.at["nas"].is_gone = places.at["office"].is_gone = False
+            mover.look_again()
+            with trio.fail_after(60):
+                while "moving" in volume.warnings:
+                    await trio.sleep(0.01)
+                await mover.all_here(tell)
+            assert here(volume, b"d/f")
+            nursery.cancel_scope.cancel()
+    assert told
