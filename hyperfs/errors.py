@@ -109,6 +109,10 @@ class NoSpace(HyperfsError):
     """The disk of the store, or the reserve that ordinary writes may not touch, is full."""
 
 
+class OverQuota(NoSpace):
+    """A drive has as much on a cloud peer as it may have."""
+
+
 class ReadOnlyDrive(HyperfsError):
     """The drive takes no writes now; the message says why."""
 
@@ -119,6 +123,10 @@ class ReadOnlyVersion(HyperfsError):
 
 class Refused(HyperfsError):
     """A rule of the drive forbids it."""
+
+
+class Contradiction(Refused):
+    """Two signed histories of one log or chain that can't both be true: whose key, and where they part."""
 
 
 class BadRequest(HyperfsError):

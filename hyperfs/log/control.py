@@ -6,7 +6,7 @@ exists keeps all rules (control_rules.py). Pure values: append gives a new chain
 and is replaced as a whole (Disk.replace), so a crash leaves the old chain or the new one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,16 +38,20 @@ class Chain:
 
         Without `expect_drive_id` it is a whole and well-signed chain of *some* drive.
         """
-        records = codec.decode_file(data)
-        if not records:
-            raise Corrupt("the control chain is empty", "file control")
-        try:
-            chain = cls._first(records[0]).extend(records[1:])
-        except Refused as error:
-            raise Corrupt("the control chain breaks its rules", "file control", str(error)) from error
+        chain = cls.parse_records(codec.decode_file(data))
         if expect_drive_id is not None and chain.drive_id != expect_drive_id:
             raise Corrupt("the control chain is that of another drive", f"drive {chain.drive_id.hex()}")
         return chain
+
+    @classmethod
+    def parse_records(cls, records: Sequence[Record]) -> "Chain":
+        """As parse, of records that were decoded."""
+        if not records:
+            raise Corrupt("the control chain is empty", "file control")
+        try:
+            return cls._first(records[0]).extend(records[1:])
+        except Refused as error:
+            raise Corrupt("the control chain breaks its rules", "file control", str(error)) from error
 
     def encode(self) -> bytes:
         """The whole file `control`."""

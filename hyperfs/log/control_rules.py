@@ -230,14 +230,15 @@ def _deed(state: State, record: Record, body: ClearDeed) -> State:
         raise Refused(f"control chain: a clear without an open intent {body.intent}")
     same = (intent.log, intent.fork) == (body.clear.log, body.clear.fork)
     need(same and intent.length <= body.clear.length, "a clear at another head than on top of its intent's")
-    left = _subtract(intent.ranges, body.clear.ranges) if body.clear.ranges else ()
+    left = subtract(intent.ranges, body.clear.ranges) if body.clear.ranges else ()
     intents = {**state.intents, body.intent: intent._replace(ranges=left)}
     if not left:
         del intents[body.intent]
     return replace(state, intents=MappingProxyType(intents))
 
 
-def _subtract(ranges: tuple[tuple[int, int], ...], done: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+def subtract(ranges: tuple[tuple[int, int], ...], done: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """What is left of ranges; Refused where what is done was not in them."""
     left = list(ranges)
     for start, end in done:
         around = [pair for pair in left if pair[0] <= start and end <= pair[1]]

@@ -32,7 +32,7 @@ _HEAD: Final = Struct("<8sII32s32s32sQQ32sQQ32s")
 
 
 class Receipt(NamedTuple):
-    """`log` is the log's discovery key; times are nanoseconds since 1970; ranges are runs of blocks, in order, apart."""
+    """`log` is the log's discovery key; times are nanoseconds since 1970; ranges are runs of blocks, ascending."""
 
     drive: bytes
     peer_key: bytes

@@ -30,7 +30,7 @@ from hyperfs.store.files import Disk, DiskFile
 from hyperfs.values import BlockRef
 
 HAVE_FILE: Final = "have"
-_FILES: Final = (BLOCKS_FILE, TREE_FILE, HAVE_FILE)
+FILES: Final = (BLOCKS_FILE, TREE_FILE, HAVE_FILE)
 
 
 class Replica:
@@ -198,7 +198,7 @@ class Replica:
         self._sync_have()
 
     def _read(self) -> None:
-        files = [self._disk.open(f"{self._folder}/{name}") for name in _FILES]
+        files = [self._disk.open(f"{self._folder}/{name}") for name in FILES]
         self._open = files
         head_file = self._disk.open(f"{self._folder}/{HEADS_FILE}")
         try:
@@ -236,7 +236,7 @@ class Replica:
     def _make_files(self) -> None:
         """The heads come with the first sync: a folder without them is no log yet, whatever else is in it."""
         self._disk.makedirs(self._folder)
-        for name in _FILES:
+        for name in FILES:
             file = self._disk.open(f"{self._folder}/{name}", create=True)
             self._open.append(file)
             file.truncate(0)
@@ -328,7 +328,7 @@ class Replica:
         return True
 
     def _file(self, name: str) -> DiskFile:
-        return self._open[_FILES.index(name)]
+        return self._open[FILES.index(name)]
 
     def _hash_range(self, offset: int, size: int) -> bytes:
         return leaf_hash(self._file(BLOCKS_FILE).pread(size, offset))

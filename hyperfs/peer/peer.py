@@ -1,0 +1,86 @@
+"""A cloud peer without its network: any number of drives that it holds and can't read."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from hyperfs.errors import HyperfsError, Refused
+from hyperfs.log.heads import Signer
+from hyperfs.log.receipt import SignedReceipt
+from hyperfs.peer import rules
+from hyperfs.peer.blockstore import BlockStore
+from hyperfs.peer.drive import SETTINGS, HeldDrive
+from hyperfs.peer.lent import LentLog
+from hyperfs.peer.settings import Settings
+
+FLOOR_BYTES: Final = 64 << 20
+"""Of the disk, kept free of blocks: so that chains, clears and records of what is held can always be written."""
+
+
+class Peer:
+    """One thread at a time. Owns the store."""
+
+    def __init__(
+        self, store: BlockStore, signer: Signer, only_listed: bool = False, floor_bytes: int = FLOOR_BYTES
+    ) -> None:
+        """`signer` signs receipts: see identity. A drive whose records are damaged is in `broken`, with why, and the
+        others are served all the same."""
+        self._store = store
+        self._signer = signer
+        self._floor_bytes = floor_bytes
+        self.only_listed = only_listed
+        self.drives: dict[bytes, HeldDrive] = {}
+        self.broken: dict[bytes, str] = {}
+        for drive in store.drives():
+            try:
+                self.drives[drive] = HeldDrive(store, drive, floor_bytes)
+            except (HyperfsError, OSError) as error:
+                self.broken[drive] = str(error)
+
+    @property
+    def key(self) -> bytes:
+        """The public key by which devices know the peer."""
+        return self._signer.public_key
+
+    def close(self) -> None:
+        """What was not synced is forgotten."""
+        for drive in self.drives.values():
+            drive.close()
+        self._store.close()
+
+    def admit(self, drive: bytes, quota_bytes: int | None = None) -> HeldDrive:
+        """Hold this drive from now on, or with another quota; durable. What it has comes by sessions."""
+        if drive in self.broken:
+            raise Refused(f"drive {drive.hex()[:16]} is here and can't be served: {self.broken[drive]}")
+        if drive in self.drives:
+            self.drives[drive].set_quota(quota_bytes)
+        else:
+            self._store.write(drive, SETTINGS, Settings(quota_bytes).encode())
+            self.drives[drive] = HeldDrive(self._store, drive, self._floor_bytes)
+        return self.drives[drive]
+
+    def lend(self, log: bytes, remote_key: bytes, knows_log_key: bool, fork: int | None = None) -> LentLog:
+        """The log of a discovery key, for a session whose other side has proved its transport key, and, by the
+        capability, that it knows the log's key. The same Refused for what is not here and what is not for it."""
+        for drive in self._with_log(log):
+            if rules.may_replicate(remote_key, knows_log_key, self.only_listed, drive.chain):
+                return drive.lend(log, fork)
+        raise Refused(f"the log with discovery key {log.hex()[:16]} is not served to this peer")
+
+    def receipt(self, drive: bytes, log: bytes, challenge: bytes, now_ns: int, start: int = 0) -> SignedReceipt:
+        """See HeldDrive.receipt. Refused for a drive that is not held."""
+        if drive not in self.drives:
+            raise Refused(f"drive {drive.hex()[:16]} is not held here")
+        return self.drives[drive].receipt(log, challenge, self._signer, now_ns, start)
+
+    def sweep(self, now_ns: int) -> dict[bytes, str]:
+        """HeldDrive.sweep of all; those in which it failed, with why: the others are swept all the same."""
+        failed: dict[bytes, str] = {}
+        for drive in self.drives.values():
+            try:
+                drive.sweep(now_ns)
+            except (HyperfsError, OSError) as error:
+                failed[drive.id] = str(error)
+        return failed
+
+    def _with_log(self, log: bytes) -> Iterator[HeldDrive]:
+        return (drive for drive in self.drives.values() if drive.has_log(log))
