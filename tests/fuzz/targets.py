@@ -10,8 +10,9 @@ from hyperfs.chunks import codec, pack
 from hyperfs.cold import object_format
 from hyperfs.crypto import recovery
 from hyperfs.daemon import last_verify, wire
-from hyperfs.log import control_codec, evicted, have, heads, manifest
+from hyperfs.log import control_codec, evicted, heads, manifest, receipt
 from hyperfs.log.control import Chain
+from hyperfs.peer import evidence, holds, identity, settings
 from hyperfs.policy import when
 from hyperfs.replication import messages as wire_messages
 from hyperfs.replication import mux_codec
@@ -20,7 +21,7 @@ from hyperfs.trie import node, node_pack
 from hyperfs.volume import acl, brake_record, commit_record, entries, journal_items, undo_record
 from hyperfs.volume.inode import Inode
 
-from . import cold, histories, outside, readers, seeds, shapes, wires
+from . import cold, histories, outside, peers, readers, seeds, shapes, wires
 from .shapes import join, summed
 
 Errors = tuple[type[errors.HyperfsError], ...]
@@ -75,13 +76,7 @@ TARGETS: Final = (
     Target("journal items", readers.items, seeds.journal_items, lambda v: b"".join(map(journal_items.encode, v))),
     Target("head slot", readers.head_slot, seeds.head_slots, lambda v: heads.encode_slot(v[1], v[0])),
     Target("head slot, its checksum made right", lambda data: readers.head_slot(summed(data)), seeds.head_slots),
-    Target(
-        "sector of have",
-        lambda data: have.decode_sector(3, data.ljust(512, b"\0")[:512]),
-        lambda: [have.encode_sector(3, bytes(range(240)) * 2), bytes(512)],
-        lambda v: bytes(512) if v is None else have.encode_sector(3, v),
-        is_canonical=False,
-    ),
+    Target("sector of have", peers.sector, peers.sectors, peers.encode_sector, is_canonical=False),
     Target(
         "record of what is elsewhere",
         lambda data: evicted.decode(data + bytes(16), lambda body: bytes(16), 4000),
@@ -98,6 +93,12 @@ TARGETS: Final = (
     Target("control file", Chain.parse, seeds.control_files, Chain.encode),
     Target("control file, its checksum made right", lambda data: Chain.parse(summed(data)), seeds.control_files),
     Target("control chain, signed right", readers.control_chain, seeds.chains),
+    Target("receipt", receipt.decode, peers.receipts, receipt.SignedReceipt.encode),
+    Target("evidence", peers.evidence_judged, peers.pieces_of_evidence, evidence.encode),
+    Target("what is held", holds.decode, peers.records_of_holds, holds.Holds.encode),
+    Target("what is held, its checksum made right", peers.holds_made_right, peers.records_of_holds),
+    Target("settings of a held drive", settings.decode, peers.all_settings, settings.Settings.encode),
+    Target("a peer's identity", identity.decode, peers.identities, identity.encode),
     Target("key file", readers.key_file, seeds.key_files),
     Target("key file, its checksum made right", lambda data: readers.key_file(summed(data)), seeds.key_files),
     Target("sealed keys", readers.box, readers.boxes),

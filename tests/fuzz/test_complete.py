@@ -21,6 +21,8 @@ NOT_READ_FROM_OTHERS = {
     "daemon/server.py _is_ours": "the kernel's answer about a connection",
     "cli/cat.py command": "the drive's own answer",
     "cli/diff.py _side": "as above",
+    "peer/folder_store.py FolderStore.drives": "names of folders, which must be hex digits in pairs",
+    "peer/folder_store.py FolderStore.places": "as above",
     "fuse/listing.py _unpack": "what this process packed, in its memory",
     "fuse/warmer.py main": "a pipe from the process that wrote it",
     "store/rocksdb.py RocksIndex._check_markers": "compares the length first; tests/faults flips each bit of its files",
