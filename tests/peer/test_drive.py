@@ -217,9 +217,7 @@ def test_a_closed_log_takes_what_it_was_closed_at_and_no_more(drive: HeldDrive, 
             lent.check_proof(upgrade_of(owner.logs[number], lent))
 
 
-def test_a_fork_that_the_root_permits_is_taken_and_the_old_one_kept_thirty_days(
-    drive: HeldDrive, owner: Owner
-) -> None:
+def test_a_fork_that_the_root_permits_is_taken_and_the_old_one_kept_thirty_days(drive: HeldDrive, owner: Owner) -> None:
     log = owner.discovery_key(CONTENT)
     upload(owner, drive, CONTENT)
     old = owner.logs[CONTENT].head()
