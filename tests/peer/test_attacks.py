@@ -1,7 +1,7 @@
 """What a malicious peer, device or thief may try on what a cloud peer stores; each tries it and sees it fail.
 
-The letters are those of the threat model (docs/threat-model.md). In all of them what the peer had acknowledged before is
-still there and still proved afterwards.
+The letters are those of the threat model (docs/threat-model.md). In all of them what the peer had acknowledged
+before is still there and still proved afterwards.
 """
 
 from collections.abc import Iterator
@@ -153,8 +153,8 @@ def test_attack_m02_a_valid_block_fits_in_no_other_place(standing: Standing, dri
 def test_attack_m03_a_shorter_log_takes_nothing_away(
     standing: Standing, drive: HeldDrive, owner: Owner, tmp_path: Path
 ) -> None:
-    """Who hides the tail offers an old head with an old chain: both are refused. A peer that was itself put back to an old
-    state says so in its receipts, by their length."""
+    """Who hides the tail offers an old head with an old chain: both are refused. A peer that was itself put back to an
+    old state says so in its receipts, by their length."""
     old = Log.create(Disk(tmp_path), "old", owner.signer(CONTENT), CONTENT)
     old.append([owner.logs[CONTENT].get(block) for block in range(30)])
     old.flush()
