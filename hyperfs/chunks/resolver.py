@@ -68,7 +68,9 @@ class Resolver:
         span: Span | None = None
         try:
             span = self._at(chunk, hint, above)
-        except (NotResident, Corrupt, FormatTooNew) as error:
+        except NotResident as error:
+            failure = NotResident([*error.blocks, *self._missing_bases(hint)])
+        except (Corrupt, FormatTooNew) as error:
             failure = error
         if span is not None:
             return span
@@ -80,6 +82,11 @@ class Resolver:
         if span is None:
             raise Corrupt(f"chunk {chunk.hex()} is not there", where(BlockRef(hint.log, hint.block)))
         return span
+
+    def _missing_bases(self, hint: Place) -> list[BlockRef]:
+        """Those that will be needed too, as far as the hint tells: else each would be a question of its own."""
+        refs = [BlockRef(base.log, base.block) for base in hint.bases]
+        return [ref for ref in refs if ref.log in self._logs and self._logs[ref.log].has_left(ref.index)]
 
     def base(self, chunk: bytes, place: Place) -> Base | None:
         """See `ChunkStore.bases`. Only what lies just where it is said to is named by a new delta."""

@@ -160,7 +160,7 @@ def _tell(facts: dict[str, Any], as_json: bool) -> None:
         print_json(facts)
         return
     for name, found in facts["policies"].items():
-        click.echo(f"{name:<8}{found['value'] or 'default'}: {found['words']} ({_source(found)})")
+        click.echo(f"{name:<7} {found['value'] or 'default'}: {found['words']} ({_source(found)})")
 
 
 def _source(found: dict[str, Any]) -> str:

@@ -199,6 +199,10 @@ class LogReader:
             return tree.roots
         return [self.node(index) for index in flat_tree.full_roots(head.length)]
 
+    def has_left(self, index: int) -> bool:
+        """Whether a block is marked as being elsewhere, or about to go."""
+        return self.evicted is not None and self.evicted.has(index)
+
     def holds(self, index: int) -> bool:
         """Whether the bytes of a block are on the disk, all of them; whatever is said of it."""
         offset, size = self.block_range(index)

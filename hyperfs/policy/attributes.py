@@ -25,8 +25,8 @@ VALUES: Final[Mapping[bytes, Callable[[str], object]]] = {
     KEEP: parse_keep,
 }
 """By name, what reads a value; it raises InvalidArgument for a wrong one."""
-DEFAULTS: Final[Mapping[bytes, bytes]] = {CLASS: b"auto", PROTECT: b"trash", COPIES: b"1"}
-"""What holds where nothing was set. Without places, bytes may go to any."""
+DEFAULTS: Final[Mapping[bytes, bytes]] = {CLASS: b"auto", PROTECT: b"trash", COPIES: b"2"}
+"""What holds where nothing was set. Without places, bytes may go to any; of copies one is enough where there is one."""
 FILED: Final = frozenset({CLASS, PROTECT, COPIES, PLACES})
 """Those of which a fact says which inodes have them."""
 OWNERS: Final[Mapping[bytes, bytes]] = {CLASS: b"archive", PROTECT: b"lock"}

@@ -54,7 +54,7 @@ class Mover:
         self._surveyed: tuple[object, ...] = ()
         self._policies = 0  # those that the survey went by
         self._wakes = trio.Event()
-        self._turning = False
+        self._begun = self._ended = 0  # turns, by their numbers
         self.standing = volume.standing
         self.held: Callable[[], str | None] = self._braked
         """Why nothing may leave now; None when it may."""
@@ -91,14 +91,16 @@ class Mover:
 
     async def all_here(self, tell: Callable[[int, int], Awaitable[None]]) -> None:
         """Returns when what is to be here is; `tell` gets bytes done and in all. Raises Unreachable."""
-        before = self.standing.returned_bytes
-        self.look_again()
-        while self._turning or self._policies != self._volume.overlay.policies.changes or self.standing.to_return_bytes:
+        before, wanted = self.standing.returned_bytes, self._begun + 1
+        while True:
+            if self._ended < wanted:
+                self.look_again()
+            elif "moving" in self._volume.warnings:
+                raise Unreachable(self._volume.warnings["moving"])
+            elif not self.standing.to_return_bytes:
+                return
             done = self.standing.returned_bytes - before
             await tell(done, done + self.standing.to_return_bytes)
-            trouble = self._volume.warnings.get("moving")
-            if trouble is not None and not self._turning:
-                raise Unreachable(trouble)
             await trio.sleep(TELL_SECONDS)
 
     def _load_allowed(self) -> None:
@@ -113,7 +115,8 @@ class Mover:
             self._wakes.set()
 
     async def _try(self, progress: Progress) -> None:
-        self._turning = True
+        self._begun += 1
+        turn = self._begun
         try:
             await self.turn(progress)
         except (HyperfsError, OSError) as error:
@@ -122,7 +125,7 @@ class Mover:
         else:
             self._volume.warnings.pop("moving", None)
         finally:
-            self._turning = False
+            self._ended = turn
 
     def _signature(self) -> tuple[object, ...]:
         """While it is the same a survey would say the same, but for what is used."""

@@ -37,7 +37,10 @@ def holding(volume: Volume, ino: int) -> dict[str, Holding]:
     for name in (CLASS, PROTECT, COPIES, PLACES):
         held = volume.overlay.policies.held(ino, name)
         value = None if held.value is None else held.value.decode(errors="replace")
-        found[_short(name)] = Holding(value, _words(name, value), held.source, _origin(volume, held.source))
+        words = _words(name, value)
+        if name == COPIES and not held.source:
+            words += "; where there is one place, one"
+        found[_short(name)] = Holding(value, words, held.source, _origin(volume, held.source))
     rule = effective(volume.overlay.live, ino)
     found[_short(KEEP)] = Holding(rule.text, words_of(rule.rule), rule.source, _origin(volume, rule.source))
     return found

@@ -111,7 +111,7 @@ class Returning:
 
     async def bring(self, blocks: Iterable[BlockRef], keep: bool) -> None:
         """Returns when all of these are here or lent. Raises Unreachable, or NotResident for what never leaves."""
-        missing = [ref for ref in blocks if not self._is_here(ref)]
+        missing = [ref for ref in dict.fromkeys(blocks) if not self._is_here(ref)]
         waiting, new = self._ask(missing, keep)
         if new is not None and self._nursery is None:
             await self._run(new)
@@ -133,7 +133,7 @@ class Returning:
 
     def ahead(self, blocks: Iterable[BlockRef], keep: bool) -> None:
         """Has these brought, which somebody will ask for soon; nothing happens where there is no room for them."""
-        missing = [ref for ref in blocks if not self.is_lent(ref)]
+        missing = [ref for ref in dict.fromkeys(blocks) if not self.is_lent(ref)]
         if missing and self._nursery is not None and self._down is None and 2 * self._under_way_bytes < AT_ONCE_BYTES:
             self._ask(missing, keep)
 

@@ -221,3 +221,25 @@ async def test_a_block_that_is_damaged_here_and_reads_as_zeros_is_had_from_elsew
         await until(lambda: volume.parts.residence.is_whole)
         assert volume.content.log.holds(0)
 
+
+
+async def test_a_delta_and_its_bases_come_with_one_question(store: Store) -> None:
+    data = bytearray(noise(100_000))
+    async with store.opened() as volume:
+        inode = await write_file(volume, b"f", bytes(data))
+        await volume.commit()
+        for number in range(3):
+            await volume.files.write(inode, 40_000 + number, b"%d" % number)
+            data[40_000 + number : 40_001 + number] = b"%d" % number
+            await volume.commit()
+        extents = volume.overlay.extents(inode, 0, len(data))
+        assert any(extent.bases for extent in extents), "it is to be a delta"
+        places = InMemory(volume.parts.logs, "nas")
+        volume.returning.elsewhere = places
+        number, length = volume.content.number, volume.content.log.signed_length
+        for index in range(length):
+            places.at["nas"].blocks[BlockRef(number, index)] = volume.content.log.get(index)
+        await volume.parts.residence.evict([Run(number, 0, length)], _yes)
+        volume.parts.chunkstore.cache.clear()
+        assert await read(volume, 0, len(data)) == bytes(data)
+        assert len(places.calls) == 1
