@@ -116,7 +116,7 @@ class Place:
     def failed(self, error: HyperfsError, writes: bool) -> None:
         """Something went wrong with it: from now on it is tried after a while, and `status` says why."""
         (self._writing if writes else self._reading).failed()
-        self._warn(self._keys[1 if writes else 0], f"{error}. {_advice(error, writes)}", logging.WARNING)
+        self._warn(self._keys[1 if writes else 0], f"{error}: {_advice(error, writes)}", logging.WARNING)
 
     def _works(self, writes: bool) -> None:
         (self._writing if writes else self._reading).works()
@@ -155,9 +155,9 @@ class Place:
 
 def _advice(error: HyperfsError, writes: bool) -> str:
     if isinstance(error, PlaceFull):
-        return "It is full: make room there, or add another place; nothing leaves for it meanwhile"
+        return "it is full: make room there, or add another place; nothing leaves for it meanwhile"
     if isinstance(error, PlaceRefuses):
-        return "It refuses: look at its credentials and rights; 'hyperfs cold add' with the same name gives it others"
+        return "it refuses: look at its credentials and rights; 'hyperfs cold add' with the same name gives it others"
     if writes:
-        return "It is tried again; nothing leaves for it meanwhile"
-    return "It is tried again; what is only there can't be read meanwhile"
+        return "it is tried again; nothing leaves for it meanwhile"
+    return "it is tried again; what is only there can't be read meanwhile"

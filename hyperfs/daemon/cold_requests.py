@@ -85,7 +85,7 @@ async def remove_cold(drive: Drive, params: Message, tell: Tell) -> Message:
     only_there = sum(size for size in _only_at(drive, name))
     if only_there and not params.get("force"):
         raise Refused(
-            f"{only_there} bytes of files or old versions are only at {name}, and not on this device: bring them back "
+            f"{only_there / 2**20:.1f} MiB of files or old versions are only at {name}, and not here: bring them back "
             f"('hyperfs policy set PATH class=hot'), or give --force and do without them until {name} is added again"
         )
     await settings.remember(volume, name, None)

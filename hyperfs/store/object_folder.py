@@ -41,7 +41,7 @@ class FolderObjects:
             if not (self._root / MARKER).exists():
                 self._write(self._root / MARKER, MARKER_TEXT)
         except FileNotFoundError:
-            raise Unreachable(f"{self._root.parent} does not exist: is its disk mounted?") from None
+            raise Unreachable(f"{self._root.parent} does not exist, as if its disk were not mounted") from None
         except OSError as error:
             self._fail(error)
 
@@ -149,7 +149,7 @@ class FolderObjects:
         raise NoSuchObject(f"there is no object {name} in {self._root}") from None
 
     def _not_mounted(self) -> NoReturn:
-        raise Unreachable(f"{self._root} has no file {MARKER} now: is its disk mounted?") from None
+        raise Unreachable(f"{self._root} has no file {MARKER} now, as if its disk were not mounted") from None
 
     def _fail(self, error: OSError) -> NoReturn:
         kind: type[HyperfsError] = Unreachable

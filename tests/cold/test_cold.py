@@ -293,7 +293,7 @@ class TestFaults:
             assert await side.cold.fetch(side.refs(1))
 
     @pytest.mark.parametrize(
-        ("error", "says"), [(PlaceFull("no room"), "It is full"), (PlaceRefuses("403"), "It refuses: look at its cred")]
+        ("error", "says"), [(PlaceFull("no room"), "it is full"), (PlaceRefuses("403"), "it refuses: look at its cred")]
     )
     async def test_a_full_or_refusing_place_is_told_and_tried_again(
         self, store: Store, error: Unreachable, says: str
