@@ -107,10 +107,16 @@ def of_name(
     """
     seen: set[int] = set()
     taken: set[bytes] = set()
+    births: set[Birth] = set()
     for went in rows:
         version = None
         with suppress(*(() if whole else UNREADABLE)):
             version = None if went.ino in seen else _shown_in(volume, went)
+            birth = None if version is None else birth_of(volume.versions.tree(version).inode(went.ino))
+            if birth in births:
+                version = None  # it was put back, and what went later is it
+            elif birth is not None:
+                births.add(birth)
         seen.add(went.ino)
         if version is None:
             continue
@@ -211,5 +217,13 @@ def _was_put_back(live: Tree, went: Went, inode: Inode) -> bool:
     """Whether what has the name now is a copy that a restore made: it was born when the deleted one was."""
     dentry = live.dentry(went.directory, went.name)
     now = live.inode(dentry[0]) if dentry is not None else None
-    return now is not None and (now.btime_ns, now.mode >> 12) == (inode.btime_ns, inode.mode >> 12)
+    return now is not None and birth_of(now) == birth_of(inode)
+
+
+Birth = tuple[int, int]
+"""(time, kind): what a restore makes in the place of something has the same."""
+
+
+def birth_of(inode: Inode | None) -> Birth | None:
+    return None if inode is None else (inode.btime_ns, inode.mode >> 12)
 

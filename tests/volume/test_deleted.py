@@ -13,6 +13,7 @@ from hyperfs.volume.deleted import Deleted, deleted_from, find_deleted, split_en
 from hyperfs.volume.prune import prune
 from hyperfs.volume.restore import restore
 from hyperfs.volume.tree import Tree
+from hyperfs.volume.undo import undo
 from hyperfs.volume.versions import Versions
 from hyperfs.volume.volume import Volume
 from tests import tally
@@ -173,6 +174,33 @@ async def test_what_a_restore_put_back_is_not_listed_and_what_is_only_called_the
         await restore(volume, b"restored", made)
         await write_file(volume, b"new", b"another")
         assert set(listed(volume)) == {b"new"}
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_put_back_and_undone_is_one_thing(store: Store, times: int) -> None:
+    async with store.opened() as volume:
+        make_folder(volume, b"d")
+        for name in (b"f", b"d/f"):
+            await write_file(volume, name, b"1")
+        made = await version(store, volume)
+        unlink(volume, b"f")
+        unlink(volume, b"d/f")
+        rmdir(volume, b"d")
+        await version(store, volume)
+        for _ in range(times):
+            for name in (b"f", b"d"):
+                await restore(volume, name, made)
+            await version(store, volume)
+            await undo(volume, b"")
+            await version(store, volume)
+        found = listed(volume)
+        assert set(found) == {b"f", b"d"}
+        assert content(volume, found[b"d"]) == {b"f": b"1"}
+        await write_file(volume, b"f", b"another")
+        await version(store, volume)
+        unlink(volume, b"f")
+        await version(store, volume)
+        assert [content(volume, deleted) for _, deleted in sorted(listed(volume).items())][1:] == [b"another", b"1"]
 
 
 async def test_thrown_away_twice_is_one_thing(store: Store) -> None:
