@@ -363,6 +363,14 @@ def chunk_gone(chunk: bytes) -> Change:
     return b"c" + chunk, None
 
 
+BIRTH_PREFIX: Final = b"j"
+
+
+def decode_birth(key: bytes, value: bytes) -> tuple[int, int]:
+    """(version, length of the content log with it) of a row that content_change made. Raises IndexDamaged."""
+    return _unpacked(_U64, value)[0], _unpacked(_LOGGED, key[1:])[1]
+
+
 def content_change(commit: Commit) -> Change:
     """Which version a content block was born in. Only for a commit that made the content log longer."""
     return b"j" + _LOGGED.pack(commit.content.log, commit.content.length), _U64.pack(commit.version)

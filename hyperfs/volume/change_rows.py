@@ -194,6 +194,11 @@ def inode_start(ino: int, version: int) -> bytes:
     return INODE_PREFIX + _PAIR.pack(ino, _LAST - version)
 
 
+def ino_of(key: bytes) -> int:
+    """Of the key of an inode's row."""
+    return int.from_bytes(key[1:9], "big")
+
+
 def touched(key: bytes, value: bytes) -> Touched:
     """Raises IndexDamaged."""
     if len(key) != 1 + _PAIR.size or len(value) != 1:

@@ -4,8 +4,9 @@ So that a file's history, a folder's deleted things and the steps of an undo cos
 through a hundred thousand versions. The rows are made of the difference between a version and the kept version before
 it, in the background when the drive is quiet, or when somebody asks; they are made anew when the index is lost.
 
-**They are hints.** Rows of versions that were let go stay, and stand for a change by the next kept version; who finds a
-row looks into the trees of kept versions, which alone decide. Nothing is ever freed because of a row.
+**They are hints.** Rows of versions that were let go stand for a change by the next kept version, until a collection
+takes them away (see row_trimming.py); who finds a row looks into the trees of kept versions, which alone decide. Nothing
+is ever freed because of a row.
 """
 
 import math
@@ -64,7 +65,7 @@ class Changes:
         """`key`: the drive's for node ids. `read_only`: the index takes no rows; those that lack are in memory."""
         self._catalog = catalog
         self._versions = versions
-        self._codec = rows.RowCodec(key)
+        self.codec = self._codec = rows.RowCodec(key)
         self._extra: Catalog | None = Catalog(MemoryIndex()) if read_only else None
         self._filling = trio.Lock()
         self._pending: list[Change] = []

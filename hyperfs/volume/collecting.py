@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import Final, NamedTuple
 
 import trio
@@ -34,6 +35,8 @@ from hyperfs.volume.parts import Parts
 from hyperfs.volume.plan import Plan
 from hyperfs.volume.remembered import Remembered
 from hyperfs.volume.repacking import Root, repack
+from hyperfs.volume.row_trimming import lapsed_rows
+from hyperfs.volume.touched import Trees
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.versions import read_commit
 from hyperfs.volume.volume import Volume
@@ -195,7 +198,8 @@ async def _let_go(volume: Volume, plan: Plan, marks: _Marked, progress: Progress
     if with_packs:
         clears += await _pack_anew(volume, replace(plan, kept=[*plan.kept, *since]), limits, progress)
     if clears:
-        await trio.to_thread.run_sync(_trim_index, parts, progress)
+        pins = frozenset(pin.ino for pin in volume.versions.offers.pins)
+        await trio.to_thread.run_sync(_trim_index, volume, pins, progress)
     return _report(parts, plan, clears, before)
 
 
@@ -298,11 +302,14 @@ def _forget_reached(parts: Parts, clears: Iterable[Clear]) -> None:
                 parts.catalog.apply(parts.catalog.forget_reach(clear.log, start, end))
 
 
-def _trim_index(parts: Parts, progress: Progress) -> None:
-    """Chunks that are no more leave the index, and that its room. In a worker thread."""
-    catalog, batch, gone_rows = parts.catalog, list[Change](), 0
-    for change in catalog.cleared_chunks():
-        batch.append(change)
+def _trim_index(volume: Volume, pins: frozenset[int], progress: Progress) -> None:
+    """Chunks that are no more leave the index, and rows of versions that are gone, and that its room. In a worker
+    thread. `pins`: the inodes that are kept alone."""
+    catalog, batch, gone_rows = volume.parts.catalog, list[Change](), 0
+    trees = Trees(volume.parts, volume.versions.newest)
+    chunks = ([change] for change in catalog.cleared_chunks())
+    for changes in chain(chunks, lapsed_rows(catalog, volume.changes.codec, trees, pins.__contains__)):
+        batch += changes
         gone_rows += 1
         if len(batch) >= LAPSED_AT_ONCE:
             trio.from_thread.run_sync(catalog.apply, batch)
