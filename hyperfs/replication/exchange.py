@@ -8,7 +8,7 @@ by whoever holds the log, what an Answered brings has proved nothing until `chec
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from hyperfs.errors import Misbehaved
+from hyperfs.errors import HyperfsError, Misbehaved
 from hyperfs.log.manifest import Manifest, unwrap_signature, wrap_signature
 from hyperfs.log.proof import MAX_LENGTH, Request, TreeProof, UpgradeRequest
 from hyperfs.replication import messages
@@ -88,6 +88,14 @@ class Exchange:
         self.is_synchronized = False
         """It has said so at least once."""
         self.remote_has = Bitfield()
+        self.fault: HyperfsError | None = None
+        """What was wrong with something that it sent: it is asked for nothing more."""
+        self.has_contradicted = False
+        """It has answered `contradict`."""
+        self.is_stalled = False
+        """It owes answers and sends none."""
+        self.answers = 0
+        """How many have come, of any kind."""
         self._can_prove = can_prove
         self._announcing = Announcing(have, self.remote_has)
         self._in_flight: dict[int, Request] = {}
@@ -155,8 +163,15 @@ class Exchange:
                 self._out.append(messages.Cancel(number))
                 return
 
+    def cancel_all(self) -> None:
+        for request in self.requests:
+            self.cancel(request)
+
     def contradict(self, length: int) -> None:
-        """Ask for the proof of all `length` blocks, which Contradicted answers: its data did not fit what is here."""
+        """Ask for the proof of all `length` blocks, which Contradicted answers: its data did not fit what is here.
+
+        If the owner of the log has signed two histories, that proves it; if not, the other side has lied.
+        """
         self._out.append(Ask(0, self.remote.fork, Request(upgrade=UpgradeRequest(0, length))))
 
     def inquire(self, block: int) -> None:
@@ -171,7 +186,9 @@ class Exchange:
     @property
     def room(self) -> int:
         """How many more requests it may get now."""
-        return max(0, MOST_IN_FLIGHT - len(self._in_flight)) if self.remote.uploading else 0
+        if self.fault is not None or self.is_stalled or not self.remote.uploading:
+            return 0
+        return max(0, MOST_IN_FLIGHT - len(self._in_flight))
 
     @property
     def requests(self) -> list[Request]:
@@ -190,6 +207,7 @@ class Exchange:
     def receive(self, kind: int, payload: bytes) -> Iterator[Event]:
         """Corrupt or Misbehaved end the connection. Iterate to the end."""
         message = messages.decode(kind, payload)
+        self.is_stalled = False
         match message:
             case Synchronize():
                 yield from self._on_synchronize(message)
@@ -201,7 +219,9 @@ class Exchange:
             case Data():
                 yield from self._on_data(message)
             case NoData():
-                if request := self._done(message.id):
+                if message.id == 0:
+                    self.has_contradicted = True
+                elif request := self._done(message.id):
                     yield Denied(request, message.reason)
             case messages.Want():
                 self._out += self._announcing.wanted(message, self.length)
@@ -249,6 +269,7 @@ class Exchange:
             raise Misbehaved("the manifest of another log")
         proof = self._unwrapped(data.proof)
         if data.id == 0:
+            self.has_contradicted = True
             if proof.upgrade is not None and proof.upgrade.start == 0:
                 yield Contradicted(proof)
             return
@@ -261,6 +282,7 @@ class Exchange:
         """The request of that number, now answered. None for one that was cancelled."""
         if not 0 < number <= self._last_id:
             raise Misbehaved(f"an answer to request {number}, which was never sent")
+        self.answers += 1
         request = self._in_flight.pop(number, None)
         if request is not None:
             self._free_ids.append(number)

@@ -31,8 +31,8 @@ class Work(NamedTuple):
     asks: list[tuple[Exchange, Ask]]
     proofs: list[tuple[Exchange, TreeProof]]
     wishes: list[Wish]
-    is_last: bool
-    """Nothing else is on its way, so that it is worth making durable what came."""
+    is_sync_due: bool
+    """Nothing else is on its way, or enough time has passed: what came is made durable."""
 
 
 class Done(NamedTuple):
@@ -61,14 +61,18 @@ class Replicating:
         """Why it is exchanged no more: its files failed."""
         self.contradictions: deque[TreeProof] = deque(maxlen=4)
         """Proofs of peers that the owner signed something else; not checked."""
-        self._exchanges: list[Exchange] = []
+        self.exchanges: list[Exchange] = []
+        """With each peer that has joined. Changed by join and leave alone."""
         self._scheduler = Scheduler(taking.length if taking else 0, held.ranges(), ALL if taking else ())
+        self._answers: dict[Exchange, int] = {}
+        """By exchange that owed answers at the last tick: how many had come."""
         self._asks: deque[tuple[Exchange, Ask]] = deque()
         self._proofs: list[tuple[Exchange, TreeProof]] = []
         self._lengths: deque[int] = deque([self._scheduler.length], maxlen=64)
         """At which the tree has stood: from there an upgrade can be proved, even where blocks are missing."""
         self._unsynced: list[int] = []  # blocks kept since the last sync; changed in `perform` alone
         self._unsynced_bytes = 0
+        self._is_sync_due = False
 
     @property
     def key(self) -> bytes:
@@ -83,12 +87,12 @@ class Replicating:
         return Exchange(self.manifest, self.have, fork, length, self._can_prove)
 
     def join(self, exchange: Exchange) -> None:
-        self._exchanges.append(exchange)
+        self.exchanges.append(exchange)
         self._scheduler.join(exchange)
 
     def leave(self, exchange: Exchange) -> None:
         """It is gone, and with it what it asked."""
-        self._exchanges.remove(exchange)
+        self.exchanges.remove(exchange)
         self._scheduler.leave(exchange)
         self._asks = deque(found for found in self._asks if found[0] is not exchange)
 
@@ -103,7 +107,7 @@ class Replicating:
     def cleared(self, start: int, end: int) -> None:
         """Blocks [start, end) were let go."""
         self.have.discard(start, end)
-        for exchange in self._exchanges:
+        for exchange in self.exchanges:
             exchange.retract(start, end)
 
     def hear(self, exchange: Exchange, event: Event) -> None:
@@ -133,9 +137,12 @@ class Replicating:
         wishes = list(self._scheduler.wishes()) if self.taking else []
         if not wishes:
             self._inquire()
-        if not (asks or proofs or wishes):
+        is_last = not wishes and self._scheduler.under_way <= len(proofs)
+        is_due = self._is_sync_due or is_last
+        self._is_sync_due = False
+        if not (asks or proofs or wishes or (self._unsynced and is_due)):
             return None
-        return Work(asks, proofs, wishes, not wishes and self._scheduler.under_way <= len(proofs))
+        return Work(asks, proofs, wishes, is_due)
 
     def perform(self, work: Work) -> Done:
         """The part of it that reads and writes files. OSError: the log is to be closed and opened anew."""
@@ -153,8 +160,22 @@ class Replicating:
         answers = [(exchange, ask, self._answer(ask)) for exchange, ask in work.asks]
         return Done(answers, taken, refused, requests, durable)
 
+    def tick(self) -> None:
+        """Call now and then: who has answered nothing since the last call is not waited for, what came is synced."""
+        self._is_sync_due = True
+        for exchange in self.exchanges:
+            if exchange.requests and self._answers.get(exchange) == exchange.answers:
+                exchange.cancel_all()
+                exchange.is_stalled = True
+                self._scheduler.release(exchange)
+        self._answers = {exchange: exchange.answers for exchange in self.exchanges if exchange.requests}
+
     def finish(self, done: Done) -> list[tuple[Exchange, HyperfsError]]:
-        """Tell the peers. Gives those whose connections are to end, and why."""
+        """Tell the peers. Gives those whose connections are to end, and why.
+
+        Whose proof did not hold has a `fault`, and if it may be the log's owner who lied, is asked for a proof of that:
+        its connection ends when it has answered (`has_contradicted`) or too much time has passed.
+        """
         for proof in done.taken:
             if proof.block is not None:
                 self._scheduler.came(proof.block.block)
@@ -164,9 +185,9 @@ class Replicating:
         if done.durable is not None:
             self._announce(list(runs_of(sorted(done.durable))))
         for wish, request in done.requests:
-            if wish.exchange in self._exchanges:
+            if wish.exchange in self.exchanges:
                 wish.exchange.ask(request)
-        ending = list(done.refused)
+        ending = [found for found in done.refused if not self._asks_why(*found)]
         for exchange, ask, answer in done.answers:
             try:
                 self._reply(exchange, ask, answer)
@@ -177,14 +198,23 @@ class Replicating:
     @property
     def newest_fork(self) -> int:
         """The highest that a peer claims. Nothing of another fork is taken in: that is a log of its own."""
-        return max((exchange.remote.fork for exchange in self._exchanges), default=0)
+        return max((exchange.remote.fork for exchange in self.exchanges), default=0)
 
     @property
     def is_whole(self) -> bool:
         """All that is wanted is here and durable, as far as any peer has said how much there is."""
-        longest = max((found.remote.length for found in self._exchanges if found.remote.fork == found.fork), default=0)
+        longest = max((found.remote.length for found in self.exchanges if found.remote.fork == found.fork), default=0)
         scheduler = self._scheduler
         return scheduler.under_way == 0 and not scheduler.missing() and longest <= self._standing()[1]
+
+    def _asks_why(self, exchange: Exchange, error: HyperfsError) -> bool:
+        fork, length = self._standing()
+        length = min(length, exchange.remote.length)
+        if not isinstance(error, Corrupt) or fork != exchange.remote.fork or length == 0 or exchange.fault:
+            return False
+        exchange.fault = error
+        exchange.contradict(length)
+        return True
 
     def _answer(self, ask: Ask) -> TreeProof | HyperfsError:
         block = ask.request.block
@@ -210,7 +240,7 @@ class Replicating:
 
     def _sync_if_due(self, work: Work, taken: list[TreeProof]) -> list[int] | None:
         is_longer = any(proof.upgrade for proof in taken)
-        if not (is_longer or self._unsynced_bytes >= SYNC_BYTES or (work.is_last and self._unsynced)):
+        if not (is_longer or self._unsynced_bytes >= SYNC_BYTES or (work.is_sync_due and self._unsynced)):
             return None
         assert self.taking is not None
         self.taking.sync()
@@ -230,7 +260,7 @@ class Replicating:
         for start, end in runs:
             self.have.add(start, end)
         fork, length = self._standing()
-        for exchange in self._exchanges:
+        for exchange in self.exchanges:
             exchange.stand(fork, length)
             for start, end in runs:
                 exchange.announce(start, end)

@@ -63,6 +63,10 @@ class Scheduler:
     def leave(self, exchange: Exchange) -> None:
         """It is gone; others may be asked what it was asked."""
         self._peers.remove(exchange)
+        self.release(exchange)
+
+    def release(self, exchange: Exchange) -> None:
+        """Nothing that it was asked is waited for any more."""
         if self._upgrading is exchange:
             self._upgrading = None
         for block in [block for block, asked in self._asked.items() if asked is exchange]:

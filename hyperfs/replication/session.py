@@ -21,6 +21,8 @@ from hyperfs.replication.secret_stream import HEADER_BYTES, Connected, SecretStr
 
 HANDSHAKE_SECONDS: Final = 10.0
 """Until a log is exchanged: who only connects costs no more than that."""
+ANSWER_SECONDS: Final = 15.0
+"""Who owes answers and sends none for so long, or twice that, is not waited for: others are asked."""
 SILENCE_SECONDS: Final = 60.0
 """Without a byte from the other side."""
 KEEP_ALIVE_SECONDS: Final = 20.0
@@ -35,19 +37,33 @@ _FAULTS: Final = (Misbehaved, Corrupt, FormatTooNew)
 class _Session:
     """One connection; `address` is whose, to count by."""
 
-    def __init__(self, stream: trio.abc.Stream, connection: Connection, address: str) -> None:
+    def __init__(self, stream: trio.abc.Stream, connection: Connection, address: str, offers: bool) -> None:
         self.stream = stream
         self.connection = connection
         self.address = address
+        self.offers = offers
         self.exchanges: list[tuple[Replicating, Exchange]] = []
         self.scope = trio.CancelScope()
         self.wake = trio.Event()
+        self._out: list[bytes] = []
         self.buffered = 0
-        """Bytes that are being written."""
+        """Bytes that are to be written or being written."""
         self.remote_key = b""
         self.error: HyperfsError | None = None
         """Why it was ended here; None where the other side hung up, or this one closed."""
         self.sent_bytes = self.received_bytes = 0
+
+    def collect(self) -> None:
+        """Fetch what the connection has to say, and have it written."""
+        if data := self.connection.data_to_send():
+            self._out.append(data)
+            self.buffered += len(data)
+            self.wake.set()
+
+    def take(self) -> bytes:
+        """What is to be written now; it counts as buffered until it is said to be written."""
+        out, self._out = self._out, []
+        return b"".join(out)
 
     def end(self, error: HyperfsError) -> None:
         self.error = self.error or error
@@ -63,45 +79,58 @@ class Exchanger:
         self._logs: dict[bytes, Replicating] = {}
         self._wake: dict[Replicating, trio.Event] = {}
         self._sessions: list[_Session] = []
-        self._by_exchange: dict[int, _Session] = {}
+        self._by_exchange: dict[Exchange, _Session] = {}
         self._half_open: Counter[str] = Counter()
         self.changed = trio.Event()
         """Set, and replaced, when any log or connection has moved."""
 
+    @property
+    def half_open(self) -> int:
+        """Connections on which no log is exchanged yet."""
+        return self._half_open.total()
+
     def add(self, log: Replicating) -> None:
-        """Exchange this log over all connections, those to come included."""
+        """Exchange this log over all connections, those to come included, that offer logs or are asked for it."""
         self._logs[log.discovery_key] = log
         self._wake[log] = trio.Event()
         self._nursery.start_soon(self._work_on, log)
-        for session in self._sessions:
+        self._nursery.start_soon(self._tick, log)
+        for session in [session for session in self._sessions if session.offers]:
             for found in session.connection.share(log):
                 self._act(session, found)
-            session.wake.set()
+            session.collect()
 
     def touch(self, log: Replicating) -> None:
         """Call after any change of a log from outside: what it has to say is sent, what it wants is asked for."""
+        if log.error is not None:
+            return
         self._wake[log].set()
-        for session in self._sessions:
-            session.wake.set()
+        self._tell(log)
 
     async def serve(self, listener: trio.SocketListener) -> None:
         """Take in connections until cancelled. Who has too many half-open ones is hung up on."""
 
         async def serve_one(stream: trio.SocketStream) -> None:
             address = str(stream.socket.getpeername()[0])
-            if self._half_open[address] >= MOST_HALF_OPEN or self._half_open.total() >= MOST_HALF_OPEN_IN_ALL:
+            if self._half_open[address] >= MOST_HALF_OPEN or self.half_open >= MOST_HALF_OPEN_IN_ALL:
                 await trio.aclose_forcefully(stream)
                 return
-            await self.run(stream, is_initiator=False, address=address)
+            await self.run(stream, is_initiator=False, offers=False, address=address)
 
         await trio.serve_listeners(serve_one, [listener])
 
-    async def run(self, stream: trio.abc.Stream, *, is_initiator: bool, address: str = "") -> _Session:
-        """One connection, from its first byte until it ends. What went wrong with it is in its `error`."""
+    async def run(
+        self, stream: trio.abc.Stream, *, is_initiator: bool, offers: bool = True, address: str = ""
+    ) -> _Session:
+        """One connection, from its first byte until it ends. What went wrong with it is in its `error`.
+
+        `offers`: name the logs that are here, by their discovery keys. Whoever takes in strangers waits to be asked.
+        """
         secret = SecretStream(is_initiator, self._key_pair, os.urandom(32), os.urandom(HEADER_BYTES))
-        session = _Session(stream, Connection(secret, self._logs.get), address)
-        for log in self._logs.values():
-            list(session.connection.share(log))
+        session = _Session(stream, Connection(secret, self._logs.get), address, offers)
+        if offers:
+            for log in self._logs.values():
+                list(session.connection.share(log))
         self._sessions.append(session)
         self._half_open[address] += 1
         try:
@@ -154,41 +183,43 @@ class Exchanger:
         log = self._logs[found.shared.discovery_key]
         if isinstance(found, Joined):
             session.exchanges.append((log, found.exchange))
-            self._by_exchange[id(found.exchange)] = session
+            self._by_exchange[found.exchange] = session
             log.join(found.exchange)
         elif isinstance(found, Left):
             session.exchanges.remove((log, found.exchange))
-            del self._by_exchange[id(found.exchange)]
+            del self._by_exchange[found.exchange]
             log.leave(found.exchange)
         else:
             log.hear(found.exchange, found.event)
 
     async def _write(self, session: _Session) -> None:
+        spoke = trio.current_time()
         while True:
             session.wake = trio.Event()
-            data = session.connection.data_to_send()
-            if data:
-                session.buffered = len(data)
+            session.collect()
+            if data := session.take():
                 try:
                     await session.stream.send_all(data)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     session.scope.cancel()
                     return
                 session.sent_bytes += len(data)
-                session.buffered = 0
+                session.buffered -= len(data)
+                spoke = trio.current_time()
                 self._stir(session)
                 continue
-            with trio.move_on_after(KEEP_ALIVE_SECONDS) as waiting:
+            with trio.move_on_at(spoke + KEEP_ALIVE_SECONDS) as waiting:
                 await session.wake.wait()
             if waiting.cancelled_caught:
                 session.connection.keep_alive()
+                spoke = trio.current_time()
 
     async def _work_on(self, log: Replicating) -> None:
         while True:
             self._wake[log] = trio.Event()
-            work = log.work(lambda exchange: self._by_exchange[id(exchange)].buffered < MOST_BUFFERED)
+            work = log.work(lambda exchange: self._by_exchange[exchange].buffered < MOST_BUFFERED)
             if work is None:
-                self._flush()
+                self._tell(log)
                 await self._wake[log].wait()
                 continue
             try:
@@ -197,9 +228,19 @@ class Exchanger:
                 self._give_up(log, trouble)
                 return
             for exchange, error in log.finish(done):
-                if session := self._by_exchange.get(id(exchange)):
+                if session := self._by_exchange.get(exchange):
                     session.end(error)
-            self._flush()
+            self._tell(log)
+
+    async def _tick(self, log: Replicating) -> None:
+        while log.error is None:
+            await trio.sleep(ANSWER_SECONDS)
+            log.tick()
+            self.touch(log)
+            for session in self._sessions:
+                for _, exchange in session.exchanges:
+                    if exchange.fault is not None:
+                        session.end(exchange.fault)
 
     def _give_up(self, log: Replicating, error: OSError) -> None:
         """The log's files fail: it is exchanged no more, until its owner opens it anew and adds it again."""
@@ -209,20 +250,26 @@ class Exchanger:
             session.connection.unshare(log)
             for found in [found for found in session.exchanges if found[0] is log]:
                 session.exchanges.remove(found)
-                del self._by_exchange[id(found[1])]
-        self._flush()
+                del self._by_exchange[found[1]]
+            session.collect()
+        self._change()
 
     def _stir(self, session: _Session) -> None:
         """It has said something, or can be told more."""
         session.wake.set()
-        for log, _ in session.exchanges:
+        for log, exchange in session.exchanges:
             self._wake[log].set()
-        self.changed.set()
-        self.changed = trio.Event()
+            if exchange.fault is not None and exchange.has_contradicted:
+                session.end(exchange.fault)
+        self._change()
 
-    def _flush(self) -> None:
-        for session in self._sessions:
-            session.wake.set()
+    def _tell(self, log: Replicating) -> None:
+        """Something about the log has changed."""
+        for exchange in log.exchanges:
+            self._by_exchange[exchange].collect()
+        self._change()
+
+    def _change(self) -> None:
         self.changed.set()
         self.changed = trio.Event()
 
@@ -235,10 +282,10 @@ class Exchanger:
     def _forget(self, session: _Session) -> None:
         self._sessions.remove(session)
         for log, exchange in session.exchanges:
-            del self._by_exchange[id(exchange)]
+            del self._by_exchange[exchange]
             log.leave(exchange)
             self._wake[log].set()
-        self._flush()
+        self._change()
 
 
 @asynccontextmanager

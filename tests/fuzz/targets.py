@@ -161,6 +161,8 @@ TARGETS: Final = (
         is_canonical=False,
     ),
     Target("channels", wires.mux, wires.mux_histories, errors=wires.BROKEN),
+    # A few bytes may have a page of 4 KiB noted.
+    Target("log's channel", wires.exchange, wires.exchanges, errors=wires.BROKEN, most_bytes=wires.pages),
     Target("secret stream", wires.secret_stream, wires.connections, errors=wires.BROKEN),
     Target("follow's mark and folder", histories.follow, histories.follow_seeds),
     Target("cold object", object_format.decode, cold.object_seeds, cold.encode_object),

@@ -4,8 +4,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from hyperfs import errors
+from hyperfs.log.manifest import default_v1
+from hyperfs.log.proof import BlockRequest, Request, UpgradeRequest
 from hyperfs.replication import messages, mux_codec
+from hyperfs.replication.bitfield import Bitfield
 from hyperfs.replication.curve import CurveKeyPair
+from hyperfs.replication.exchange import Asked, Exchange
 from hyperfs.replication.mux import Event, Mux, Opened, Wanted
 from hyperfs.replication.mux_codec import Message, OpenChannel
 from hyperfs.replication.secret_stream import Connected, SecretStream
@@ -100,3 +104,31 @@ def connections() -> list[bytes]:
     sent.append(one.data_to_send())
     whole = b"".join(sent)
     return [whole, whole[:-1], sent[0]]
+
+
+def exchange(data: bytes) -> None:
+    """Messages of a log's channel, with a byte of length before each, to a side that asks and answers."""
+    have = Bitfield()
+    have.add(0, 40)
+    side = Exchange(default_v1(b"\x08" * 32), have, 0, 100)
+    side.ask(Request(BlockRequest(5)))
+    side.ask(Request(upgrade=UpgradeRequest(100, 200)))
+    while data:
+        message = data[1 : 1 + data[0]]
+        data = data[1 + data[0] :]
+        for event in side.receive(message[0] % (_UNKNOWN + 1) if message else _UNKNOWN, message[1:]):
+            if isinstance(event, Asked):
+                side.refuse(event.ask, is_invalid=event.ask.id % 2 == 0)
+    side.announce(3, 9)
+    side.take()
+
+
+def exchanges() -> list[bytes]:
+    found = [message for message in log_messages() if len(message) < 256]
+    single = [bytes([len(message)]) + message for message in found]
+    return [*single, b"".join(single)]
+
+
+def pages(size: int) -> int:
+    """What a side may allocate for messages of so many bytes."""
+    return (1 << 20) + (size << 10)
