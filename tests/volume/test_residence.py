@@ -14,6 +14,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hyperfs.crypto.ids import node_id
 from hyperfs.crypto.keys import SigningKeyPair
 from hyperfs.errors import Corrupt, FormatTooNew, NotResident
 from hyperfs.log.cleared import Cleared
@@ -23,6 +24,7 @@ from hyperfs.store.files import Disk, DiskFile
 from hyperfs.values import BlockRef
 from hyperfs.volume.residence import RECORD, Residence, Run
 from tests import tally
+from tests.log.test_format_pages import example
 
 ALL = os.environ.get("HYPERFS_ALL") == "1"
 KEY = bytes(32)
@@ -338,6 +340,20 @@ def test_marks_are_a_set_and_survive_their_record(added: set[int], removed: set[
     for index in expected:
         start, end = marks.around(index)
         assert (start, end) in list(marks.runs())
+
+
+def test_the_record_of_the_page() -> None:
+    key = bytes.fromhex("798b52954f2f524c0a491fd95e508007de655fbdc048947a8afa2e65f1a03b77")
+    marks = Evicted()
+    marks.add(3, 20)
+    marks.add(64, 65)
+
+    def tag(data: bytes) -> bytes:
+        return node_id(bytes(range(32)), b"evicted" + key + data)
+
+    written = encode(marks, tag)
+    assert written == example("evicted.md", "evicted")
+    assert list(decode(written, tag, 65).runs()) == [(3, 20), (64, 65)]
 
 
 def test_a_record_of_nothing_is_read_and_no_record_is_refused() -> None:
