@@ -1,7 +1,8 @@
 """hyperfs status"""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -9,6 +10,8 @@ from hyperfs.cli import options
 from hyperfs.cli.output import print_json, shown, size_text, time_text
 from hyperfs.cli.session import locate, session
 from hyperfs.daemon.times import iso_time
+
+_MOVING: Final = (("to_leave_bytes", "to leave"), ("to_return_bytes", "to come back"))
 
 
 @click.command("status")
@@ -38,6 +41,7 @@ def _show(facts: dict[str, Any]) -> None:
         ("version", f"{facts['version']} of {time_text(iso_time(facts['version_time_ns']))}"),
         ("contents", f"{facts['files']} files, {facts['directories']} folders, {size_text(facts['bytes'])}"),
         ("unwritten", size_text(facts["dirty_bytes"])),
+        *_elsewhere(facts),
         ("verified", _verified(facts["last_verify"])),
         ("access", "read-only" if facts["read_only"] else "read and write"),
     ]
@@ -45,6 +49,20 @@ def _show(facts: dict[str, Any]) -> None:
         click.echo(f"{label:<12}{value}")
     for warning in facts["warnings"]:
         click.echo(f"warning     {warning}")
+
+
+def _elsewhere(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is not here, and what is on its way, where there is any."""
+    moving, budget = facts["moving"], facts["local_budget"]
+    if facts["cold_bytes"] or budget is not None:
+        here = f"{size_text(facts['resident_bytes'])} here"
+        limit = f", at most {size_text(budget)}" if budget is not None else ""
+        yield "elsewhere", f"{size_text(facts['cold_bytes'])}; {here}{limit}"
+    if facts["freeable_bytes"]:
+        yield "can go", f"{size_text(facts['freeable_bytes'])} here are safe elsewhere too"
+    words = [f"{size_text(moving[name])} {verb}" for name, verb in _MOVING if moving[name]]
+    if words:
+        yield "moving", ", ".join(words)
 
 
 def _verified(last: dict[str, Any] | None) -> str:
