@@ -27,6 +27,7 @@ from hyperfs.peer.blockstore import BlockStore, Place
 from hyperfs.peer.clears import Clears, clears_of, unwanted, waiting, without
 from hyperfs.peer.dossier import Dossier
 from hyperfs.peer.evidence import Statement
+from hyperfs.peer.full import told_when_full
 from hyperfs.peer.holds import Holds
 from hyperfs.peer.lent import LentLog
 from hyperfs.peer.settings import Settings
@@ -76,7 +77,7 @@ class HeldDrive:
 
     def set_quota(self, quota_bytes: int | None) -> None:
         found = Settings(quota_bytes)
-        self._store.write(self.id, SETTINGS, found.encode())
+        self._write(SETTINGS, found.encode())
         self.settings = found
 
     @property
@@ -105,9 +106,9 @@ class HeldDrive:
         return self._store_chain(held.extend(records[both:]))
 
     def _store_chain(self, chain: Chain) -> Offered:
-        self._store.write(self.id, CONTROL, chain.encode())
+        self._write(CONTROL, chain.encode())
         self._take(chain)
-        self._store.write(self.id, HOLDS, self.holds.encode())
+        self._write(HOLDS, self.holds.encode())
         return Offered.NEWER
 
     def _take(self, chain: Chain) -> None:
@@ -251,7 +252,7 @@ class HeldDrive:
                 self._remove(Place(self.id, held.log, held.fork))
             self.holds = self.holds.without(clears, forks)
             self._schedule()
-        self._store.write(self.id, HOLDS, self.holds.encode())
+        self._write(HOLDS, self.holds.encode())
 
     def _do(self, sequence: int) -> None:
         deed = self._clears.deeds[sequence]
@@ -269,6 +270,10 @@ class HeldDrive:
     def _is_current(self, place: Place) -> bool:
         entry = self._entries.get(place.log)
         return entry is None or place.fork >= max(self._permitted[entry.number])
+
+    def _write(self, name: str, data: bytes) -> None:
+        with told_when_full():
+            self._store.write(self.id, name, data)
 
     def _entry(self, log: bytes) -> LogEntry:
         self._need_chain()

@@ -1,18 +1,16 @@
 """A log as the cloud peer lends it to a session: what is stored, behind what the drive's control chain allows."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Protocol
 
-from hyperfs.errors import Corrupt, NoSpace
+from hyperfs.errors import Corrupt
 from hyperfs.log.cleared import Range
 from hyperfs.log.heads import Head
 from hyperfs.log.proof import Request, TreeProof
 from hyperfs.log.verify_proof import Verified
 from hyperfs.peer.blockstore import BlockStore, Place, StoredLog
-
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+from hyperfs.peer.full import told_when_full
 
 
 class Ruling(Protocol):
@@ -126,12 +124,9 @@ class LentLog:
 
     @contextmanager
     def _writing(self) -> Iterator[StoredLog]:
-        try:
-            yield self._stored()
-        except OSError as error:
-            self.close()
-            if error.errno in _FULL:
-                raise NoSpace(
-                    f"this peer's disk is full: {error.strerror}; what it has acknowledged is safe"
-                ) from error
-            raise
+        with told_when_full():
+            try:
+                yield self._stored()
+            except OSError:
+                self.close()
+                raise

@@ -322,3 +322,13 @@ def test_every_flipped_bit_of_a_proof_is_refused(source: Log, replica: Replica) 
         with pytest.raises(Corrupt):
             replica.check_proof(proof)
     assert upgrade_of(source, replica).upgrade is not None
+
+
+def test_clearing_again_frees_what_a_kill_left(source: Log, replica: Replica, there: Disk) -> None:
+    bring(source, replica, *range(COUNT))
+    replica.sync()
+    replica.forget(10, 20)  # as clear does first
+    low, high = source.byte_range(10, 20)
+    assert any(there.read_all("log/blocks")[low:high])
+    replica.clear(10, 20)
+    assert not any(there.read_all("log/blocks")[low:high])
