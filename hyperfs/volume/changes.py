@@ -5,8 +5,8 @@ through a hundred thousand versions. The rows are made of the difference between
 it, in the background when the drive is quiet, or when somebody asks; they are made anew when the index is lost.
 
 **They are hints.** Rows of versions that were let go stand for a change by the next kept version, until a collection
-takes them away (see row_trimming.py); who finds a row looks into the trees of kept versions, which alone decide. Nothing
-is ever freed because of a row.
+takes them away (see row_trimming.py); who finds a row looks into the trees of kept versions, which alone decide.
+Nothing is ever freed because of a row.
 """
 
 import math
