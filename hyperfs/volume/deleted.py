@@ -46,7 +46,8 @@ def all_deleted(volume: Volume) -> Iterator[Iterator[Deleted]]:
 def _by_name(volume: Volume, rows: Iterable[Went], pins: Iterable[Pin]) -> Iterator[Iterator[Deleted]]:
     pinned: dict[tuple[int, bytes], list[Went]] = {}
     for pin in pins:
-        pinned.setdefault((pin.directory, pin.name), []).append(_went_of(volume, pin))
+        for went in _wents_of(volume, pin):
+            pinned.setdefault((went.directory, went.name), []).append(went)
     for place, found in groupby(rows, key=lambda went: (went.directory, went.name)):
         yield of_name(volume, *place, _merged(found, pinned.pop(place, [])))
     for place, left in pinned.items():
@@ -60,12 +61,14 @@ def find_deleted(volume: Volume, directory: int, entry: bytes) -> Deleted | None
     """
     found = _last(volume, directory, entry)
     marked = _MARKED.fullmatch(entry)
-    if found is not None or marked is None:
-        return found
-    found = _marked(volume, directory, marked["stem"] + (marked["ending"] or b""), marked["mark"])
-    if found is None and len(entry) > NAME_MAX_BYTES - _LONGEST_MARK:  # its stem may have been cut
+    if found is None and marked is not None:
+        found = _marked(volume, directory, marked["stem"] + (marked["ending"] or b""), marked["mark"])
+    if found is not None:
+        return found._replace(entry=entry)
+    is_cut = marked is not None and len(entry) > NAME_MAX_BYTES - _LONGEST_MARK
+    if is_cut or _has_further_names(volume, directory):
         return next((other for other in deleted_from(volume, directory) if other.entry == entry), None)
-    return None if found is None else found._replace(entry=entry)
+    return None
 
 
 def _last(volume: Volume, directory: int, name: bytes) -> Deleted | None:
@@ -154,6 +157,27 @@ def _went_of(volume: Volume, pin: Pin) -> Went:
     kind = inode.mode >> 12 if inode is not None else 0
     times = (pin.deleted_ns, pin.deleted_ns)
     return Went(pin.directory, pin.name, pin.version + 1, pin.ino, kind, DELETED, *times)
+
+
+def _wents_of(volume: Volume, pin: Pin) -> Iterator[Went]:
+    """Under the name that the pin says, and those that the same file had beside it."""
+    went = _went_of(volume, pin)
+    yield went
+    if _is_linked(volume, pin):
+        for name, (ino, _) in volume.versions.whole_tree(pin.version).dentries(pin.directory):
+            if ino == pin.ino and name != pin.name:
+                yield went._replace(name=name)
+
+
+def _is_linked(volume: Volume, pin: Pin) -> bool:
+    inode = volume.versions.tree(pin.version).inode(pin.ino)
+    return inode is not None and not inode.is_directory and inode.nlink > 1
+
+
+def _has_further_names(volume: Volume, directory: int) -> bool:
+    """Whether there may be names here that neither a row nor a pin says: an index that was made anew has no rows of
+    what was deleted between versions that went."""
+    return any(_is_linked(volume, pin) for pin in volume.versions.offers.pinned_from(directory))
 
 
 # Names

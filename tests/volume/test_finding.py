@@ -1,6 +1,9 @@
 """What was deleted, found across folders, in folders that are no more, and by pattern."""
 
+from hyperfs.policy.attributes import KEEP
+from hyperfs.volume.deleted import find_deleted as deleted_entry
 from hyperfs.volume.finding import Found, find_deleted
+from hyperfs.volume.retaining import no_progress, retain
 from hyperfs.volume.volume import Volume
 
 from .conftest import Store, inode_of, make_folder, rename, rmdir, unlink, write_file
@@ -102,3 +105,30 @@ async def test_in_the_trash(store: Store) -> None:
         rename(volume, b"f", b".Trash-0/f")
         await version(store, volume)
         assert [(thing.path, thing.how) for thing in found(volume)] == [(b"f", 2)]
+
+
+async def test_after_the_index_was_lost_pinned_files_are_found_under_all_their_names(store: Store) -> None:
+    async with store.opened() as volume:
+        make_folder(volume, b"d")
+        file = await write_file(volume, b"d/one", b"1" * 200)
+        volume.names.link(file, inode_of(volume, b"d").ino, b"two")
+        await write_file(volume, b"d/three", b"3")
+        await version(store, volume)
+        for name in (b"one", b"two", b"three"):
+            unlink(volume, b"d/" + name)
+        for number in range(3):
+            await version(store, volume)
+            await write_file(volume, b"other", b"%d" % number)
+        volume.xattrs.set(inode_of(volume, b""), KEEP, b"1 version")
+        await version(store, volume)
+        await retain(volume, False, no_progress)
+        await volume.changes.caught_up()
+        before = [(thing.path, thing.entry) for thing in found(volume)]
+        assert [path for path, _ in before] == [b"d/one", b"d/three", b"d/two"]
+    async with store.opened() as volume:  # whose index is in memory, and made anew
+        await volume.changes.caught_up()
+        assert [(thing.path, thing.entry) for thing in found(volume)] == before
+        for name in (b"one", b"two", b"three"):
+            deleted = deleted_entry(volume, inode_of(volume, b"d").ino, name)
+            assert deleted is not None
+            assert deleted.entry == name
