@@ -100,8 +100,7 @@ async def diff(drive: Drive, params: Message, tell: Tell) -> Message:
     path = given.path(params)
     old = drive.resolve(given.text(params, "old"), path)
     new = drive.resolve(given.text(params, "new"), path) if params.get("new") else drive.volume.versions.newest.version
-    trees = drive.volume.versions.tree(old), drive.volume.versions.tree(new)
-    found = await in_slices(compare.compare(drive.volume, *trees, path))
+    found = await compare.compare(drive.volume, old, new, path)
     return {
         "old": old,
         "new": new,

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
+import trio
+
 from hyperfs.trie.diff import diff
 from hyperfs.volume import keys
 from hyperfs.volume.entries import decode_dentry
@@ -49,15 +51,17 @@ class _Changes:
     xattrs: set[int] = field(default_factory=set)
 
 
-def compare(volume: Volume, old: Tree, new: Tree, path: bytes = b"") -> Iterator[Difference]:
+async def compare(volume: Volume, old: int, new: int, path: bytes = b"") -> list[Difference]:
     """The differences between two versions at and below what a path means today, sorted by path.
 
-    Both are trees of versions: whoever means the present commits first. Times of access and of change alone
-    are no difference, nor are a directory's own times.
+    Whoever means the present commits first. Times of access and of change alone are no difference, nor are a
+    directory's own times. Raises NoSuchVersion, Corrupt, NotResident. In a worker thread: there may be many.
     """
-    before, after = Paths(old), Paths(new)
-    old_scope, new_scope = (scope(volume.overlay.live, paths, path) for paths in (before, after))
-    yield from within(differences(before, after), old_scope, new_scope)
+    with volume.reads(old), volume.reads(new):
+        before, after = (Paths(volume.versions.tree(version)) for version in (old, new))
+        old_scope, new_scope = (scope(volume.overlay.live, paths, path) for paths in (before, after))
+        found = await trio.to_thread.run_sync(differences, before, after)
+    return list(within(found, old_scope, new_scope))
 
 
 def within(found: Iterable[Difference], old_scope: bytes, new_scope: bytes) -> Iterator[Difference]:

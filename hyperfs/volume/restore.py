@@ -81,12 +81,12 @@ class Preview(NamedTuple):
 async def preview(volume: Volume, path: bytes, version: int, to: bytes | None = None) -> Preview:
     """What `restore` would do to the newest version; changes nothing. Raises as it does."""
     with volume.reads(version):
-        past, newest = volume.versions.tree(version), volume.versions.tree(volume.versions.newest.version)
+        past = volume.versions.tree(version)
         _check_target(parts_of(path if to is None else to))
         copies = await _read(past, locate(volume.overlay.live, past, path))
         folders = sum(copy.inode.is_directory for copy in copies.values())
         nbytes = sum(copy.inode.size for copy in copies.values() if not copy.inode.is_directory)
-        found = list(compare(volume, newest, past, path)) if to is None else []
+        found = await compare(volume, volume.versions.newest.version, version, path) if to is None else []
         return Preview(len(copies) - folders, folders, nbytes, found)
 
 

@@ -59,8 +59,12 @@ def test_versions_of_a_file_newest_first_with_what_changed(shared: Machine, fold
 def test_a_time_that_versions_tells_means_that_version(shared: Machine, folder: Path) -> None:
     path = folder / "file"
     write_states(shared, path, "one", "two")
-    for version, expected in zip(shared.facts("versions", path), ("two", "one"), strict=True):
-        assert shared.run("cat", path, "--at", version["time"]).stdout == expected
+    texts = set()
+    for version in shared.facts("versions", path):  # where the machine is slow the moment before a write is one too
+        text = shared.run("cat", path, "--at", version["time"]).stdout
+        assert text == shared.run("cat", path, "--at", str(version["version"])).stdout
+        texts.add(text)
+    assert {"one", "two"} <= texts
 
 
 def test_a_deleted_file_has_its_history_and_can_be_restored(shared: Machine, folder: Path) -> None:

@@ -8,7 +8,7 @@ from .conftest import Store, inode_of, make_folder, rename, rmdir, unlink, write
 
 async def between(volume: Volume, old: int, path: bytes = b"") -> list[Difference]:
     new = (await volume.commit()).version
-    return list(compare(volume, volume.versions.tree(old), volume.versions.tree(new), path))
+    return await compare(volume, old, new, path)
 
 
 async def start(volume: Volume) -> int:
