@@ -20,6 +20,10 @@ MOST_WANTS: Final = 512
 """Stretches that the other side may name; with more, or odd ones, it hears everything."""
 NEWEST: Final = 256
 """Blocks at the end of a log whose coming is told without being wanted."""
+ANSWERED_AT_ONCE: Final = 4
+"""Wants; each answer has at most 256 KiB."""
+_MOST_RANGES: Final = 64
+"""In an answer; bits are found quicker than many runs."""
 _RANGE_BYTES: Final = 12  # of one, in a batch, at most for a log of 2^32 blocks
 
 
@@ -34,6 +38,8 @@ class Announcing:
         self._told_whole = 0
         """The length up to which the other side was told that all is here."""
         self._inquired: set[int] = set()
+        self._due: dict[Want, None] = {}
+        """Wants that are not yet answered, in order. An answer may be 25,000 times as long as its Want."""
 
     def begin(self, length: int) -> Iterator[Message]:
         """What is said unasked: how much there is from the first block on."""
@@ -57,9 +63,19 @@ class Announcing:
         self._told_whole = min(self._told_whole, start)
         yield Range(start, end - start, drop=True)
 
-    def wanted(self, want: Want, length: int) -> Iterator[Message]:
-        """The answer to a Want."""
+    def wanted(self, want: Want) -> None:
+        """Note a Want, which `answers` answers when there is room. The same one twice is answered once."""
         self._note(want)
+        if len(self._due) < MOST_WANTS:
+            self._due[want] = None
+
+    def answers(self, length: int) -> Iterator[Message]:
+        """Of the next few Wants."""
+        for want in list(islice(self._due, ANSWERED_AT_ONCE)):
+            del self._due[want]
+            yield from self._answer(want, length)
+
+    def _answer(self, want: Want, length: int) -> Iterator[Message]:
         start, end = want.start, min(want.start + want.length, length)
         if start >= end:
             return
@@ -70,7 +86,7 @@ class Announcing:
         first = start & ~(messages.WORD_BITS - 1)
         words = -(-(min(end, first + STRETCH) - first) // messages.WORD_BITS)
         end = min(end, first + STRETCH)
-        most = 1 if want.any else max(1, words * messages.WORD_BITS // 8 // _RANGE_BYTES)
+        most = 1 if want.any else min(_MOST_RANGES, max(1, words * messages.WORD_BITS // 8 // _RANGE_BYTES))
         runs = list(islice(self._have.runs(start, end), most + 1))
         if want.any or len(runs) <= most:
             # Ranges add to what was told before; nothing else that the other side believes is wrong.

@@ -18,6 +18,8 @@ from hyperfs.replication.secret_stream import Connected, SecretStream
 
 MOST_BUFFERED: Final = 1 << 20
 """Bytes that wait to be written, above which requests of the other side are not answered."""
+MOST_UNREAD: Final = 32 << 20
+"""Bytes that wait to be written, above which a connection ends: its other side makes work and does not read."""
 
 
 class Shared(Protocol):
@@ -91,10 +93,10 @@ class Connection:
             self._opening.pop(number, None)
             self._open.pop(number, None)
 
-    def data_to_send(self) -> bytes:
-        """What is to be written since the last call."""
+    def data_to_send(self, *, is_busy: bool = False) -> bytes:
+        """What is to be written since the last call. `is_busy`: see Exchange.take."""
         for number, (_, exchange) in self._open.items():
-            for kind, payload in exchange.take():
+            for kind, payload in exchange.take(is_busy=is_busy):
                 self._mux.send(number, kind, payload)
         for message in self._mux.take():
             self._stream.send(message)

@@ -110,9 +110,15 @@ class Exchange:
 
     # What is sent
 
-    def take(self) -> list[tuple[int, bytes]]:
-        """(type, payload) of what is to be sent since the last call."""
+    def take(self, *, is_busy: bool = False) -> list[tuple[int, bytes]]:
+        """(type, payload) of what is to be sent since the last call.
+
+        `is_busy`: much waits to be written already; then what may be long is left for later, and so it is beyond a
+        bound. As long as something is given, there may be more.
+        """
         out, self._out = self._out, []
+        if not is_busy:
+            out += self._announcing.answers(self.length)
         return [messages.encode(message) for message in out]
 
     def stand(self, fork: int, length: int) -> None:
@@ -224,7 +230,7 @@ class Exchange:
                 elif request := self._done(message.id):
                     yield Denied(request, message.reason)
             case messages.Want():
-                self._out += self._announcing.wanted(message, self.length)
+                self._announcing.wanted(message)
             case messages.Unwant():
                 self._announcing.unwanted(message)
             case messages.Bitfield() | messages.Range():
@@ -293,6 +299,8 @@ class Exchange:
         is_same = remote.fork == self.fork
         is_behind = remote.length < self.length or not self.is_synchronized
         can_upgrade = is_same and is_behind and (remote.length == 0 or self._can_prove(remote.length))
+        if self._out and isinstance(self._out[-1], Synchronize):
+            self._out.pop()  # only the last one counts
         self._out.append(Synchronize(self.fork, self.length, remote.length if is_same else 0, can_upgrade))
 
     def _wrapped(self, proof: TreeProof) -> TreeProof:

@@ -17,6 +17,8 @@ from hyperfs.log import compact
 BATCH, OPEN, REJECT, CLOSE = range(4)
 CONTROL: Final = 0
 _MOST_NAME_BYTES: Final = 255
+MOST_IN_BATCH: Final = 1 << 14
+"""Messages. npm bounds a batch by its bytes alone, and a frame of empty ones would keep this side busy for a minute."""
 
 
 class Message(NamedTuple):
@@ -73,7 +75,11 @@ def decode_messages(data: bytes) -> Iterator[Message]:
         return
     reader = compact.Reader(first.body[1:], "batch")
     channel = reader.uint()
+    count = 0
     while reader.left:
+        count += 1
+        if count > MOST_IN_BATCH:
+            raise Corrupt(f"a batch of more than {MOST_IN_BATCH} messages")
         size = reader.uint()
         if size == 0:
             channel = reader.uint()

@@ -22,7 +22,8 @@ from hyperfs.replication.scheduler import ALL, Scheduler, Wish
 
 _UNBOUNDED: Final = MAX_LENGTH
 MOST_SERVED: Final = 16
-"""Answers in one piece of work: what is read and not yet written to the connections."""
+SERVED_BYTES: Final = 4 << 20
+"""Answers, and bytes of blocks, in one piece of work: what is read and not yet written to the connections."""
 SYNC_BYTES: Final = 8 << 20
 """Bytes of blocks after which what came is made durable, if there is no reason to do so before."""
 
@@ -37,6 +38,8 @@ class Work(NamedTuple):
 
 class Done(NamedTuple):
     answers: list[tuple[Exchange, Ask, TreeProof | HyperfsError]]
+    left: list[tuple[Exchange, Ask]]
+    """Requests for which there was no room in this piece of work."""
     taken: list[TreeProof]
     refused: list[tuple[Exchange, HyperfsError]]
     """Whose proofs did not hold: their connections end."""
@@ -157,8 +160,15 @@ class Replicating:
                 taken.append(proof)
         durable = self._sync_if_due(work, taken)
         requests = [(wish, self._request(wish)) for wish in work.wishes]
-        answers = [(exchange, ask, self._answer(ask)) for exchange, ask in work.asks]
-        return Done(answers, taken, refused, requests, durable)
+        answers: list[tuple[Exchange, Ask, TreeProof | HyperfsError]] = []
+        room = SERVED_BYTES
+        for exchange, ask in work.asks:
+            if room <= 0:
+                break
+            answer = self._answer(ask)
+            answers.append((exchange, ask, answer))
+            room -= len(answer.block.value) if isinstance(answer, TreeProof) and answer.block else 0
+        return Done(answers, work.asks[len(answers) :], taken, refused, requests, durable)
 
     def tick(self) -> None:
         """Call now and then: who has answered nothing since the last call is not waited for, what came is synced."""
@@ -176,6 +186,7 @@ class Replicating:
         Whose proof did not hold has a `fault`, and if it may be the log's owner who lied, is asked for a proof of that:
         its connection ends when it has answered (`has_contradicted`) or too much time has passed.
         """
+        self._asks.extendleft(reversed([found for found in done.left if found[0] in self.exchanges]))
         for proof in done.taken:
             if proof.block is not None:
                 self._scheduler.came(proof.block.block)

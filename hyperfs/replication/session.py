@@ -13,7 +13,7 @@ from typing import Final
 import trio
 
 from hyperfs.errors import Corrupt, FormatTooNew, HyperfsError, Misbehaved
-from hyperfs.replication.connection import MOST_BUFFERED, Connection, Joined, Left, Told
+from hyperfs.replication.connection import MOST_BUFFERED, MOST_UNREAD, Connection, Joined, Left, Told
 from hyperfs.replication.curve import CurveKeyPair
 from hyperfs.replication.exchange import Exchange
 from hyperfs.replication.replicating import Replicating
@@ -55,10 +55,12 @@ class _Session:
 
     def collect(self) -> None:
         """Fetch what the connection has to say, and have it written."""
-        if data := self.connection.data_to_send():
+        if data := self.connection.data_to_send(is_busy=self.buffered >= MOST_BUFFERED):
             self._out.append(data)
             self.buffered += len(data)
             self.wake.set()
+            if self.buffered > MOST_UNREAD:
+                self.end(Misbehaved(f"it has {MOST_UNREAD >> 20} MiB to read and does not"))
 
     def take(self) -> bytes:
         """What is to be written now; it counts as buffered until it is said to be written."""
@@ -174,6 +176,7 @@ class Exchanger:
             except _FAULTS as error:
                 session.end(error)
                 return
+            session.collect()
             self._stir(session)
 
     def _act(self, session: _Session, found: Connected | Joined | Left | Told) -> None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperfs.replication.announcing import MOST_WANTS, NEWEST, STRETCH, Announcing
+from hyperfs.replication.announcing import ANSWERED_AT_ONCE, MOST_WANTS, NEWEST, STRETCH, Announcing
 from hyperfs.replication.bitfield import Bitfield
 from hyperfs.replication.messages import Bitfield as Bits
 from hyperfs.replication.messages import Message, Range, Unwant, Want
@@ -40,7 +40,8 @@ class Pair:
     def inquire(self, block: int) -> None:
         for want in self.other.inquire(block):
             assert isinstance(want, Want)
-            self.tell(list(self.one.wanted(want, LENGTH)))
+            self.one.wanted(want)
+            self.tell(list(self.one.answers(LENGTH)))
 
 
 @settings(max_examples=150, deadline=None)
@@ -97,7 +98,8 @@ def test_scattered_blocks_are_told_as_bits_and_few_runs_as_ranges() -> None:
     pair = Pair(field([(5, 100), (2000, 100)]))
     pair.inquire(0)
     assert pair.said == [Range(5, 100), Range(2000, 100)]
-    assert list(pair.one.wanted(Want(0, STRETCH, any=True), LENGTH)) == [Range(5, 100)]
+    pair.one.wanted(Want(0, STRETCH, any=True))
+    assert list(pair.one.answers(LENGTH)) == [Range(5, 100)]
 
 
 def test_stretches_are_asked_for_once_and_only_so_many() -> None:
@@ -117,15 +119,34 @@ def test_what_is_not_wanted_any_more_is_not_told() -> None:
     assert list(pair.one.gained(5, 6, LENGTH)) == []
 
 
-def test_attack_n05_who_wants_too_much_hears_everything_and_costs_nothing() -> None:
+def test_attack_n05_who_wants_too_much_hears_everything_and_costs_little() -> None:
     side = Announcing(field([(10, 20)]), Bitfield())
     for number in range(MOST_WANTS + 1):
-        list(side.wanted(Want(number * STRETCH, STRETCH), LENGTH))
+        side.wanted(Want(number * STRETCH, STRETCH))
     assert side._remote_wants is None
     assert list(side.gained(10, 12, LENGTH)) == [Range(10, 2)]
     huge = Announcing(field([(10, 20)]), Bitfield())
-    assert list(huge.wanted(Want(0, 1 << 60), LENGTH)) == [Range(10, 20)]
-    assert list(huge.wanted(Want(1 << 60, 5), LENGTH)) == []
+    huge.wanted(Want(0, 1 << 60))
+    huge.wanted(Want(1 << 60, 5))
+    assert list(huge.answers(LENGTH)) == [Range(10, 20)]
+
+
+def test_attack_n05_many_wants_are_answered_a_few_at_a_time() -> None:
+    length = MOST_WANTS * STRETCH
+    scattered = Bitfield()
+    for number in range(MOST_WANTS):
+        scattered.put(number * STRETCH, b"\x55" * 8000)
+    side = Announcing(scattered, Bitfield())
+    for _ in range(10_000):
+        side.wanted(Want(0, STRETCH))
+    assert len(list(side.answers(length))) == 1
+    for number in range(3 * MOST_WANTS):
+        side.wanted(Want(number % MOST_WANTS * STRETCH, STRETCH - number // MOST_WANTS))
+    count = 0
+    while found := list(side.answers(length)):
+        assert len(found) <= ANSWERED_AT_ONCE
+        count += len(found)
+    assert count == MOST_WANTS
 
 
 def test_attack_m13_what_no_log_can_have_is_not_noted() -> None:

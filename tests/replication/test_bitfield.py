@@ -36,7 +36,7 @@ def applied(ops: list[Any], most_pages: int = 4096) -> tuple[Bitfield, set[int]]
     return field, model
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(changes, st.lists(blocks, min_size=2, max_size=6))
 def test_it_says_what_a_set_says(ops: list[Any], asked: list[int]) -> None:
     field, model = applied(ops)

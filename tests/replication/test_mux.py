@@ -20,7 +20,7 @@ from hyperfs.replication.mux import (
     Received,
     Wanted,
 )
-from hyperfs.replication.mux_codec import Message, OpenChannel
+from hyperfs.replication.mux_codec import MOST_IN_BATCH, Message, OpenChannel
 
 
 def deliver(sender: Mux, receiver: Mux) -> list[Event]:
@@ -188,6 +188,14 @@ def test_refusing_gives_the_room_back() -> None:
         list(mux.receive(opening(1)))
         list(mux.receive(b"\x01\x00" + bytes(MOST_WAITING_BYTES // 2)))
         mux.refuse("p", b"")
+
+
+def test_attack_n05_a_batch_has_only_so_many_messages() -> None:
+    empty = Message(1, b"\x00")
+    assert len(list(mux_codec.decode_messages(mux_codec.encode_batch([empty] * MOST_IN_BATCH)))) == MOST_IN_BATCH
+    for batch in (mux_codec.encode_batch([empty] * (MOST_IN_BATCH + 1)), b"\0\0\1" + b"\0\1" * (MOST_IN_BATCH + 1)):
+        with pytest.raises(Corrupt, match="more than 16384 messages"):
+            list(mux_codec.decode_messages(batch))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import trio
 import trio.testing
 
 from hyperfs.errors import Misbehaved
+from hyperfs.log.proof import BlockRequest, Request
+from hyperfs.replication import messages, session
 from hyperfs.replication.curve import CurveKeyPair
 from hyperfs.replication.replicating import Done, Replicating, Work
 from hyperfs.replication.session import (
@@ -19,7 +21,7 @@ from hyperfs.replication.session import (
     open_exchanger,
 )
 
-from .sides import content, own_log, replica, serves, takes
+from .sides import Side, content, own_log, replica, serves, takes
 
 
 def keys(number: int) -> CurveKeyPair:
@@ -170,6 +172,35 @@ async def test_bytes_that_mean_nothing_end_a_connection(tmp_path: Path) -> None:
         await far.aclose()
         session = await exchanger.run(near, is_initiator=False)
         assert session.error is None
+
+
+async def test_attack_n05_who_makes_work_and_does_not_read_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "MOST_UNREAD", 200_000)
+    async with open_exchanger(keys(1)) as exchanger, trio.open_nursery() as nursery:
+        exchanger.add(serves(own_log(tmp_path / "own", 5)))
+        near, far = trio.testing.memory_stream_pair()
+        ended: list[object] = []
+        has_ended = trio.Event()
+
+        async def run() -> None:
+            ended.append((await exchanger.run(near, is_initiator=False)).error)
+            has_ended.set()
+
+        nursery.start_soon(run)
+        flood = Side(True, [takes(replica(tmp_path / "there"))])
+        with trio.fail_after(60):
+            while not flood.exchanges:
+                await far.send_all(flood.connection.data_to_send())
+                flood.receive(await far.receive_some())
+            near.send_stream.send_all_hook = trio.sleep_forever
+            for _ in range(6):
+                flood.exchanges[0][1]._out = [messages.Ask(1, 9, Request(BlockRequest(0)))] * 10_000
+                await far.send_all(flood.connection.data_to_send())
+            await has_ended.wait()
+        assert "does not" in str(ended[0])
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_log_whose_disk_fails_is_exchanged_no_more_and_others_are(tmp_path: Path) -> None:
