@@ -126,7 +126,8 @@ class Auditor:
             return
         for number in self._blocks.numbers:
             cleared = self._blocks.cleared(number)
-            for held in surplus(place.holdings, number, cleared, self._now_ns()):
+            objects = place.holdings.of(number)
+            for held in await trio.to_thread.run_sync(surplus, objects, cleared, self._now_ns()):
                 if await self._others_are_there(place, held):
                     await self.remove(place, held)
         await self._sweep_bad(place)
@@ -167,8 +168,9 @@ class Auditor:
         """Small objects become large ones, and what little is needed of others goes into new ones."""
         for number in self._blocks.numbers:
             proven = [held for held in place.holdings.of(number) if held.is_proven(self._now_ns())]
-            size = partial(self._blocks.size, number)
-            for plan in rewrites(number, proven, self._blocks.cleared(number), size):
+            cleared, size = self._blocks.cleared(number), partial(self._blocks.size, number)
+            plans = await trio.to_thread.run_sync(lambda: list(rewrites(number, proven, cleared, size)))  # noqa: B023
+            for plan in plans:
                 if not place.takes or not await self._uploader.send(place, plan):
                     return
         await self._sweep(place)

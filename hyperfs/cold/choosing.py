@@ -4,10 +4,12 @@ Objects have consecutive blocks of one log, and 8 MiB of them where there are as
 not go to the place, or were let go, are left out and their neighbours still share an object.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Final, NamedTuple
 
-from hyperfs.cold.holdings import Held, Holdings, within, without
+from hyperfs.cold.holdings import Held, within, without
 from hyperfs.cold.object_format import BLOCKS_MOST, Name, Run
 from hyperfs.volume.elsewhere import Wish
 
@@ -116,34 +118,45 @@ def _rewrite(log: int, group: Sequence[tuple[Held, list[Run]]], nbytes: int, siz
         yield from split(log, joined(run for _, needed in group for run in needed), size)
 
 
-def surplus(holdings: Holdings, log: int, cleared: Sequence[Run], now_ns: int) -> list[Held]:
-    """Objects of a log that nothing needs: every block was cleared, or is in another object that is proven and stays.
+def surplus(objects: Sequence[Held], cleared: Sequence[Run], now_ns: int) -> list[Held]:
+    """Objects that nothing needs: every block was cleared, or is in another object that is proven and stays.
 
-    Those of which least is needed go first, then small ones: so what was written anew stays, and not what it replaces.
-    One that is not known to be good never makes another superfluous; nor does one of which only the name is known go.
-    `cleared`: ascending and apart.
+    `objects`: all of one log, by their first block. Those of which least is needed go first, then small ones: so what
+    was written anew stays, and not what it replaces. One that is not known to be good never makes another superfluous;
+    nor does one of which only the name is known go. `cleared`: ascending and apart.
     """
 
     def worth(held: Held) -> tuple[float, int, Name]:
         needed = without(held.runs or (), within(cleared, held.name.first, held.name.end))
         return sum(end - first for first, end in needed) / held.name.here, held.name.here, held.name
 
-    gone: list[Held] = []
-    gone_names = set()
-    for held in sorted(holdings.of(log), key=worth):
+    touched = list(_touched(objects, cleared))
+    firsts = [held.name.first for held in touched]
+    gone: dict[Name, Held] = {}
+    for held in sorted(touched, key=worth):
         if held.runs is None:
             continue
         first, end = held.name.first, held.name.end
+        near = touched[bisect_left(firsts, first - BLOCKS_MOST + 1) : bisect_left(firsts, end)]
         others = [
             run
-            for other in holdings.overlapping(log, first, end)
-            if other is not held and other.name not in gone_names and other.is_proven(now_ns)
+            for other in near
+            if other is not held and other.name not in gone and other.is_proven(now_ns)
             for run in other.runs or ()
         ]
         if not list(without(held.runs, [*within(cleared, first, end), *others])):
-            gone.append(held)
-            gone_names.add(held.name)
-    return gone
+            gone[held.name] = held
+    return list(gone.values())
+
+
+def _touched(objects: Sequence[Held], cleared: Sequence[Run]) -> Iterator[Held]:
+    """Those that overlap another, or something cleared: no other can be superfluous, and there are many others."""
+    reach = -1
+    for held, after in zip_longest(objects, objects[1:]):
+        first, end = held.name.first, held.name.end
+        if first < reach or (after is not None and after.name.first < end) or within(cleared, first, end):
+            yield held
+        reach = max(reach, end)
 
 
 def joined(runs: Iterable[Run]) -> Iterator[Run]:

@@ -87,7 +87,8 @@ class Cold:
         return self._places.get(name)
 
     def facts(self) -> list[Facts]:
-        return [self._facts(place) for place in self._places.values()]
+        """Looks at each object: any thread may, and where there are many, another one than trio's should."""
+        return [self._facts(place) for place in list(self._places.values())]
 
     def _facts(self, place: Place) -> Facts:
         now_ns = self._now_ns()

@@ -77,7 +77,7 @@ def locate(held: Held, first: int, end: int, size: Callable[[int, int], int]) ->
 
 
 class Holdings:
-    """Owned by the trio thread."""
+    """Owned by the trio thread. Iterating gives all objects as they are at that moment, in no order; any thread may."""
 
     def __init__(self) -> None:
         self._logs: dict[int, SortedDict[Name, Held]] = {}
@@ -88,7 +88,7 @@ class Holdings:
 
     def __iter__(self) -> Iterator[Held]:
         for found in list(self._logs.values()):
-            yield from list(found.values())
+            yield from list(dict.values(found))  # in one step, that nobody can come between, and quick for 100,000
 
     @property
     def now(self) -> int:

@@ -28,8 +28,12 @@ QUIET_SECONDS: Final = 60.0
 SOON_SECONDS: Final = 5.0
 """or for so long, where its blocks are to leave as soon as they may."""
 LOOK_SECONDS: Final = 60.0
-WISHES_AT_ONCE: Final = 512
+WISHES_AT_ONCE: Final = 64
+"""Looked through between two turns of others: some milliseconds."""
 DAMAGE: Final = "cold-damage"
+
+END: Final = Plan(0, (), 0, False)
+"""No object: there are no more."""
 
 Fetch = Callable[[Sequence[BlockRef]], Awaitable[Mapping[BlockRef, bytes]]]
 
@@ -52,6 +56,7 @@ class Uploader:
         self._unusable: dict[int, list[Run]] = {}  # blocks that are damaged here, since the last wishes
         self._grown: dict[int, tuple[int, float]] = {}  # how long each log was, and since when, in trio time
         self._one_at_a_time = trio.Lock()
+        self._settled: tuple[object, ...] | None = None  # see `_state`
         self.uploaded_bytes = 0
         """What places acknowledged since the drive was opened."""
 
@@ -83,22 +88,38 @@ class Uploader:
         """
         wishes = self._wishes
         self._note_growth()
+        state = self._state()
+        if state == self._settled:
+            return LOOK_SECONDS
         able = [place for place in self._places.values() if place.is_listed and place.takes]
         queues = [(place, self._plans(wishes, place)) for place in able]
         again = LOOK_SECONDS
         while queues and wishes is self._wishes:
             for queue in list(queues):
                 place, plans = queue
-                plan = next(plans, None)
+                plan = next(plans, END)
                 await trio.lowlevel.checkpoint()
-                if plan is None or not place.takes or self._places.get(place.name) is not place:
+                if plan is END or not place.takes or self._places.get(place.name) is not place:
                     queues.remove(queue)
+                elif plan is None:
+                    continue
                 elif (wait := self._too_early(plan, wishes)) > 0:
                     again = min(again, wait)
                 elif not await self.send(place, plan):
                     queues.remove(queue)
         waits = [place.takes_again_in for place in self._places.values() if not place.takes]
-        return 0.0 if wishes is not self._wishes else min([again, *waits])
+        if wishes is not self._wishes:
+            return 0.0
+        again = min([again, *waits])
+        if again == LOOK_SECONDS and len(able) == len(self._places):
+            self._settled = self._state()
+        return again
+
+    def _state(self) -> tuple[object, ...]:
+        """What a turn goes by: while it is as it was after one that found nothing more to do, there is nothing."""
+        places = [(place, place.is_listed, place.takes, place.holdings.now) for place in self._places.values()]
+        logs = [(self._blocks.signed(number), self._blocks.cleared(number)) for number in self._blocks.numbers]
+        return self._wishes, places, logs
 
     async def send(self, place: Place, plan: Plan) -> bool:
         """One object, written, looked for and proven; whether the place can be given more. Raises nothing that a
@@ -151,8 +172,9 @@ class Uploader:
             log.error("%s", words)
         self._warnings[DAMAGE] = words
 
-    def _plans(self, wishes: Sequence[Wish], place: Place) -> Iterator[Plan]:
-        """Objects for what is wanted at a place and not there. Lazy: what was sent meanwhile counts."""
+    def _plans(self, wishes: Sequence[Wish], place: Place) -> Iterator[Plan | None]:
+        """Objects for what is wanted at a place and not there. Lazy: what was sent meanwhile counts. None now and then,
+        so that others have their turn."""
         rest: dict[int, list[Run]] = {}
         todo = iter(wishes)
         while batch := list(islice(todo, WISHES_AT_ONCE)):
@@ -167,6 +189,7 @@ class Uploader:
                         rest[number] = list(plan.runs)
                     else:
                         yield plan
+            yield None
         for number, runs in rest.items():
             yield from split(number, runs, partial(self._blocks.size, number))
 

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import trio
+
 from hyperfs.cold import access, settings
 from hyperfs.cold.cold import Cold
 from hyperfs.cold.object_format import folder_of
@@ -30,19 +32,21 @@ async def list_cold(drive: Drive, params: Message, tell: Tell) -> Message:
     """`check`: each is listed first, and what is not proven is proven now."""
     cold = drive.cold
     if params.get("check"):
-        for done, facts in enumerate(cold.facts()):
-            await tell(f"looking through {facts.name}", done, len(cold.places))
+        for done, name in enumerate(sorted(cold.places)):
+            await tell(f"looking through {name}", done, len(cold.places))
             try:
-                await cold.look(facts.name)
+                await cold.look(name)
             except Unreachable:
                 continue  # told with the facts
-    return {"places": cold_facts(cold)} | cold.transfer()
+    return {"places": await cold_facts(cold)} | cold.transfer()
 
 
-def cold_facts(cold: Cold) -> list[dict[str, Any]]:
+async def cold_facts(cold: Cold) -> list[dict[str, Any]]:
+    if not cold.places:
+        return []
     return [
         asdict(facts) | {"oldest_proof": iso_time(facts.oldest_proof_ns) if facts.oldest_proof_ns else None}
-        for facts in cold.facts()
+        for facts in await trio.to_thread.run_sync(cold.facts)
     ]
 
 
@@ -68,7 +72,7 @@ async def add_cold(drive: Drive, params: Message, tell: Tell) -> Message:
         volume.warnings.pop(WARNING, None)
     await settings.remember(volume, name, url)
     cold.add(name, url, objects)
-    facts = next(facts for facts in cold_facts(cold) if facts["name"] == name)
+    facts = next(facts for facts in await cold_facts(cold) if facts["name"] == name)
     return facts | {"warning": _warning(drive, where)}
 
 

@@ -54,7 +54,7 @@ async def tell_status(drive: Drive, params: Message, tell: Tell) -> Message:
         facts["warnings"].append(f"the last verify, of {last['time'][:16]}, found {last['damage']} damages")
     return facts | {
         "last_verify": last,
-        "cold_stores": cold_requests.cold_facts(drive.cold),
+        "cold_stores": await cold_requests.cold_facts(drive.cold),
         "store": str(drive.store),
         "mounted_at": str(drive.mount.directory) if drive.mount is not None else None,
         "pid": os.getpid() if drive.mount is not None else None,

@@ -69,7 +69,7 @@ def test_nothing_goes_that_is_needed(all_held: list[Held], cleared: tuple[Run, .
         held.proven_ns = 0 if number in old else NOW
         holdings.add(held)
     everything = list(holdings)
-    gone = surplus(holdings, LOG, cleared, NOW)
+    gone = surplus(holdings.of(LOG), cleared, NOW)
     staying = [held for held in everything if held not in gone]
     proven_before = set().union(*(blocks(h.runs or ()) for h in everything if h.is_proven(NOW))) - blocks(cleared)
     proven_after = set().union(*(blocks(h.runs or ()) for h in staying if h.is_proven(NOW)))
@@ -84,7 +84,7 @@ def test_nothing_goes_that_is_needed(all_held: list[Held], cleared: tuple[Run, .
 def test_an_object_of_which_only_the_name_is_known_stays() -> None:
     holdings = Holdings()
     holdings.add(Held(LOG, Name(0, 4, 2, "0" * 32, "0" * 32), 9, "", None))
-    assert surplus(holdings, LOG, [(0, 4)], NOW) == []
+    assert surplus(holdings.of(LOG), [(0, 4)], NOW) == []
 
 
 def sized(found: tuple[Run, ...], number: int) -> Held:
@@ -126,9 +126,9 @@ def test_writing_anew_comes_to_an_end(all_held: list[Held], cleared: tuple[Run, 
         held.size = sum(of_a_mebibyte(*run) for run in held.runs or ())
         holdings.add(held)
     for turn in range(100, 110):
-        for held in surplus(holdings, LOG, cleared, NOW):
+        for held in surplus(holdings.of(LOG), cleared, NOW):
             holdings.remove(held)
-        plans = rewritten(sorted(holdings.of(LOG), key=lambda held: held.name.first), list(cleared))
+        plans = rewritten(holdings.of(LOG), list(cleared))
         if not plans:
             return
         for number, plan in enumerate(plans):
