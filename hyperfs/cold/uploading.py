@@ -93,7 +93,7 @@ class Uploader:
             return LOOK_SECONDS
         able = [place for place in self._places.values() if place.is_listed and place.takes]
         queues = [(place, self._plans(wishes, place)) for place in able]
-        again = LOOK_SECONDS
+        again, is_done = LOOK_SECONDS, len(able) == len(self._places)
         while queues and wishes is self._wishes:
             for queue in list(queues):
                 place, plans = queue
@@ -104,16 +104,16 @@ class Uploader:
                 elif plan is None:
                     continue
                 elif (wait := self._too_early(plan, wishes)) > 0:
-                    again = min(again, wait)
+                    again, is_done = min(again, wait), False
                 elif not await self.send(place, plan):
                     queues.remove(queue)
+                    is_done = False
         waits = [place.takes_again_in for place in self._places.values() if not place.takes]
         if wishes is not self._wishes:
             return 0.0
-        again = min([again, *waits])
-        if again == LOOK_SECONDS and len(able) == len(self._places):
+        if is_done and not waits:
             self._settled = self._state()
-        return again
+        return min([again, *waits])
 
     def _state(self) -> tuple[object, ...]:
         """What a turn goes by: while it is as it was after one that found nothing more to do, there is nothing."""
