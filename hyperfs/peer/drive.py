@@ -16,7 +16,7 @@ from hyperfs.errors import Contradiction, Corrupt, Refused
 from hyperfs.log.cleared import Cleared
 from hyperfs.log.control import Chain
 from hyperfs.log.control_codec import ROOT, LogEntry, Record, decode_file
-from hyperfs.log.heads import Signer
+from hyperfs.log.heads import Head, Signer
 from hyperfs.log.manifest import default_v1, discovery_key
 from hyperfs.log.proof import BlockRequest, Request, TreeProof, UpgradeRequest
 from hyperfs.log.receipt import MOST_RANGES, MOST_VALID_NS, Receipt, SignedReceipt, sign_receipt
@@ -61,10 +61,10 @@ class HeldDrive:
         self.settings = settings.decode(found) if found is not None else Settings()
         self.holds = _read_holds(store.read(drive, HOLDS))
         self.dossier = Dossier(store, drive)
-        self.damaged: list[tuple[Place, int]] = []
-        """Blocks that were found damaged since the peer was started."""
+        self.damaged: list[tuple[Place, int]] = []  # blocks, found since the peer was started
         self._lent: dict[Place, LentLog] = {}
         self._sizes = {place: store.size_of(place) for place in store.places(drive)}
+        self.heads: dict[Place, Head] = {}  # durable ones, of the places opened since the peer was started
         self._unsynced_bytes = 0
         found = store.read(drive, CONTROL)
         self.chain: Chain | None = None
@@ -75,10 +75,15 @@ class HeldDrive:
         for lent in self._lent.values():
             lent.close()
 
+    def rest(self) -> None:
+        """Close the files of logs in which nothing waits for a sync; whoever asks such a log opens it again."""
+        for lent in self._lent.values():
+            if not lent.is_unsynced:
+                lent.close()
+
     def set_quota(self, quota_bytes: int | None) -> None:
-        found = Settings(quota_bytes)
-        self._write(SETTINGS, found.encode())
-        self.settings = found
+        self._write(SETTINGS, Settings(quota_bytes).encode())
+        self.settings = Settings(quota_bytes)
 
     @property
     def used_bytes(self) -> int:
@@ -120,7 +125,7 @@ class HeldDrive:
 
     def _schedule(self) -> None:
         chain = self._need_chain()
-        let_go = [(place.log, place.fork) for place in self._store.places(self.id) if not self._is_current(place)]
+        let_go = [(place.log, place.fork) for place in self._store.places(self.id) if not self.is_current(place)]
         self.holds = self.holds.schedule(self._clears, len(chain.records), chain.devices, let_go)
         self._unwanted: Mapping[int, Cleared] = unwanted(self._clears, self.holds.cancelled, chain.devices)
         self._waiting: Mapping[int, Cleared] = waiting(self._clears, self.holds.clears)
@@ -141,21 +146,20 @@ class HeldDrive:
 
     def lend(self, log: bytes, fork: int | None = None) -> LentLog:
         """The log of a discovery key, at its present fork or another. Refused for what is not in the roster."""
-        entry = self._entry(log)
+        entry = self.entry(log)
         permitted = self._permitted[entry.number]
         place = Place(self.id, log, max(permitted) if fork is None else fork)
-        if place.fork not in permitted:
+        if place.fork not in permitted:  # one that was replaced may still be read
             rules.check_fork(entry, permitted, place.fork)
         if place not in self._lent:
-            self._lent[place] = LentLog(self._store, place, entry.public_key, entry.number, self)
+            lent = self._lent[place] = LentLog(self._store, place, entry.public_key, entry.number, self)
+            if (head := lent.head()) is not None:
+                self.heads[place] = head
         return self._lent[place]
 
     def before(self, place: Place, proof: TreeProof, here: int) -> None:
-        entry, chain = self._entry(place.log), self._need_chain()
-        permitted = self._permitted[entry.number]
-        if proof.fork not in permitted:
-            self.dossier.unpermitted_fork(entry, proof)
-        rules.check_fork(entry, permitted, proof.fork)
+        entry, chain = self.entry(place.log), self._need_chain()
+        self._check_fork(entry, proof)
         length = rules.claimed_length(proof)
         if length is not None:
             rules.check_growth(chain, entry, here, length)
@@ -163,14 +167,16 @@ class HeldDrive:
             rules.check_wanted(entry, self._unwanted.get(place.fork), proof.block.block)
 
     def after(self, place: Place, verified: Verified) -> None:
-        rules.check_tree(self._entry(place.log), verified)
+        rules.check_tree(self.entry(place.log), verified)
         more = _NODE_BYTES * len(verified.nodes) + (len(verified.block[1]) if verified.block is not None else 0)
         free = self._store.free_bytes()
         rules.check_room(self.id, self.used_bytes, more, self.settings.quota_bytes, free, self._floor_bytes)
         self._unsynced_bytes += more
 
-    def synced(self, place: Place, size_bytes: int) -> None:
+    def synced(self, place: Place, size_bytes: int, head: Head | None) -> None:
         self._sizes[place] = size_bytes
+        if head is not None:
+            self.heads[place] = head
         self._unsynced_bytes = 0  # of other logs too: they are counted when they are synced
 
     def is_damaged(self, place: Place, block: int) -> None:
@@ -181,14 +187,12 @@ class HeldDrive:
 
         Contradiction, and the evidence is kept, where it is another history than ours. Corrupt where the key did not
         sign it; NotResident where we can't tell, for want of a node."""
-        entry = self._entry(log)
+        entry = self.entry(log)
         if proof.upgrade is None or proof.upgrade.start:
             raise Corrupt("what is witnessed is no upgrade from nothing")
         statement = Statement(proof.fork, proof.upgrade)
         statement.verified(entry.public_key)
-        if proof.fork not in self._permitted[entry.number]:
-            self.dossier.unpermitted_fork(entry, proof)
-            rules.check_fork(entry, self._permitted[entry.number], proof.fork)
+        self._check_fork(entry, proof)
         lent = self.lend(log, proof.fork)
         head, length = lent.head(), proof.upgrade.length
         if head is None or length > head.length or lent.prefix_hash(length) == statement.prefix_hash():
@@ -201,6 +205,12 @@ class HeldDrive:
             f"histories, different within the first {length} blocks. What is here stays; the device was "
             "restored from an old image, or its key is stolen"
         )
+
+    def _check_fork(self, entry: LogEntry, proof: TreeProof) -> None:
+        permitted = self._permitted[entry.number]
+        if proof.fork not in permitted:
+            self.dossier.unpermitted_fork(entry, proof)
+        rules.check_fork(entry, permitted, proof.fork)
 
     # What is promised, and shown
 
@@ -266,8 +276,10 @@ class HeldDrive:
             lent.close()
         self._store.remove(place)
         self._sizes.pop(place, None)
+        self.heads.pop(place, None)
 
-    def _is_current(self, place: Place) -> bool:
+    def is_current(self, place: Place) -> bool:
+        """Whether it was not let go by the root."""
         entry = self._entries.get(place.log)
         return entry is None or place.fork >= max(self._permitted[entry.number])
 
@@ -275,7 +287,8 @@ class HeldDrive:
         with told_when_full():
             self._store.write(self.id, name, data)
 
-    def _entry(self, log: bytes) -> LogEntry:
+    def entry(self, log: bytes) -> LogEntry:
+        """The roster's of a discovery key; Refused if there is none."""
         self._need_chain()
         if log not in self._entries:
             raise Refused(f"the log with discovery key {log.hex()[:16]} is not in the drive's roster")

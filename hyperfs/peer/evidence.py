@@ -101,6 +101,18 @@ def proves(evidence: Evidence) -> bool:
         return False
 
 
+def in_words(evidence: Evidence) -> str:
+    """For the peer's owner."""
+    match evidence:
+        case ForkedLog(_, key, held, _):
+            length = held.upgrade.length
+            return f"the log key {key.hex()[:16]} has signed two histories, different within the first {length} blocks"
+        case UnpermittedFork(_, key, offered):
+            return f"the log key {key.hex()[:16]} has signed fork {offered.fork}, which the root has not permitted"
+        case ForkedChain(_, at):
+            return f"two control chains part at record {at}"
+
+
 def encode(evidence: Evidence) -> bytes:
     head = _HEAD.pack(_MAGIC, EVIDENCE_FORMAT, _KINDS[type(evidence)], evidence.drive)
     match evidence:

@@ -22,8 +22,8 @@ class Ruling(Protocol):
     def after(self, place: Place, verified: Verified) -> None:
         """What is about to be kept."""
 
-    def synced(self, place: Place, size_bytes: int) -> None:
-        """What a place takes now."""
+    def synced(self, place: Place, size_bytes: int, head: Head | None) -> None:
+        """What a place takes now, and how far it is."""
 
     def is_damaged(self, place: Place, block: int) -> None:
         """A block that was had is not as signed: it is not had any more."""
@@ -41,6 +41,8 @@ class LentLog:
         self._ruling = ruling
         self._log: StoredLog | None = store.open(place, public_key, number)
         self.key = self._log.key
+        self.is_unsynced = False
+        """Something was kept since the last sync."""
 
     @property
     def discovery_key(self) -> bytes:
@@ -85,19 +87,21 @@ class LentLog:
         return verified
 
     def keep(self, verified: Verified) -> None:
+        self.is_unsynced = True
         with self._writing() as log:
             log.keep(verified)
 
     def sync(self) -> Head | None:
         with self._writing() as log:
             head = log.sync()
-        self._ruling.synced(self.place, log.size_on_disk())
+        self.is_unsynced = False
+        self._ruling.synced(self.place, log.size_on_disk(), head)
         return head
 
     def clear(self, start: int, end: int) -> None:
         with self._writing() as log:
             log.clear(start, end)
-        self._ruling.synced(self.place, log.size_on_disk())
+        self._ruling.synced(self.place, log.size_on_disk(), log.head())
 
     def forget(self, block: int) -> None:
         with self._writing() as log:
@@ -113,6 +117,7 @@ class LentLog:
 
     def close(self) -> None:
         """What was not synced is forgotten. It opens again by itself when it is asked anything."""
+        self.is_unsynced = False
         if self._log is not None:
             self._log.close()
             self._log = None

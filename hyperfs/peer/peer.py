@@ -24,9 +24,9 @@ class Peer:
     ) -> None:
         """`signer` signs receipts: see identity. A drive whose records are damaged is in `broken`, with why, and the
         others are served all the same."""
-        self._store = store
+        self.store = store
         self._signer = signer
-        self._floor_bytes = floor_bytes
+        self.floor_bytes = floor_bytes
         self.only_listed = only_listed
         self.drives: dict[bytes, HeldDrive] = {}
         self.broken: dict[bytes, str] = {}
@@ -45,7 +45,7 @@ class Peer:
         """What was not synced is forgotten."""
         for drive in self.drives.values():
             drive.close()
-        self._store.close()
+        self.store.close()
 
     def admit(self, drive: bytes, quota_bytes: int | None = None) -> HeldDrive:
         """Hold this drive from now on, or with another quota; durable. What it has comes by sessions."""
@@ -54,8 +54,8 @@ class Peer:
         if drive in self.drives:
             self.drives[drive].set_quota(quota_bytes)
         else:
-            self._store.write(drive, SETTINGS, Settings(quota_bytes).encode())
-            self.drives[drive] = HeldDrive(self._store, drive, self._floor_bytes)
+            self.store.write(drive, SETTINGS, Settings(quota_bytes).encode())
+            self.drives[drive] = HeldDrive(self.store, drive, self.floor_bytes)
         return self.drives[drive]
 
     def lend(self, log: bytes, remote_key: bytes, knows_log_key: bool, fork: int | None = None) -> LentLog:
@@ -81,6 +81,11 @@ class Peer:
             except (HyperfsError, OSError) as error:
                 failed[drive.id] = str(error)
         return failed
+
+    def rest(self) -> None:
+        """HeldDrive.rest of all: for when the process has many files open."""
+        for drive in self.drives.values():
+            drive.rest()
 
     def _with_log(self, log: bytes) -> Iterator[HeldDrive]:
         return (drive for drive in self.drives.values() if drive.has_log(log))
