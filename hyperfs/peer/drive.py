@@ -37,6 +37,7 @@ CONTROL: Final = "control"
 HOLDS: Final = "holds"
 
 MOST_CHAIN_BYTES: Final = 64 << 20
+"""And as much again for what the root signs: whoever fills a chain with a stolen device key can't stop its revocation."""
 MOST_AUDIT_BLOCKS: Final = 64
 _NODE_BYTES: Final = 40
 
@@ -97,8 +98,7 @@ class HeldDrive:
         An older one changes nothing. Contradiction where both are signed and part: then the one that is here stays, and
         the evidence is kept. Corrupt, Refused, FormatTooNew for what is no chain of this drive.
         """
-        if len(data) > MOST_CHAIN_BYTES:
-            raise Refused(f"a control chain of {len(data)} bytes: at most {MOST_CHAIN_BYTES}")
+        _check_size(len(data), 2 * MOST_CHAIN_BYTES)
         held = self.chain
         if held is None:
             return self._store_chain(Chain.parse(data, self.id))
@@ -108,6 +108,8 @@ class HeldDrive:
             self._meet_other_chain(held, Chain.parse(data, self.id))
         if len(records) <= both:
             return Offered.SAME if len(records) == len(held.records) else Offered.OLDER
+        if any(record.signer != ROOT for record in records[both:]):
+            _check_size(len(data), MOST_CHAIN_BYTES)
         return self._store_chain(held.extend(records[both:]))
 
     def _store_chain(self, chain: Chain) -> Offered:
@@ -298,6 +300,11 @@ class HeldDrive:
         if self.chain is None:
             raise Refused(f"drive {self.id.hex()[:16]}: its control chain has not come yet")
         return self.chain
+
+
+def _check_size(found: int, most: int) -> None:
+    if found > most:
+        raise Refused(f"a control chain of {found} bytes: at most {most}")
 
 
 def _read_holds(found: bytes | None) -> Holds:

@@ -4,6 +4,7 @@ The letters are those of the threat model (docs/threat-model.md). In all of them
 before is still there and still proved afterwards.
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -342,7 +343,27 @@ def test_attack_m13_a_log_of_absurd_length_is_refused_though_its_key_signs_it(
 
 def test_attack_m13_a_control_chain_of_absurd_size_is_not_read(standing: Standing, drive: HeldDrive) -> None:
     with pytest.raises(Refused, match="at most"):
-        drive.offer_chain(bytes(MOST_CHAIN_BYTES + 1))
+        drive.offer_chain(bytes(2 * MOST_CHAIN_BYTES + 1))
+
+
+def test_attack_m13_who_fills_the_chain_can_not_stop_the_revocation(
+    standing: Standing, drive: HeldDrive, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hyperfs.peer.drive.MOST_CHAIN_BYTES", 2000)
+    honest = owner.chain
+    for number in itertools.count(3):
+        owner.record(LogOpened(LogEntry(number, 1, LOG_CONTENT, key(f"thief's {number}").public_key)))
+        if len(owner.chain.encode()) > 2000:
+            break
+        drive.offer_chain(owner.chain.encode())
+        honest = owner.chain
+    with pytest.raises(Refused, match="at most 2000"):
+        drive.offer_chain(owner.chain.encode())
+    owner.chain = honest
+    devices = (owner.laptop._replace(state=REVOKED),)
+    owner.record(owner.roster._replace(devices=devices, logs=tuple(owner.chain.logs.values())), by_root=True)
+    assert len(owner.chain.encode()) > 2000
+    assert drive.offer_chain(owner.chain.encode()) is Offered.NEWER
 
 
 def test_attack_m14_what_was_cleared_can_not_be_brought_back_by_replay(drive: HeldDrive, owner: Owner) -> None:
