@@ -82,7 +82,7 @@ class Retention:
 
     async def _do(self, work: Callable[[], Awaitable[None]]) -> None:
         volume = self._volume
-        if volume.read_only or volume.journaling.read_only_because or volume.collecting.locked():
+        if volume.read_only or volume.journaling.read_only_because or volume.collecting.locked() or volume.brake.is_on:
             return
         try:
             with trio.CancelScope() as self._scope:

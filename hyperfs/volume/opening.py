@@ -199,29 +199,35 @@ def _overlay(ground: Ground, live: LiveTree, options: Options) -> Overlay:
     return overlay
 
 
-def _assemble(
-    path: Path, disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, undo: ExitStack
-) -> Parts:
-    ground = stand(disk, chain, device_keys, options, undo)
-    catalog = _open_catalog(path, ground, Cleared.of(chain.records), options)
-    undo.callback(catalog.close)
-    journal = Journal(disk, JournalCipher(ground.epoch.journal_key), lambda: os.urandom(12))
-    undo.callback(journal.close)
-    items = _replayable(ground, journal, options)
-    store, live = chunkstore(ground, catalog.lies)
-    overlay = _overlay(ground, live, options)
+@dataclass
+class Writing:
+    """What takes changes up to the point where a commit does."""
+
+    overlay: Overlay
+    files: Files
+    content: Content
+    journaling: Journaling
+    reserve: Reserve
+
+
+def _writing(
+    path: Path, ground: Ground, catalog: Catalog, journal: Journal, store: ChunkStore, overlay: Overlay
+) -> Writing:
     reserve = Reserve(path / folder.RESERVE)
     chunker = Chunker(chunker_seed(ground.epoch.chunk_id_key()))
     content = Content(
         ground.logs[ground.content], ground.content, store, chunker, catalog.place, reserve.room, catalog.may_need
     )
     files = Files(overlay, content)
-    journaling = Journaling(overlay, journal, content, files)
-    committer = Committer(
-        overlay=overlay,
-        files=files,
-        content=content,
-        journaling=journaling,
+    return Writing(overlay, files, content, Journaling(overlay, journal, content, files), reserve)
+
+
+def _committer(ground: Ground, writing: Writing, catalog: Catalog, options: Options) -> Committer:
+    return Committer(
+        overlay=writing.overlay,
+        files=writing.files,
+        content=writing.content,
+        journaling=writing.journaling,
         log=ground.logs[ground.metadata],
         number=ground.metadata,
         device=ground.device,
@@ -232,8 +238,23 @@ def _assemble(
         newest=ground.newest,
         follows=ground.follows,
         wall_ns=options.wall_ns,
-        reserve=reserve,
+        reserve=writing.reserve,
     )
+
+
+def _assemble(
+    path: Path, disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, undo: ExitStack
+) -> Parts:
+    ground = stand(disk, chain, device_keys, options, undo)
+    catalog = _open_catalog(path, ground, Cleared.of(chain.records), options)
+    undo.callback(catalog.close)
+    journal = Journal(disk, JournalCipher(ground.epoch.journal_key), lambda: os.urandom(12))
+    undo.callback(journal.close)
+    items = _replayable(ground, journal, options)
+    store, live = chunkstore(ground, catalog.lies)
+    writing = _writing(path, ground, catalog, journal, store, _overlay(ground, live, options))
+    overlay, files = writing.overlay, writing.files
+    committer = _committer(ground, writing, catalog, options)
 
     def device_of(log: int) -> int:
         return chain.logs[log].device
@@ -259,8 +280,8 @@ def _assemble(
         overlay=overlay,
         names=Namespace(overlay),
         files=files,
-        content=content,
-        journaling=journaling,
+        content=writing.content,
+        journaling=writing.journaling,
         committer=committer,
         versions=Versions(catalog, ground.nodes, live, lambda: committer.newest, store.read_chunk, device_of),
         node_id_key=ground.epoch.node_id_key(),

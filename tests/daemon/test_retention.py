@@ -10,6 +10,8 @@ import trio
 from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.retention import Clocks, Retention
 from hyperfs.policy.retention import DAY_NS, HOUR_NS
+from hyperfs.volume import brake_record
+from hyperfs.volume.brake_record import ON, BrakeRecord
 from hyperfs.volume.content import Room
 from hyperfs.volume.creating import create_store
 from hyperfs.volume.volume import Volume
@@ -64,6 +66,22 @@ async def test_a_turn_lets_go_of_what_is_due_and_frees_it_once_a_day(store: Stor
         assert volume.parts.catalog.collected() != freed
         assert volume.parts.catalog.cleared.ranges(volume.parts.metadata_number)
         assert "retention" not in volume.warnings
+
+
+async def test_while_the_brake_is_on_nothing_goes_for_age_or_want_of_space(store: Store) -> None:
+    async with store.opened() as volume:
+        await edits(store, volume, 6)
+        brake = BrakeRecord(ON, store.clock(), 2, 9, 1, 600, 600, 600, b"")
+        volume.overlay.set_fact(brake_record.KEY, brake_record.encode(brake))
+    async with store.opened() as volume:
+        before = listed(volume)
+        retention = retention_of(store, volume)
+        await retention.turn()
+        await retention.look_for_room(Room(0, 1 << 30))
+        assert listed(volume) == before
+        await volume.brake.release()
+        await retention.turn()
+        assert listed(volume) < before
 
 
 async def test_what_is_in_use_waits(store: Store) -> None:
