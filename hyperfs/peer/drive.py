@@ -37,7 +37,7 @@ CONTROL: Final = "control"
 HOLDS: Final = "holds"
 
 MOST_CHAIN_BYTES: Final = 64 << 20
-"""And as much again for what the root signs: whoever fills a chain with a stolen device key can't stop its revocation."""
+"""And as much again for what the root signs: who fills a chain with a stolen device key can't stop its revocation."""
 MOST_AUDIT_BLOCKS: Final = 64
 _NODE_BYTES: Final = 40
 
