@@ -12,6 +12,7 @@ import trio
 
 from hyperfs.chunks.extents import Extent
 from hyperfs.errors import HyperfsError, NotResident
+from hyperfs.fuse.background import Background
 from hyperfs.fuse.programs import program_of
 from hyperfs.policy.attributes import CLASS
 from hyperfs.policy.scanning import STREAM_BYTES_PER_SECOND, WINDOW_SECONDS, Program
@@ -51,11 +52,19 @@ class Absences:
         self._volume = volume
         self._reader_of = reader_of
         self._extents_of = extents_of
+        self.background = Background()
         self._next_turn: dict[Program, float] = {}
         self._brought: dict[Program, dict[BlockRef, float]] = {}
 
     async def again(self, operation: Callable[[], Awaitable[R]], handle: int | None, absent: NotResident) -> R:
         """`handle`: of a read, the open file's. Raises Unreachable, and what the operation raises."""
+        self.background.wait(1)
+        try:
+            return await self._again(operation, handle, absent)
+        finally:
+            self.background.wait(-1)
+
+    async def _again(self, operation: Callable[[], Awaitable[R]], handle: int | None, absent: NotResident) -> R:
         if handle is None:
             return await self._volume.returning.again(operation, absent, keep=True)
         reader = self._reader_of(handle)

@@ -98,13 +98,14 @@ class Mount:
                 nursery.start_soon(note_uses, self.volume)
                 for work in beside:
                     nursery.start_soon(work)
-                with short_ways(), closing(self.state.warming):
+                with short_ways(), closing(self.state.warming), closing(self.state.absences.background):
                     await pyfuse3.main(min_tasks=IDLE_TASKS, max_tasks=MAX_TASKS)
                 nursery.cancel_scope.cancel()
             self.volume.write_back = None
 
     async def _announce(self, ready: Callable[[], None]) -> None:
         await trio.to_thread.run_sync(_set_read_ahead, self.directory, abandon_on_cancel=True)
+        await trio.to_thread.run_sync(self.state.absences.background.open, self.directory, abandon_on_cancel=True)
         ready()
 
     async def _relieve_past(self) -> None:

@@ -192,26 +192,28 @@ class Returning:
         await self._keep(fetch, found)
 
     async def _in_turn(self, fetch: _Fetch) -> dict[BlockRef, bytes]:
-        while self._under_way_bytes and self._under_way_bytes + fetch.nbytes > AT_ONCE_BYTES:
-            await self._landed.wait()
-        self._under_way_bytes += fetch.nbytes
-        try:
-            return await self._fetch(fetch)
-        finally:
-            self._under_way_bytes -= fetch.nbytes
-            landed, self._landed = self._landed, trio.Event()
-            landed.set()
+        with trio.move_on_after(FETCH_SECONDS):
+            while self._under_way_bytes and self._under_way_bytes + fetch.nbytes > AT_ONCE_BYTES:
+                await self._landed.wait()
+                if self._down is not None:
+                    raise self._down[1]
+            self._under_way_bytes += fetch.nbytes
+            try:
+                return await self._fetch(fetch)
+            finally:
+                self._under_way_bytes -= fetch.nbytes
+                landed, self._landed = self._landed, trio.Event()
+                landed.set()
+        raise Unreachable(f"no other place has answered within {FETCH_SECONDS:.0f} s")
 
     async def _fetch(self, fetch: _Fetch) -> dict[BlockRef, bytes]:
         """All of the blocks, checked. Raises Unreachable."""
-        with trio.move_on_after(FETCH_SECONDS):
-            answer = await self.elsewhere.fetch(fetch.blocks)
-            found = {ref: answer[ref] for ref in fetch.blocks if ref in answer}
-            await trio.to_thread.run_sync(self._check, fetch.blocks, found)
-            self.fetched_bytes += fetch.nbytes
-            self.warning = self._down = None
-            return found
-        raise Unreachable(f"no other place has answered within {FETCH_SECONDS:.0f} s")
+        answer = await self.elsewhere.fetch(fetch.blocks)
+        found = {ref: answer[ref] for ref in fetch.blocks if ref in answer}
+        await trio.to_thread.run_sync(self._check, fetch.blocks, found)
+        self.fetched_bytes += fetch.nbytes
+        self.warning = self._down = None
+        return found
 
     def _check(self, blocks: Iterable[BlockRef], found: Mapping[BlockRef, bytes]) -> None:
         """In a worker thread."""

@@ -27,8 +27,8 @@ from tests.mount.daemon_main import main
 
 moving.POLL_SECONDS = 0.1
 moving.REST_FACTOR = 0.0
-returning.DEADLINE_SECONDS = 4.0
-returning.FETCH_SECONDS = 2.0
+returning.DEADLINE_SECONDS = 12.0
+returning.FETCH_SECONDS = 9.0
 
 
 class Folder:
@@ -49,6 +49,7 @@ class Folder:
         if (self._folder / "gone").exists():
             raise Unreachable("nas does not answer: it is gone")
         if (self._folder / "hangs").exists():
+            (self._folder / f"asked-{blocks[0].index}").touch()
             await trio.sleep_forever()
         found = {ref: self._path(ref).read_bytes() for ref in blocks}
         with (self._folder / "fetches").open("a") as out:
