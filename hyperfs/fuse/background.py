@@ -4,8 +4,8 @@ The kernel sends a dozen and keeps the others to itself. A dozen that wait for a
 from being read, until they are given up. So what waits there does not count: the bound is raised by as much. It is not
 higher from the start, since each write that is under way is in our memory.
 
-The bound is a file of the filesystem `fusectl`. Where that is not mounted, root mounts it for a moment; where it can't be
-had, the bound stays as it is.
+The bound is a file of the filesystem `fusectl`. Where that is not mounted, root mounts it for a moment; where it can't
+be had, the bound stays as it is.
 """
 
 import contextlib

@@ -78,7 +78,7 @@ class Mover:
                 if began < not_before:
                     await trio.sleep_until(not_before)
                     continue
-                if not (self._wakes.is_set() or now != looked_at or began >= latest):
+                if not (self._wakes.is_set() or self._volume.unwanted or now != looked_at or began >= latest):
                     continue
                 self._wakes = trio.Event()  # before the turn: what happens during it wants another one
                 await self._try(progress)
@@ -132,7 +132,7 @@ class Mover:
         volume = self._volume
         places, policies = volume.returning.elsewhere.places, volume.overlay.policies
         hour, version = volume.overlay.now_ns() // HOUR_NS, volume.versions.newest.version
-        return version, policies.changes, places, budget_of(volume), hour, len(volume.unwanted)
+        return version, policies.changes, places, budget_of(volume), hour
 
     # A turn
 
@@ -220,12 +220,16 @@ class Mover:
         await self._evict(batch, made)
 
     async def _send_away(self, made: Survey) -> None:
-        """What came back for a program that looks at everything."""
-        unwanted, self._volume.unwanted = self._volume.unwanted, set()
-        here = [ref for ref in unwanted if not self._residence.has_left(ref)]
+        """What came back for a program that looks at everything. What is on its way still, or open, goes later."""
+        volume = self._volume
+        for ref in [ref for ref in volume.unwanted if made.needs(ref).strength is placement.Strength.HOT]:
+            volume.unwanted.discard(ref)
+        here = [ref for ref in volume.unwanted if not self._residence.has_left(ref)]
         for number in {ref.log for ref in here}:
             blocks = sorted(ref.index for ref in here if ref.log == number)
             await self._evict(self._without_busy(number, blocks), made)
+        is_lent = volume.returning.is_lent
+        volume.unwanted = {ref for ref in volume.unwanted if is_lent(ref) or not self._residence.has_left(ref)}
 
     async def _evict(self, runs: list[Run], made: Survey) -> None:
         if not runs:
