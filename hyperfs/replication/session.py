@@ -6,7 +6,7 @@ each log one that works on its files, in a worker thread. All state is the trio 
 
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -72,12 +72,17 @@ class _Session:
         self.scope.cancel()
 
 
+Find = Callable[[bytes, bytes], Replicating | None]
+"""(discovery key, the other side's public key) -> the log, if it is here and that side may have it."""
+
+
 class Exchanger:
     """Logs, exchanged over any number of connections. Open it with `open_exchanger`."""
 
-    def __init__(self, nursery: trio.Nursery, key_pair: CurveKeyPair) -> None:
+    def __init__(self, nursery: trio.Nursery, key_pair: CurveKeyPair, find: Find) -> None:
         self._nursery = nursery
         self._key_pair = key_pair
+        self._find = find
         self._logs: dict[bytes, Replicating] = {}
         self._wake: dict[Replicating, trio.Event] = {}
         self._sessions: list[_Session] = []
@@ -93,21 +98,30 @@ class Exchanger:
 
     def add(self, log: Replicating) -> None:
         """Exchange this log over all connections, those to come included, that offer logs or are asked for it."""
-        self._logs[log.discovery_key] = log
-        self._wake[log] = trio.Event()
-        self._nursery.start_soon(self._work_on, log)
-        self._nursery.start_soon(self._tick, log)
+        self._adopt(log)
         for session in [session for session in self._sessions if session.offers]:
             for found in session.connection.share(log):
                 self._act(session, found)
             session.collect()
 
+    def remove(self, log: Replicating) -> None:
+        """Exchange it no more. Work on its files that has begun is still brought to its end."""
+        del self._logs[log.discovery_key]
+        self._wake.pop(log).set()
+        for session in self._sessions:
+            session.connection.unshare(log)
+            for found in [found for found in session.exchanges if found[0] is log]:
+                session.exchanges.remove(found)
+                del self._by_exchange[found[1]]
+                log.leave(found[1])
+            session.collect()
+        self._change()
+
     def touch(self, log: Replicating) -> None:
         """Call after any change of a log from outside: what it has to say is sent, what it wants is asked for."""
-        if log.error is not None:
-            return
-        self._wake[log].set()
-        self._tell(log)
+        if log in self._wake:
+            self._wake[log].set()
+            self._tell(log)
 
     async def serve(self, listener: trio.SocketListener) -> None:
         """Take in connections until cancelled. Who has too many half-open ones is hung up on."""
@@ -129,7 +143,8 @@ class Exchanger:
         `offers`: name the logs that are here, by their discovery keys. Whoever takes in strangers waits to be asked.
         """
         secret = SecretStream(is_initiator, self._key_pair, os.urandom(32), os.urandom(HEADER_BYTES))
-        session = _Session(stream, Connection(secret, self._logs.get), address, offers)
+        connection = Connection(secret, lambda name: self._log_of(name, session.remote_key))
+        session = _Session(stream, connection, address, offers)
         if offers:
             for log in self._logs.values():
                 list(session.connection.share(log))
@@ -218,17 +233,19 @@ class Exchanger:
                 spoke = trio.current_time()
 
     async def _work_on(self, log: Replicating) -> None:
-        while True:
-            self._wake[log] = trio.Event()
+        while log in self._wake:
+            wake = self._wake[log] = trio.Event()
             work = log.work(lambda exchange: self._by_exchange[exchange].buffered < MOST_BUFFERED)
             if work is None:
                 self._tell(log)
-                await self._wake[log].wait()
+                await wake.wait()
                 continue
             try:
                 done = await trio.to_thread.run_sync(log.perform, work)
             except OSError as trouble:
-                self._give_up(log, trouble)
+                log.error = trouble
+                if log in self._wake:
+                    self.remove(log)
                 return
             for exchange, error in log.finish(done):
                 if session := self._by_exchange.get(exchange):
@@ -236,7 +253,7 @@ class Exchanger:
             self._tell(log)
 
     async def _tick(self, log: Replicating) -> None:
-        while log.error is None:
+        while log in self._wake:
             await trio.sleep(ANSWER_SECONDS)
             log.tick()
             self.touch(log)
@@ -245,17 +262,18 @@ class Exchanger:
                     if exchange.fault is not None:
                         session.end(exchange.fault)
 
-    def _give_up(self, log: Replicating, error: OSError) -> None:
-        """The log's files fail: it is exchanged no more, until its owner opens it anew and adds it again."""
-        log.error = error
-        del self._logs[log.discovery_key], self._wake[log]
-        for session in self._sessions:
-            session.connection.unshare(log)
-            for found in [found for found in session.exchanges if found[0] is log]:
-                session.exchanges.remove(found)
-                del self._by_exchange[found[1]]
-            session.collect()
-        self._change()
+    def _adopt(self, log: Replicating) -> None:
+        self._logs[log.discovery_key] = log
+        self._wake[log] = trio.Event()
+        self._nursery.start_soon(self._work_on, log)
+        self._nursery.start_soon(self._tick, log)
+
+    def _log_of(self, discovery_key: bytes, remote_key: bytes) -> Replicating | None:
+        """The log of a channel that the other side wants."""
+        log = self._find(discovery_key, remote_key) or self._logs.get(discovery_key)
+        if log is not None and log.discovery_key not in self._logs:
+            self._adopt(log)
+        return log
 
     def _stir(self, session: _Session) -> None:
         """It has said something, or can be told more."""
@@ -292,8 +310,8 @@ class Exchanger:
 
 
 @asynccontextmanager
-async def open_exchanger(key_pair: CurveKeyPair) -> AsyncIterator[Exchanger]:
-    """Leaving it ends all connections."""
+async def open_exchanger(key_pair: CurveKeyPair, find: Find = lambda name, key: None) -> AsyncIterator[Exchanger]:
+    """Leaving it ends all connections. `find` is asked, beside what was added, when a peer wants a log."""
     async with trio.open_nursery() as nursery:
-        yield Exchanger(nursery, key_pair)
+        yield Exchanger(nursery, key_pair, find)
         nursery.cancel_scope.cancel()

@@ -84,6 +84,47 @@ async def test_a_log_is_added_while_connected(tmp_path: Path) -> None:
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(("number", "count"), [(3, 0), (2, 50)])
+async def test_a_log_is_found_when_a_peer_that_may_have_it_asks(tmp_path: Path, number: int, count: int) -> None:
+    source = serves(own_log(tmp_path / "own", 50))
+    asked: list[bytes] = []
+
+    def find(name: bytes, key: bytes) -> Replicating | None:
+        asked.append(key)
+        return source if (name, key) == (source.discovery_key, keys(2).public_key) else None
+
+    taking = replica(tmp_path / "there")
+    target = takes(taking)
+    async with (
+        open_exchanger(keys(1), find) as first,
+        open_exchanger(keys(number)) as second,
+        trio.open_nursery() as nursery,
+    ):
+        second.add(target)
+        near, far = trio.testing.memory_stream_pair()
+        nursery.start_soon(lambda: first.run(near, is_initiator=False, offers=False))
+        nursery.start_soon(lambda: second.run(far, is_initiator=True))
+        await until(second, lambda: bool(asked) and taking.length == count)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert asked == [keys(number).public_key]
+        assert taking.length == count
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_log_that_is_removed_is_closed_to_all_and_may_come_back(tmp_path: Path) -> None:
+    log, taking = own_log(tmp_path / "own", 50), replica(tmp_path / "there")
+    source, target = serves(log), takes(taking)
+    async with two(source, target) as (first, second):
+        await until(second, lambda: taking.length == 50 and target.is_whole)
+        first.remove(source)
+        await until(second, lambda: not target.exchanges)
+        assert source.exchanges == []
+        log.append([content(number) for number in range(50, 60)])
+        log.flush()
+        first.add(serves(log))
+        await until(second, lambda: taking.length == 60 and target.is_whole)
+
+
 async def test_attack_n05_who_only_connects_is_hung_up_on(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
