@@ -34,6 +34,15 @@ def test_a_window_has_ten_minutes_and_no_more(steps: list[tuple[int, int]]) -> N
         assert window.is_suspicious == (inside > FILES)
 
 
+def test_what_is_older_than_ten_minutes_counts_no_more() -> None:
+    window = Window()
+    window.add(Stretch(1, 1, 0, 400))
+    window.add(Stretch(2, 2, WINDOW_NS + 1, 400))
+    assert not window.is_suspicious
+    window.add(Stretch(3, 3, WINDOW_NS + 2, 101))
+    assert window.is_suspicious
+
+
 def test_what_was_found_out_takes_the_place_of_what_was_feared() -> None:
     window = Window()
     window.add(Stretch(1, 5, SECOND, float("inf")))

@@ -10,6 +10,7 @@ import pytest
 
 from hyperfs.crypto.keys import DeviceKeys, EpochKeys, RootSeed
 from hyperfs.store.files import Disk
+from hyperfs.volume.check import Damage, verify
 from hyperfs.volume.creating import NewDrive, create_store
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.opening import open_volume
@@ -141,3 +142,8 @@ def rmdir(volume: Volume, path: bytes) -> None:
 def split(path: bytes) -> tuple[bytes, bytes]:
     parent, _, name = path.rpartition(b"/")
     return parent, name
+
+
+def damage(volume: Volume) -> list[Damage]:
+    """What verify finds; these stores have no key file."""
+    return [found for found in verify(volume.parts).damage if found.where != "file keys"]

@@ -1,11 +1,15 @@
 """A disk whose operations can be held up, counted and ended: what power cuts and threads do, at the chosen moment."""
 
+import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hyperfs.store.files import Disk, DiskFile
+from hyperfs.volume.volume import Volume
+
+from .conftest import Store, kill
 
 
 class Killed(Exception):
@@ -77,3 +81,26 @@ class Gate:
 
     def open(self) -> None:
         self._opened.set()
+
+
+async def killed_at_each(
+    store: Store, work: Callable[[Volume], Awaitable[object]], step: int = 1
+) -> AsyncIterator[Store]:
+    """Copies of a store in which `work` was killed, at each `step`th of its operations on the disk; last, one in which
+    it came to its end."""
+    faults, number = Faults(), 0
+    while not number or faults.dead:
+        copy, faults = Store(store.path.parent / f"at {number}", store.clock), Faults()
+        shutil.copytree(store.path, copy.path)
+        copy.disk = faults.disk
+        volume = copy.open()
+        faults.kill_after = number
+        try:
+            await work(volume)
+        except* Killed:
+            pass
+        kill(volume)
+        copy.disk = Store.disk
+        yield copy
+        shutil.rmtree(copy.path)
+        number += step

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from hyperfs.chunks.extents import MAX_DELTAS, Extent
-from hyperfs.volume.check import Damage, verify
+from hyperfs.volume.check import verify
 from hyperfs.volume.device_logs import log_folder
 from hyperfs.volume.prune import prune
 from hyperfs.volume.volume import Volume
 
-from .conftest import Store, inode_of, kill, read_file, rename, unlink, write_file
+from .conftest import Store, damage, inode_of, kill, read_file, rename, unlink, write_file
 from .faults import Faults, Killed
 
 Save = Callable[[Volume, bytes, bytes], Awaitable[object]]
@@ -41,11 +41,6 @@ def extents_of(volume: Volume, path: bytes) -> list[Extent]:
 
 def grown(volume: Volume) -> int:
     return volume.content.log.byte_length
-
-
-def damage(volume: Volume) -> list[Damage]:
-    """These drives have no real key file."""
-    return [found for found in verify(volume.parts).damage if found.where != "file keys"]
 
 
 async def over(volume: Volume, path: bytes, data: bytes) -> None:

@@ -5,13 +5,12 @@ import random
 from hyperfs.policy.attributes import KEEP
 from hyperfs.values import ROOT_INO
 from hyperfs.volume import keys
-from hyperfs.volume.check import Damage, verify
 from hyperfs.volume.content import Room
 from hyperfs.volume.making_room import LEAVE_SETTING, SHARE_SETTING, bytes_wanted, make_room, may_want_room
 from hyperfs.volume.retaining import retain
 from hyperfs.volume.volume import Volume
 
-from .conftest import Store, inode_of, make_folder, unlink, write_file
+from .conftest import Store, damage, inode_of, make_folder, unlink, write_file
 
 DAY = 24 * 3600.0
 KIB = 1 << 10
@@ -19,11 +18,6 @@ KIB = 1 << 10
 
 def quiet(what: str, done: int, of: int) -> None:
     """Nobody watches."""
-
-
-def damage(volume: Volume) -> list[Damage]:
-    """What verify finds; these stores have no key file."""
-    return [found for found in verify(volume.parts).damage if found.where != "file keys"]
 
 
 async def past(store: Store, volume: Volume, days: int = 60, each: int = 100 * KIB) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from hyperfs.policy.attributes import KEEP
 from hyperfs.values import ROOT_INO
-from hyperfs.volume.check import Damage, verify
 from hyperfs.volume.deleted import deleted_from, find_deleted
 from hyperfs.volume.finding import find_deleted as everywhere
 from hyperfs.volume.history import versions_of
@@ -22,18 +21,13 @@ from hyperfs.volume.retaining import retain, thin
 from hyperfs.volume.volume import Volume
 from tests import tally
 
-from .conftest import Store, inode_of, make_folder, read_file, rename, rmdir, unlink, write_file
+from .conftest import Store, damage, inode_of, make_folder, read_file, rename, rmdir, unlink, write_file
 
 DAY = 24 * 3600.0
 
 
 def quiet(what: str, done: int, of: int) -> None:
     """Nobody watches."""
-
-
-def damage(volume: Volume) -> list[Damage]:
-    """What verify finds; these stores have no key file."""
-    return [found for found in verify(volume.parts).damage if found.where != "file keys"]
 
 
 async def step(store: Store, volume: Volume, seconds: float = 3) -> int:

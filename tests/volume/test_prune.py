@@ -11,14 +11,13 @@ import trio
 from hyperfs.chunks.extents import WHOLE_BLOCK, Extent, Place
 from hyperfs.errors import InvalidArgument, NoSuchVersion, Refused
 from hyperfs.values import ROOT_INO
-from hyperfs.volume.check import Damage, verify
 from hyperfs.volume.marking import Marks, mark_extents
 from hyperfs.volume.paths import find
 from hyperfs.volume.prune import Pruned, prune
 from hyperfs.volume.restore import restore
 from hyperfs.volume.volume import Volume
 
-from .conftest import Store, inode_of, kill, make_folder, read_file, rename, unlink, write_file
+from .conftest import Store, damage, inode_of, kill, make_folder, read_file, rename, unlink, write_file
 from .faults import Faults, Gate, Killed
 from .model import View, view_of_tree
 
@@ -49,11 +48,6 @@ async def let_go(volume: Volume, keep_last: int, dry_run: bool = False) -> Prune
 def kept(volume: Volume) -> dict[int, View]:
     """Every version that there is, with its tree and bytes."""
     return {f.version: view_of_tree(volume, volume.versions.tree(f.version)) for f in volume.versions.all()}
-
-
-def damage(volume: Volume) -> list[Damage]:
-    """What verify finds; these stores have no key file."""
-    return [found for found in verify(volume.parts).damage if found.where != "file keys"]
 
 
 def content_bytes(volume: Volume) -> int:

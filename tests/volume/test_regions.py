@@ -9,14 +9,13 @@ import pytest
 from hyperfs.policy.attributes import KEEP
 from hyperfs.policy.retention import Rule, Stamp, Thin, kept, parse_keep
 from hyperfs.values import ROOT_INO
-from hyperfs.volume.check import Damage, verify
 from hyperfs.volume.compare import compare
 from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.retaining import retain, thin
 from hyperfs.volume.volume import Volume
 from tests import tally
 
-from .conftest import Store, inode_of, make_folder, rename, write_file
+from .conftest import Store, damage, inode_of, make_folder, rename, write_file
 
 DAY = 24 * 3600.0
 REGIONS = {b"": b"", b"a": b"30d", b"b": b"all", b"b/in": b"3 versions", b"c": b""}
@@ -25,11 +24,6 @@ REGIONS = {b"": b"", b"a": b"30d", b"b": b"all", b"b/in": b"3 versions", b"c": b
 
 def quiet(what: str, done: int, of: int) -> None:
     """Nobody watches."""
-
-
-def damage(volume: Volume) -> list[Damage]:
-    """What verify finds; these stores have no key file."""
-    return [found for found in verify(volume.parts).damage if found.where != "file keys"]
 
 
 def set_keep(volume: Volume, path: bytes, value: bytes | None) -> None:

@@ -5,24 +5,14 @@ import shutil
 
 from hyperfs.policy.attributes import KEEP
 from hyperfs.values import ROOT_INO
-from hyperfs.volume.check import Damage, verify
 from hyperfs.volume.repacking import places_of
-from hyperfs.volume.retaining import retain
+from hyperfs.volume.retaining import no_progress, retain
 from hyperfs.volume.volume import Volume
 
-from .conftest import Store, inode_of, kill, read_file, unlink, write_file
-from .faults import Faults, Killed
+from .conftest import Store, damage, inode_of, read_file, unlink, write_file
+from .faults import killed_at_each
 
 FILES = 60
-
-
-def quiet(what: str, done: int, of: int) -> None:
-    """Nobody watches."""
-
-
-def damage(volume: Volume) -> list[Damage]:
-    """What verify finds; these stores have no key file."""
-    return [found for found in verify(volume.parts).damage if found.where != "file keys"]
 
 
 def data(number: int) -> bytes:
@@ -56,11 +46,11 @@ def check(volume: Volume) -> None:
 async def test_what_is_needed_of_half_dead_packs_moves_and_the_rest_goes(store: Store) -> None:
     async with store.opened(memory_index=False) as volume:
         await half_dead_packs(store, volume)
-        await retain(volume, False, quiet)
+        await retain(volume, False, no_progress)
         space = volume.content.log.size_on_disk()
         assert space > FILES * 2500
         assert not places_of(volume)
-        await retain(volume, False, quiet, with_packs=True)
+        await retain(volume, False, no_progress, with_packs=True)
         assert len(places_of(volume)) == FILES // 6
         assert volume.content.log.size_on_disk() < space / 2
         check(volume)
@@ -70,7 +60,7 @@ async def test_what_is_needed_of_half_dead_packs_moves_and_the_rest_goes(store: 
         await volume.commit()
         assert volume.content.log.length == length
         # And a file that names the new place alone does not make the others there look needless.
-        await retain(volume, False, quiet, with_packs=True)
+        await retain(volume, False, no_progress, with_packs=True)
         check(volume)
         assert len(places_of(volume)) == FILES // 6
     async with store.opened(memory_index=False) as volume:
@@ -78,7 +68,7 @@ async def test_what_is_needed_of_half_dead_packs_moves_and_the_rest_goes(store: 
     shutil.rmtree(store.path / "index")
     async with store.opened(memory_index=False) as volume:
         check(volume)
-        await retain(volume, False, quiet, with_packs=True)
+        await retain(volume, False, no_progress, with_packs=True)
         check(volume)
         for number in range(0, FILES, 6):
             inode = inode_of(volume, b"%d" % number)
@@ -91,7 +81,7 @@ async def test_what_is_needed_of_half_dead_packs_moves_and_the_rest_goes(store: 
         store.clock.forward(80 * 24 * 3600)
         await write_file(volume, b"last", b"y" * 1000)
         await volume.commit()
-        await retain(volume, False, quiet, with_packs=True)
+        await retain(volume, False, no_progress, with_packs=True)
         assert not places_of(volume)  # nothing needs them any more
         assert damage(volume) == []
 
@@ -105,7 +95,7 @@ async def test_a_version_that_is_kept_reads_through_the_new_place(store: Store) 
             unlink(volume, b"%d" % number)
             volume.forgotten(inode.ino)
         await volume.commit()
-        await retain(volume, False, quiet, with_packs=True)
+        await retain(volume, False, no_progress, with_packs=True)
         assert places_of(volume)
         tree = volume.versions.tree(named)
         for number in range(0, FILES, 6):
@@ -122,35 +112,19 @@ async def test_a_file_without_a_name_that_is_open_keeps_its_pack(store: Store) -
         volume.opened(inode, False)
         unlink(volume, b"0")
         await volume.commit()
-        await retain(volume, False, quiet, with_packs=True)
+        await retain(volume, False, no_progress, with_packs=True)
         assert volume.files.read(inode, 0, inode.size) == data(0)
 
 
 async def test_killed_at_any_operation_nothing_is_lost(store: Store) -> None:
     async with store.opened() as volume:
         await half_dead_packs(store, volume)
-    number = 0
-    while True:
-        copy = Store(store.path.parent / f"at {number}", store.clock)
-        shutil.copytree(store.path, copy.path)
-        faults = Faults()
-        copy.disk = faults.disk
-        volume = copy.open()
-        faults.kill_after = number
-        try:
-            await retain(volume, False, quiet, with_packs=True)
-        except* Killed:
-            pass
-        killed = faults.dead
-        kill(volume)
-        copy.disk = Store.disk
+    states = 0
+    async for copy in killed_at_each(store, lambda volume: retain(volume, False, no_progress, with_packs=True)):
         async with copy.opened() as volume:
             check(volume)
-            await retain(volume, False, quiet, with_packs=True)
+            await retain(volume, False, no_progress, with_packs=True)
             check(volume)
             assert len(places_of(volume)) in (0, FILES // 6)
-        shutil.rmtree(copy.path)
-        if not killed:
-            break
-        number += 1
-    assert number > 12
+        states += 1
+    assert states > 13

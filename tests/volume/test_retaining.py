@@ -8,12 +8,11 @@ from hyperfs.errors import InvalidArgument
 from hyperfs.policy.attributes import KEEP
 from hyperfs.policy.retention import DAY_NS, HOUR_NS
 from hyperfs.values import ROOT_INO
-from hyperfs.volume.check import Damage, verify
 from hyperfs.volume.retaining import retain, thin
 from hyperfs.volume.rules import effective, rules_of
 from hyperfs.volume.volume import Volume
 
-from .conftest import Store, inode_of, make_folder, unlink, write_file
+from .conftest import Store, damage, inode_of, make_folder, unlink, write_file
 from .model import View, view_of_tree
 
 HOUR = 3600.0
@@ -22,11 +21,6 @@ DAY = 24 * HOUR
 
 def quiet(what: str, done: int, of: int) -> None:
     """Nobody watches."""
-
-
-def damage(volume: Volume) -> list[Damage]:
-    """What verify finds; these stores have no key file."""
-    return [found for found in verify(volume.parts).damage if found.where != "file keys"]
 
 
 def views(volume: Volume) -> dict[int, View]:

@@ -13,13 +13,12 @@ import pytest
 
 from hyperfs.policy.retention import Stamp, Thin, kept
 from hyperfs.values import ROOT_INO
-from hyperfs.volume.check import Damage, verify
 from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.retaining import retain
 from hyperfs.volume.volume import Volume
 from tests import tally
 
-from .conftest import Store, inode_of, kill, make_folder, unlink, write_file
+from .conftest import Store, damage, inode_of, kill, make_folder, unlink, write_file
 from .faults import Faults, Killed
 
 ALL = os.environ.get("HYPERFS_ALL") == "1"
@@ -32,11 +31,6 @@ DAY = 24 * 3600.0
 
 def quiet(what: str, done: int, of: int) -> None:
     """Nobody watches."""
-
-
-def damage(volume: Volume) -> list[Damage]:
-    """What verify finds; these stores have no key file."""
-    return [found for found in verify(volume.parts).damage if found.where != "file keys"]
 
 
 def disk_bytes(path: Path) -> int:

@@ -6,29 +6,19 @@ import shutil
 
 from hyperfs.policy.attributes import KEEP
 from hyperfs.values import ROOT_INO
-from hyperfs.volume.check import Damage, verify
 from hyperfs.volume.overlay import MAX_FILE_BYTES
-from hyperfs.volume.retaining import retain
+from hyperfs.volume.retaining import no_progress, retain
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.volume import Volume
 from tests import tally
 
-from .conftest import Store, inode_of, kill, make_folder, unlink, write_file
-from .faults import Faults, Killed
+from .conftest import Store, damage, inode_of, make_folder, unlink, write_file
+from .faults import killed_at_each
 
 ALL = os.environ.get("HYPERFS_ALL") == "1"
 DAY = 24 * 3600.0
 Bytes = dict[tuple[int, int], bytes]
 """By version and inode."""
-
-
-def quiet(what: str, done: int, of: int) -> None:
-    """Nobody watches."""
-
-
-def damage(volume: Volume) -> list[Damage]:
-    """What verify finds; these stores have no key file."""
-    return [found for found in verify(volume.parts).damage if found.where != "file keys"]
 
 
 def read(volume: Volume, tree: Tree, ino: int) -> bytes:
@@ -84,7 +74,7 @@ async def test_killed_at_any_operation_what_is_to_stay_is_there_and_the_next_run
     whole = Store(store.path.parent / "whole", store.clock)
     async with whole.opened() as volume:
         before = all_bytes(volume)
-        await retain(volume, False, quiet)
+        await retain(volume, False, no_progress)
         expected = all_bytes(volume)
         pinned = {(pin.version, pin.ino) for pin in volume.versions.offers.pins}
         assert pinned
@@ -95,35 +85,17 @@ async def test_killed_at_any_operation_what_is_to_stay_is_there_and_the_next_run
         assert newest not in {version for version, _ in before}
         assert damage(volume) == []
     states = 0
-    number = 0
-    while True:
-        copy = Store(store.path.parent / f"at {number}", store.clock)
-        shutil.copytree(store.path, copy.path)
-        faults = Faults()
-        copy.disk = faults.disk
-        volume = copy.open()
-        faults.kill_after = number
-        try:
-            await retain(volume, False, quiet)
-        except* Killed:
-            pass
-        killed = faults.dead
-        kill(volume)
-        copy.disk = Store.disk
+    async for copy in killed_at_each(store, lambda volume: retain(volume, False, no_progress), 1 if ALL else 2):
         async with copy.opened() as volume:
             found = all_bytes(volume)
             assert all(found[place] == data for place, data in expected.items())
             assert all(before[place] == data for place, data in found.items() if place in before)
             assert damage(volume) == []
-            await retain(volume, False, quiet)
+            await retain(volume, False, no_progress)
             again = all_bytes(volume)
             assert {place: again[place] for place in expected} == expected
             assert damage(volume) == []
-        shutil.rmtree(copy.path)
         states += 1
-        if not killed:
-            break
-        number += 1 if ALL else 2
-    assert number > 8
+    assert states > 5
     tally.add("moments at which a retention run was killed", states, seed=seed)
     tally.add("files of versions read after each", len(expected), seed=seed)
