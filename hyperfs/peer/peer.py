@@ -58,11 +58,11 @@ class Peer:
             self.drives[drive] = HeldDrive(self.store, drive, self.floor_bytes)
         return self.drives[drive]
 
-    def lend(self, log: bytes, remote_key: bytes, knows_log_key: bool, fork: int | None = None) -> LentLog:
-        """The log of a discovery key, for a session whose other side has proved its transport key, and, by the
-        capability, that it knows the log's key. The same Refused for what is not here and what is not for it."""
+    def lend(self, log: bytes, holds: rules.Holds, knows_log_key: bool, fork: int | None = None) -> LentLog:
+        """The log of a discovery key, for a session whose other side has proved which transport key it `holds` and, by
+        the capability, that it knows the log's key. The same Refused for what is not here and what is not for it."""
         for drive in self._with_log(log):
-            if rules.may_replicate(remote_key, knows_log_key, self.only_listed, drive.chain):
+            if rules.may_replicate(holds, knows_log_key, self.only_listed, drive.chain):
                 return drive.lend(log, fork)
         raise Refused(f"the log with discovery key {log.hex()[:16]} is not served to this peer")
 

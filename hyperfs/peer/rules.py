@@ -4,7 +4,7 @@ Refused, with the rule, for what is not taken. Signatures and proofs are checked
 this is what the log's key signed. What is decided here is whether that key may still say so.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Final
 
 from hyperfs.errors import Corrupt, NoSpace, OverQuota, Refused
@@ -20,6 +20,10 @@ MOST_BLOCKS: Final = 1 << 32
 MOST_LOG_BYTES: Final = 1 << 43
 MOST_BLOCK_BYTES: Final = 1 << 24
 """What one frame of the wire can carry."""
+
+
+Holds = Callable[[bytes], bool]
+"""Whether the other side of a session has proved that it holds the secret of a transport key of the roster."""
 
 
 def permitted_forks(chain: Chain, number: int) -> frozenset[int]:
@@ -100,10 +104,9 @@ def check_room(drive: bytes, used: int, more: int, quota: int | None, free: int,
         raise NoSpace(f"this peer's disk has {free} bytes left, of which {floor} are kept free: nothing more is taken")
 
 
-def may_replicate(remote_key: bytes, knows_log_key: bool, only_listed: bool, chain: Chain | None) -> bool:
+def may_replicate(holds: Holds, knows_log_key: bool, only_listed: bool, chain: Chain | None) -> bool:
     """Whether a session may have a log. Who knows the log's key may read its ciphertext, as everywhere with Hypercore;
-    `only_listed`: and is a device of the drive, by the transport key that it has proved to hold."""
+    `only_listed`: and holds the transport key of an active device of the drive."""
     if not knows_log_key or chain is None:
         return False
-    listed: Iterable[bytes] = (d.transport_key for d in chain.devices.values() if d.state == ACTIVE)
-    return not only_listed or remote_key in listed
+    return not only_listed or any(holds(d.transport_key) for d in chain.devices.values() if d.state == ACTIVE)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from hyperfs.errors import BadRequest, Corrupt, HyperfsError, NotResident, Refused
+from hyperfs.errors import BadRequest, Corrupt, HyperfsError, NoSpace, NotResident, Refused
 from hyperfs.log.cleared import Range, runs_of
 from hyperfs.log.held import Held, Taking
 from hyperfs.log.manifest import Manifest
@@ -42,7 +42,7 @@ class Done(NamedTuple):
     """Requests for which there was no room in this piece of work."""
     taken: list[TreeProof]
     refused: list[tuple[Exchange, HyperfsError]]
-    """Whose proofs did not hold: their connections end."""
+    """Whose proofs did not hold, or were not taken for want of room: their connections end."""
     requests: list[tuple[Wish, Request]]
     durable: list[int] | None
     """Blocks that are durable since; None: nothing was synced."""
@@ -154,7 +154,7 @@ class Replicating:
         for exchange, proof in work.proofs:
             try:
                 self._keep(proof)
-            except (Corrupt, Refused, BadRequest) as error:
+            except (Corrupt, Refused, BadRequest, NoSpace) as error:
                 refused.append((exchange, error))
             else:
                 taken.append(proof)

@@ -45,7 +45,7 @@ def box(name: str) -> bytes:
 
 
 def device(number: int, name: str) -> Device:
-    return Device(number, name.encode(), key(name).public_key, box(name), key(f"transport {name}").public_key)
+    return Device(number, name.encode(), key(name).public_key, box(name), box(f"transport {name}"))
 
 
 def content(log: int, block: int) -> bytes:

@@ -1,17 +1,22 @@
 """The peer as a whole: drives side by side, who may have what, one that is broken, its own key."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from hyperfs.crypto.keys import BoxKeyPair
 from hyperfs.errors import Corrupt, Refused
+from hyperfs.log.merkle import hash32
 from hyperfs.log.receipt import check
 from hyperfs.peer import identity
 from hyperfs.peer.blockstore import OWN, BlockStore
 from hyperfs.peer.drive import CONTROL, HeldDrive
 from hyperfs.peer.peer import Peer
+from hyperfs.replication.curve import CurveKeyPair, is_of
 
-from .conftest import CONTENT, NOW, PEER_KEY, Owner, key, upload
+from .conftest import CONTENT, NOW, PEER_KEY, Owner, upload
 
 CHALLENGE = b"\x03" * 32
 
@@ -35,8 +40,14 @@ def test_drives_lie_side_by_side_and_come_back(peer: Peer, store: BlockStore, tm
     other.close()
 
 
+def who(name: bytes) -> Callable[[bytes], bool]:
+    """Whose secret it is, as the wire tells it from the key of the handshake."""
+    secret = BoxKeyPair(hash32(b"box transport " + name)).secret()
+    return partial(is_of, CurveKeyPair(secret).public_key)
+
+
 def test_who_knows_a_logs_key_may_have_its_ciphertext(peer: Peer, drive: HeldDrive, owner: Owner) -> None:
-    stranger, laptop = key("stranger").public_key, owner.laptop.transport_key
+    stranger, laptop = who(b"stranger"), who(b"drive laptop")
     log = owner.discovery_key(CONTENT)
     assert peer.lend(log, stranger, True).discovery_key == log
     for remote in (stranger, laptop):
@@ -47,7 +58,7 @@ def test_who_knows_a_logs_key_may_have_its_ciphertext(peer: Peer, drive: HeldDri
 
 
 def test_only_listed_serves_devices_of_the_roster_alone(peer: Peer, drive: HeldDrive, owner: Owner) -> None:
-    stranger, laptop = key("stranger").public_key, owner.laptop.transport_key
+    stranger, laptop = who(b"stranger"), who(b"drive laptop")
     log = owner.discovery_key(CONTENT)
     peer.only_listed = True
     assert peer.lend(log, laptop, True).discovery_key == log
