@@ -28,6 +28,15 @@ def drive(machine: Machine) -> Machine:
     return machine
 
 
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """The same, for what is refused and changes nothing."""
+    made = Machine(tmp_path_factory.mktemp("refusing"))
+    made.init()
+    yield made
+    made.end()
+
+
 def folder(machine: Machine) -> str:
     return f"file://{machine.folder}/nas"
 
@@ -56,7 +65,8 @@ class TestAFolder:
         drive.run("cold", "add", folder(drive), drive.store, "--name", "office")
         assert [path.name for path in (drive.folder / "nas").rglob("*") if path.is_file()] == ["hyperfs-cold"]
 
-    def test_one_that_can_not_be_reached_is_not_added(self, drive: Machine) -> None:
+    def test_one_that_can_not_be_reached_is_not_added(self, refusing: Machine) -> None:
+        drive = refusing
         said = drive.run("cold", "add", f"file://{drive.folder}/no/nas", drive.store, code=4).stderr
         assert "not mounted" in said
         assert drive.facts("cold", "list", drive.store)["places"] == []
@@ -69,7 +79,8 @@ class TestAFolder:
         assert "not mounted" in drive.run("cold", "list", drive.store, "--check").stderr
 
     @pytest.mark.parametrize("where", ["store/x", "store"])
-    def test_it_is_no_folder_of_the_store(self, drive: Machine, where: str) -> None:
+    def test_it_is_no_folder_of_the_store(self, refusing: Machine, where: str) -> None:
+        drive = refusing
         assert "own store" in drive.run("cold", "add", f"file://{drive.folder}/{where}", drive.store, code=5).stderr
 
     def test_one_place_has_one_name(self, drive: Machine) -> None:
@@ -80,7 +91,8 @@ class TestAFolder:
         assert "another cold store" in said
         drive.run("cold", "add", folder(drive), drive.store)
 
-    def test_a_place_that_is_not_there_can_not_be_removed(self, drive: Machine) -> None:
+    def test_a_place_that_is_not_there_can_not_be_removed(self, refusing: Machine) -> None:
+        drive = refusing
         assert "no cold store 'nas'" in drive.run("cold", "remove", "nas", drive.store, code=1).stderr
 
 
@@ -94,7 +106,8 @@ class TestAFolder:
         ([f"s3://AKID:{SECRET}@backup/x"], "no credentials"),
     ],
 )
-def test_wrong_usage_says_what_is_right(drive: Machine, arguments: list[str], says: str) -> None:
+def test_wrong_usage_says_what_is_right(refusing: Machine, arguments: list[str], says: str) -> None:
+    drive = refusing
     said = drive.run("cold", "add", arguments[0], drive.store, *arguments[1:], code=2).stderr
     assert says in said
     assert SECRET not in said
@@ -124,17 +137,20 @@ class TestABucket:
         key_file(drive).rename(drive.folder / ".aws" / "credentials")
         drive.run("cold", "add", f"s3://{BUCKET}/laptop?endpoint={s3}", drive.store)
 
-    def test_a_bucket_that_is_not_there(self, drive: Machine, s3: str) -> None:
+    def test_a_bucket_that_is_not_there(self, refusing: Machine, s3: str) -> None:
+        drive = refusing
         url = f"s3://none-such/x?endpoint={s3}"
         said = drive.run("cold", "add", url, drive.store, "--access-key-file", key_file(drive), code=4).stderr
         assert "the bucket does not exist" in said
 
-    def test_a_key_that_others_can_read_is_refused(self, drive: Machine, s3: str) -> None:
+    def test_a_key_that_others_can_read_is_refused(self, refusing: Machine, s3: str) -> None:
+        drive = refusing
         url = f"s3://{BUCKET}/x?endpoint={s3}"
         said = drive.run("cold", "add", url, drive.store, "--access-key-file", key_file(drive, 0o644), code=5).stderr
         assert "others can read" in said
 
-    def test_a_file_that_has_no_key(self, drive: Machine, s3: str) -> None:
+    def test_a_file_that_has_no_key(self, refusing: Machine, s3: str) -> None:
+        drive = refusing
         path = drive.folder / "key"
         path.write_text(f"{SECRET}\n")
         path.chmod(0o600)

@@ -31,6 +31,7 @@ cluster_addr = 127.0.0.1
 auth_cluster_required = none
 auth_service_required = none
 auth_client_required = none
+ms_mon_client_mode = crc
 run_dir = {folder}/run
 log_file = {folder}/log/$name.log
 admin_socket = {folder}/run/$name.asok
@@ -111,7 +112,6 @@ class Ceph:
         name = str(uuid.uuid4())
         self._run("ceph", "osd", "new", name, str(number))
         self._run("ceph-osd", "-i", str(number), "--mkfs", "--osd-uuid", name, "--osd-objectstore", "bluestore")
-        self._run("ceph", "osd", "crush", "add", f"osd.{number}", "1.0", "root=default", f"host=h{number}")
         self._daemon("ceph-osd", "-i", str(number))
 
     def end(self) -> None:
