@@ -232,6 +232,22 @@ async def test_a_mark_that_was_never_confirmed_costs_no_neighbour_its_bytes(tmp_
         assert here(log) == set(range(COUNT)) - {5, 6, 7, 12, 13, 14}
 
 
+async def test_a_block_that_came_back_in_part_is_not_here_until_all_of_it_is(tmp_path: Path) -> None:
+    tearing = Tearing()
+    with opened(made(tmp_path), tearing.disk(tmp_path)) as (residence, log):
+        await residence.evict([Run(2, 4, 9)], always)
+        tearing.left = 0
+        with pytest.raises(Killed):
+            await residence.put_back({BlockRef(2, 6): BLOCKS[6]})
+        assert here(log) == set(range(COUNT)) - set(range(4, 9))
+    with opened(tmp_path) as (residence, log):
+        assert here(log) == set(range(COUNT)) - set(range(4, 9))
+        await residence.reconcile()
+        assert log.is_gone(6), "what is left of it takes no disk"
+        await residence.put_back({BlockRef(2, 6): BLOCKS[6]})
+        assert here(log) == set(range(COUNT)) - {4, 5, 7, 8}
+
+
 async def test_what_was_let_go_by_retention_needs_no_mark(tmp_path: Path) -> None:
     with opened(made(tmp_path)) as (residence, _):
         await residence.evict([Run(2, 2, 10)], always)
