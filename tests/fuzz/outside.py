@@ -11,7 +11,7 @@ from hyperfs.daemon import mounts, wire
 from hyperfs.policy import when
 from hyperfs.store import rocksdb_records
 from hyperfs.store.memory import MemoryIndex
-from hyperfs.volume.catalog import Catalog
+from hyperfs.volume.catalog import BIRTH_PREFIX, Catalog, decode_birth
 
 from .readers import FOLDER
 from .shapes import Fields
@@ -38,6 +38,7 @@ def index(data: bytes) -> None:
         lambda: catalog.at_second(1),
         lambda: catalog.born_with_node(0, 0),
         lambda: catalog.born_with_block(0, 0),
+        lambda: [decode_birth(*row) for row in catalog.rows(BIRTH_PREFIX, BIRTH_PREFIX)],
     ):
         try:
             question()
