@@ -1,7 +1,7 @@
 """A real Ceph on loopback: a monitor, a manager, three disks (BlueStore on sparse files) and an S3 gateway.
 
 All daemons are children of the test, in the foreground, with their files in one folder; nobody proves who he is but
-to the gateway. For Ceph 16.2 of Debian 12, as root.
+to the gateway. Seen to work with Ceph 16.2 of Debian 12, as root.
 """
 
 import os

@@ -23,6 +23,7 @@ from .conftest import SEED, running
 LONG = os.environ.get("HYPERFS_ALL") == "1"
 MIB = 1 << 20
 SIZE = int(os.environ.get("HYPERFS_CEPH_MIB", "2048")) * MIB
+FILE_BYTES = 32 * MIB
 KEY = AccessKey(KEY_ID, SECRET)
 BUCKET = "hyperfs"
 
@@ -40,7 +41,8 @@ def ceph() -> Iterator[Ceph]:
         pytest.skip("NOT RUN: the tests' Ceph wants to be started by root")
     import boto3  # it comes with moto, and takes a second
 
-    made = Ceph(Path(tempfile.mkdtemp(prefix="hyperfs-ceph-")) / "cluster")
+    folder = Path(tempfile.mkdtemp(prefix="hyperfs-ceph-"))
+    made = Ceph(folder / "cluster")
     try:
         made.start()
         boto3.client(
@@ -53,6 +55,7 @@ def ceph() -> Iterator[Ceph]:
         yield made
     finally:
         made.end()
+        folder.rmdir()
 
 
 @pytest.fixture
@@ -99,9 +102,9 @@ async def test_a_large_tree_goes_and_comes_back(ceph: Ceph, store: Store, object
         side.cold.add("ceph", "url", objects)
         side.volume.returning.elsewhere = side.cold
         wanted = {}
-        for number in range(SIZE // (256 * MIB)):
+        for number in range(SIZE // FILE_BYTES):
             name = b"file%d" % number
-            await side.write(name, 256 * MIB, seed=number)
+            await side.write(name, FILE_BYTES, seed=number)
             inode = inode_of(side.volume, name)
             found = sha256()
             for offset in range(0, inode.size, 4 * MIB):
@@ -112,7 +115,7 @@ async def test_a_large_tree_goes_and_comes_back(ceph: Ceph, store: Store, object
         await test_stores.evict(side)
         assert side.volume.content.log.size_on_disk() < 32 * MIB
         moved = side.cold.transfer()["fetched_bytes"]
-        await test_stores.read(side, b"file0", 128 * MIB, 4096)
+        await test_stores.read(side, b"file0", FILE_BYTES // 2, 4096)
         assert side.cold.transfer()["fetched_bytes"] - moved < MIB
         for name, digest in wanted.items():
             inode, found = inode_of(side.volume, name), sha256()
