@@ -106,8 +106,8 @@ class Side:
 
 def pump(*pairs: tuple[Side, Side], most_bytes: int = 1 << 40) -> int:
     """Until nobody has anything to say, or so many bytes have gone; how many have."""
-    moved = 0
-    while True:
+    moved = quiet = 0
+    while quiet < 2:  # what there was no work for may have left something to say
         is_busy = False
         for pair in pairs:
             for side, other in (pair, pair[::-1]):
@@ -123,8 +123,8 @@ def pump(*pairs: tuple[Side, Side], most_bytes: int = 1 << 40) -> int:
         for pair in pairs:
             for side in pair:
                 is_busy |= side.work()
-        if not is_busy:
-            return moved
+        quiet = 0 if is_busy else quiet + 1
+    return moved
 
 
 def connect(one: list[Replicating], other: list[Replicating], serial: int = 1) -> tuple[Side, Side]:

@@ -260,3 +260,53 @@ def test_nonsense_is_borne_for_a_while(tmp_path: Path) -> None:
         pump(pair)
     assert isinstance(pair[0].error, Misbehaved)
     assert exchange.remote.length == 50
+
+
+def once(source: Replicating, target: Replicating) -> None:
+    """A connection that ends when it has nothing more to say."""
+    pair = connect([source], [target])
+    pump(pair)
+    for side in pair:
+        side.end()
+
+
+def test_two_halves_make_two_wholes(tmp_path: Path) -> None:
+    log = own_log(tmp_path / "own", 300)
+    left, right = replica(tmp_path / "left"), replica(tmp_path / "right")
+    for taking, part in ((left, (0, 150)), (right, (150, 300))):
+        half = takes(taking)
+        half.want([part])
+        once(serves(log), half)
+        assert list(taking.ranges()) == [part]
+    one, other = takes(left), takes(right)
+    pump(connect([one], [other], 2))
+    assert whole(left, 300)
+    assert whole(right, 300)
+    assert one.is_whole
+    assert other.is_whole
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_scattered_over_many_peers_comes_together(tmp_path: Path, seed: int) -> None:
+    source = random.Random(seed)
+    log = own_log(tmp_path / "own", 400)
+    parts = []
+    for number in range(4):
+        taking = replica(tmp_path / f"part {number}")
+        part = takes(taking)
+        starts = source.sample(range(0, 400, 5), 40)
+        part.want([(start, start + 5) for start in sorted(starts)])
+        once(serves(log), part)
+        parts.append((taking, part))
+    pairs = [
+        connect([one], [other], 10 + 4 * number + further)
+        for number, (_, one) in enumerate(parts)
+        for further, (_, other) in enumerate(parts[number + 1 :])
+    ]
+    there = {block for taking, _ in parts for start, end in taking.ranges() for block in range(start, end)}
+    for _, part in parts:
+        part.want([(0, 400)])
+    pump(*pairs)
+    for taking, _ in parts:
+        assert {block for start, end in taking.ranges() for block in range(start, end)} == there
+        assert all(taking.get_verified(block) == content(block) for block in there)

@@ -291,3 +291,26 @@ async def test_as_many_bytes_go_over_the_wire_as_from_npm_to_npm(tmp_path: Path)
     tally.add("bytes on the wire, npm to hyperfs", taken)
     assert served < 1.1 * usual
     assert taken < 1.1 * usual
+
+
+async def test_several_logs_go_through_one_connection_with_npm(tmp_path: Path) -> None:
+    log, blocks = own_log(tmp_path, 60)
+    taking = Replica(Disk(tmp_path), "taken", SigningKeyPair(b"\x02" * 32).public_key, 0)
+    target = Replicating(taking, taking.manifest, taking)
+    async with (
+        serving(Replicating(OwnLog(log), MANIFEST)) as (exchanger, port),
+        npm_peer(tmp_path / "npm") as npm,
+    ):
+        exchanger.add(target)
+        await npm.do("open", name="ours", key=log.key.hex())
+        await npm.do("open", name="theirs", seed="02" * 32)
+        await npm.do("open", name="unknown", seed="03" * 32)
+        await npm.do("append", name="theirs", start=0, count=70, size=100)
+        await npm.do("connect", port=port)
+        await until(exchanger, lambda: taking.length == 70 and target.is_whole)
+        await npm.do("wait", name="ours", length=60)
+        await npm.do("download", name="ours", start=0, end=60)
+        assert (await npm.do("hash", name="ours", start=0, end=60))["hash"] == hash_of(blocks)
+        assert (await npm.do("bytes"))["trouble"] == [None]
+    assert [taking.get_verified(number) for number in range(70)] == [made_block(n, 100) for n in range(70)]
+    taking.close()
