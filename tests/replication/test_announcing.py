@@ -89,6 +89,15 @@ def test_a_whole_log_is_one_range_and_said_once() -> None:
     assert list(pair.one.gained(LENGTH, LENGTH + 10, LENGTH + 10)) == [Range(0, LENGTH + 10)]
 
 
+def test_what_was_whole_and_is_whole_again_is_said_again() -> None:
+    pair = Pair(field([(0, LENGTH)]))
+    pair.tell(list(pair.one.begin(LENGTH)))
+    pair.have.discard(5, 6)
+    assert list(pair.one.lost(5, 6)) == [Range(5, 1, drop=True)]
+    pair.have.add(5, 6)
+    assert list(pair.one.gained(5, 6, LENGTH)) == [Range(0, LENGTH)]
+
+
 def test_scattered_blocks_are_told_as_bits_and_few_runs_as_ranges() -> None:
     pair = Pair(Bitfield())
     for block in range(1, LENGTH, 3):
