@@ -193,7 +193,11 @@ class Replica:
         self._file(BLOCKS_FILE).fdatasync()
 
     def forget(self, start: int, end: int) -> None:
-        """Blocks [start, end) are not had any more, whatever lies there: for damaged ones. Durable."""
+        """Blocks [start, end) are not had any more, whatever lies there: for damaged ones. Durable.
+
+        Those too that were kept and not synced: what was put down for them may be about to go.
+        """
+        self._kept = {block for block in self._kept if not start <= block < end}
         self._have.remove(start, end)
         self._sync_have()
 

@@ -28,7 +28,8 @@ class StoredLog(Taking, Protocol):
     """The blocks of one place. One thread at a time. After an OSError it is spent: close it and open it again."""
 
     def clear(self, start: int, end: int) -> None:
-        """Give up blocks [start, end). Durable. If it is killed they are not had; again frees the rest."""
+        """Give up blocks [start, end), those too that were kept and not synced. Durable. If it is killed they are not
+        had; again frees the rest."""
 
     def forget(self, start: int, end: int) -> None:
         """Blocks [start, end) are not had any more. Durable. For damaged ones, which may then come again."""

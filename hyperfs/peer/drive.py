@@ -3,8 +3,8 @@
 Knows nothing of what is in a block. The decisions are in `rules`, `clears`, `holds` and `evidence`; here they meet the
 store. Records of a drive: `drive` (settings), `control`, `holds`, and those of its dossier.
 
-Order: the chain is written before anything is done by it; what is held is derived from the chain, so a peer that is
-killed in between begins to count a little later. A clear that is due is done, and only then its record forgotten.
+Order: the chain is written before anything is done by it; what is held is derived from it by the next sweep. A clear
+that is due is done, and only then its record forgotten.
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,6 +69,7 @@ class HeldDrive:
         self._unsynced_bytes = 0
         found = store.read(drive, CONTROL)
         self.chain: Chain | None = None
+        self.clears = Clears({}, ())
         if found is not None:
             self._take(Chain.parse(found, drive))
 
@@ -115,22 +116,18 @@ class HeldDrive:
     def _store_chain(self, chain: Chain) -> Offered:
         self._write(CONTROL, chain.encode())
         self._take(chain)
-        self._write(HOLDS, self.holds.encode())
         return Offered.NEWER
 
     def _take(self, chain: Chain) -> None:
         self.chain = chain
         self._entries = {_discovery_key(entry): entry for entry in chain.logs.values()}
         self._permitted = {number: rules.permitted_forks(chain, number) for number in chain.logs}
-        self._clears: Clears = clears_of(chain.records)
-        self._schedule()
+        self.clears = clears_of(chain.records)
+        self._judge_clears(chain)
 
-    def _schedule(self) -> None:
-        chain = self._need_chain()
-        let_go = [(place.log, place.fork) for place in self._store.places(self.id) if not self.is_current(place)]
-        self.holds = self.holds.schedule(self._clears, len(chain.records), chain.devices, let_go)
-        self._unwanted: Mapping[int, Cleared] = unwanted(self._clears, self.holds.cancelled, chain.devices)
-        self._waiting: Mapping[int, Cleared] = waiting(self._clears, self.holds.clears)
+    def _judge_clears(self, chain: Chain) -> None:
+        self._unwanted: Mapping[int, Cleared] = unwanted(self.clears, self.holds.cancelled, chain.devices)
+        self._waiting: Mapping[int, Cleared] = waiting(self.clears, self.holds.waiting(self.clears))
 
     def _meet_other_chain(self, held: Chain, other: Chain) -> None:
         at = self.dossier.parted_chains(held, other)
@@ -252,22 +249,23 @@ class HeldDrive:
     # What goes
 
     def sweep(self, now_ns: int) -> None:
-        """Count the time, and let go of what has been held long enough. Safe to be killed in, and to be called at any
-        time; once an hour will do."""
+        """Count the time, begin to hold what has come since the last sweep, and let go of what has been held long
+        enough. Safe to be killed in, and to be called at any time; once an hour will do."""
         self.holds = self.holds.look(now_ns)
-        if self.chain is not None:
-            self._schedule()
+        if (chain := self.chain) is not None:
+            let_go = [(place.log, place.fork) for place in self._store.places(self.id) if not self.is_current(place)]
+            self.holds = self.holds.schedule(self.clears, len(chain.records), chain.devices, let_go)
             clears, forks = self.holds.due_clears(), self.holds.due_forks()
             for sequence in clears:
                 self._do(sequence)
             for held in forks:
                 self._remove(Place(self.id, held.log, held.fork))
             self.holds = self.holds.without(clears, forks)
-            self._schedule()
+            self._judge_clears(chain)
         self._write(HOLDS, self.holds.encode())
 
     def _do(self, sequence: int) -> None:
-        deed = self._clears.deeds[sequence]
+        deed = self.clears.deeds[sequence]
         place = Place(self.id, _discovery_key(self._need_chain().logs[deed.log]), deed.fork)
         if place in self._sizes:
             for start, end in deed.ranges:

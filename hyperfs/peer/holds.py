@@ -84,6 +84,10 @@ class Holds(NamedTuple):
             cancelled=self.cancelled | back,
         )
 
+    def waiting(self, clears: Clears) -> list[int]:
+        """Deeds that are on their way: those that are held, and those that `schedule` will begin to hold."""
+        return [sequence for sequence in clears.deeds if sequence >= self.seen or sequence in self.clears]
+
     def due_clears(self) -> list[int]:
         """Deeds that have been held long enough."""
         return sorted(sequence for sequence, since in self.clears.items() if self._is_over(since))

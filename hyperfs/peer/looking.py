@@ -23,7 +23,7 @@ def _drive(drive: HeldDrive) -> DriveFacts:
         logs=_logs(drive),
         used_bytes=drive.used_bytes,
         quota_bytes=drive.settings.quota_bytes,
-        clears_waiting=len(drive.holds.clears),
+        clears_waiting=len(drive.holds.waiting(drive.clears)),
         clears_taken_back=len(drive.holds.cancelled),
         forks_held=len(drive.holds.forks),
         evidence=tuple(in_words(found) for found in drive.dossier.found),

@@ -108,8 +108,9 @@ class MemoryLog:
         self.forget(start, end)
 
     def forget(self, start: int, end: int) -> None:
-        for block in [block for block in self._synced.blocks if start <= block < end]:
-            del self._synced.blocks[block]
+        for blocks in (self._synced.blocks, self._new.blocks):
+            for block in [block for block in blocks if start <= block < end]:
+                del blocks[block]
 
     def damaged(self, start: int, end: int) -> list[int]:
         found = []

@@ -155,6 +155,24 @@ def test_clearing_and_forgetting(reopen: Reopen, owner: Owner, place: Place, pub
     store.close()
 
 
+def test_what_was_kept_before_a_clear_is_not_had_by_a_sync_after_it(
+    store: BlockStore, owner: Owner, place: Place, public_key: bytes
+) -> None:
+    log = store.open(place, public_key, CONTENT)
+    bring(owner.logs[CONTENT], log, 1, 30)
+    log.sync()
+    bring(owner.logs[CONTENT], log, 12, 13, 31)
+    log.clear(10, 20)
+    log.sync()
+    assert list(log.ranges()) == [(1, 2), (30, 32)]
+    assert log.damaged(0, 50) == []
+    bring(owner.logs[CONTENT], log, 12)
+    log.sync()
+    assert log.has(12)
+    assert log.damaged(0, 50) == []
+    log.close()
+
+
 def test_forks_lie_apart(store: BlockStore, owner: Owner, place: Place, public_key: bytes) -> None:
     source = owner.logs[CONTENT]
     log = store.open(place, public_key, CONTENT)

@@ -103,6 +103,17 @@ def test_a_clear_is_done_after_thirty_days_and_not_an_hour_before(drive: HeldDri
     assert held(drive, owner) == [(0, 10), (20, 50)]
 
 
+def test_time_from_before_a_clear_came_is_not_counted_for_it(drive: HeldDrive, owner: Owner) -> None:
+    """The last look was a day before; the next one, right after, counts that day: for what was here then."""
+    upload(owner, drive, CONTENT)
+    owner.clear(CONTENT, (10, 20))
+    drive.offer_chain(owner.chain.encode())  # at NOW + 24 h - 1 s, say
+    days(drive, 1, 30)
+    assert held(drive, owner) == [(0, 50)]
+    days(drive, 31, 31)
+    assert held(drive, owner) == [(0, 10), (20, 50)]
+
+
 def test_only_the_deed_counts(drive: HeldDrive, owner: Owner) -> None:
     upload(owner, drive, CONTENT)
     owner.clear(CONTENT, (10, 20))
@@ -119,9 +130,9 @@ def test_a_peer_that_is_off_holds_the_longer(drive: HeldDrive, owner: Owner, sto
     again = HeldDrive(store, owner.id, 0)
     again.sweep(NOW + 300 * DAY)
     assert held(again, owner) == [(0, 50)]
-    days(again, 301, 328)
+    days(again, 301, 329)
     assert held(again, owner) == [(0, 50)]
-    days(again, 329, 329)
+    days(again, 330, 330)
     assert held(again, owner) == [(0, 10), (20, 50)]
     again.close()
 
