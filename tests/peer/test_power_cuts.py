@@ -106,16 +106,22 @@ class Life:
         self.pending.setdefault(number, set()).update(few)
         return number
 
+    def kept(self, number: int) -> set[int]:
+        """What a sync has made durable; without what was cleared meanwhile, which may be gone."""
+        return self.pending.pop(number) - self.cleared[number]
+
     def upload(self) -> None:
         number = self.keep()
         self.drive.lend(self.owner.discovery_key(number)).sync()
-        self.say(self.word.plus(number, self.pending.pop(number)))
+        self.say(self.word.plus(number, self.kept(number)))
 
     def receipt(self) -> None:
         number = self.keep()
         found = self.drive.receipt(self.owner.discovery_key(number), CHALLENGE, PEER_KEY, self.now).receipt
-        assert {b for low, high in found.ranges for b in range(low, high)} >= self.pending[number]
-        self.say(self.word.plus(number, self.pending.pop(number)))
+        assert {b for low, high in found.ranges for b in range(low, high)} >= self.pending[number] - self.cleared[
+            number
+        ]
+        self.say(self.word.plus(number, self.kept(number)))
 
     def clear(self) -> None:
         number = self.rng.choice((METADATA, CONTENT))
