@@ -267,6 +267,7 @@ def test_attack_m12_a_stolen_device_key_deletes_nothing_that_is_missed_in_time(
     owner.clear(CONTENT, (0, 50))
     owner.clear(METADATA, (0, 20))
     drive.offer_chain(owner.chain.encode())
+    drive.sweep(NOW)
     drive.sweep(NOW + 3000 * DAY)
     for day in range(28):
         drive.sweep(NOW + day * DAY)
