@@ -109,7 +109,7 @@ def _verify(parts: Parts, progress: Progress, own: CheckState) -> Report:
             "nodes": trees.nodes,
             "files": newest.files,
             "bytes": logs.bytes,
-            "elsewhere": len(logs.elsewhere),
+            **({"elsewhere": len(logs.elsewhere)} if logs.elsewhere else {}),
         },
         findings.report(trees.load, commits.root_of),
         own.sessions(),
