@@ -131,7 +131,7 @@ class Auditor:
                 if await self._others_are_there(place, held):
                     await self.remove(place, held)
         await self._sweep_bad(place)
-        self._swept[place.name] = self._cleared(), place.holdings.now
+        self._swept[place.name] = state  # of its beginning: what was cleared meanwhile may not have been looked at
 
     async def _sweep_bad(self, place: Place) -> None:
         """Objects that are not what was written go when nothing needs them: all is in others by now, or cleared."""
