@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from hyperfs.crypto.keys import DeviceKeys, EpochKeys, RootSeed
+from hyperfs.policy import brake
 from hyperfs.volume import nodes, opening, overlay, versions
 from hyperfs.volume.creating import NewDrive, create_store
 from hyperfs.volume.opening import open_volume
@@ -90,6 +91,7 @@ def test_versions_leave_nothing_in_memory(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(opening, "CACHE_BYTES", 1 << 10)
     monkeypatch.setattr(overlay, "TABLE_LIMIT", 50)
     monkeypatch.setattr(versions, "TREES_KEPT", 5)
+    monkeypatch.setattr(brake, "WINDOW_NS", 1)  # else the versions of the last ten minutes are in memory
     tracemalloc.start()
     try:
         bytes_more, made_versions, largest = trio.run(grown, made(tmp_path))
