@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape
 
 import segno
 
+from hyperfs.crypto.crockford import ALPHABET, SEPARATORS, VALUES
 from hyperfs.crypto.keys import KEY_BYTES, RootSeed
 from hyperfs.errors import BadRecoveryKey
 
@@ -24,11 +25,8 @@ GROUPS: Final = 14
 GROUP_SYMBOLS: Final = 5
 MAX_TEXT_CHARACTERS: Final = 1024
 
-_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_VALUES: Final = {symbol: value for value, symbol in enumerate(_ALPHABET)} | {"O": 0, "I": 1, "L": 1}
 _GROUP_BITS: Final = 20
 _SUM_DOMAIN: Final = b"hyperfs/v1/recovery-text\0"
-_SEPARATORS: Final = re.compile(r"[\s\-\u2010-\u2015\u2212_.,]+")
 
 
 def to_text(root: RootSeed) -> str:
@@ -39,7 +37,7 @@ def to_text(root: RootSeed) -> str:
     for place in range(1, GROUPS + 1):
         part = number >> _GROUP_BITS * (GROUPS - place) & (1 << _GROUP_BITS) - 1
         data = [part >> shift & 31 for shift in (15, 10, 5, 0)]
-        groups.append("".join(_ALPHABET[value] for value in (*data, _check(data, place))))
+        groups.append("".join(ALPHABET[value] for value in (*data, _check(data, place))))
     return "-".join(groups)
 
 
@@ -64,7 +62,7 @@ def from_text(text: str) -> RootSeed:
 
 def _split(text: str) -> list[str]:
     """14 groups of 5: as they were separated, or by counting when the separators are elsewhere."""
-    groups = [group for group in _SEPARATORS.split(text.strip().upper()) if group]
+    groups = [group for group in SEPARATORS.split(text.strip().upper()) if group]
     if all(len(group) == GROUP_SYMBOLS for group in groups) and len(groups) == GROUPS:
         return groups
     if len(groups) == GROUPS:
@@ -80,7 +78,7 @@ def _split(text: str) -> list[str]:
 
 
 def _value(symbol: str, place: int) -> int:
-    value = _VALUES.get(symbol)
+    value = VALUES.get(symbol)
     if value is None:
         hint = ": it is a V" if symbol == "U" else ""
         raise BadRecoveryKey(f"group {place} has {symbol!r}, which is in no recovery key{hint}")

@@ -14,8 +14,8 @@ from hyperfs.log import control_codec, evicted, heads, manifest, receipt
 from hyperfs.log.control import Chain
 from hyperfs.peer import evidence, holds, identity, settings
 from hyperfs.policy import when
+from hyperfs.replication import dialogue_codec, mux_codec
 from hyperfs.replication import messages as wire_messages
-from hyperfs.replication import mux_codec
 from hyperfs.store import folder
 from hyperfs.trie import node, node_pack
 from hyperfs.volume import acl, brake_record, commit_record, entries, journal_items, undo_record
@@ -164,6 +164,31 @@ TARGETS: Final = (
     # A few bytes may have a page of 4 KiB noted.
     Target("log's channel", wires.exchange, wires.exchanges, errors=wires.BROKEN, most_bytes=wires.pages),
     Target("secret stream", wires.secret_stream, wires.connections, errors=wires.BROKEN),
+    Target(
+        "body of hyperfs/1",
+        wires.dialogue_body,
+        wires.dialogue_bodies_seeds,
+        wires.encode_dialogue_body,
+        is_canonical=False,
+    ),
+    Target("handshake of hyperfs/1", dialogue_codec.decode_handshake, wires.dialogue_handshakes),
+    Target("dialogue", wires.dialogue, wires.dialogues, errors=wires.BROKEN),
+    Target(
+        "code of an invite",
+        wires.invite_code,
+        wires.invite_codes,
+        lambda v: v.code().encode(),
+        is_canonical=False,
+        errors=(errors.BadRequest,),
+    ),
+    Target(
+        "address of a peer",
+        wires.peer_address,
+        wires.peer_addresses,
+        lambda v: str(v).encode(),
+        is_canonical=False,
+        errors=(errors.BadRequest,),
+    ),
     Target("follow's mark and folder", histories.follow, histories.follow_seeds),
     Target("cold object", object_format.decode, cold.object_seeds, cold.encode_object),
     Target(
@@ -172,9 +197,7 @@ TARGETS: Final = (
         cold.object_seeds,
     ),
     Target("cold object's name", cold.object_name, cold.name_seeds, lambda v: v.encode().encode()),
-    Target(
-        "row of a cold object", cold.row, cold.row_seeds, cold.encode_row, errors=(*DAMAGE, errors.IndexDamaged)
-    ),
+    Target("row of a cold object", cold.row, cold.row_seeds, cold.encode_row, errors=(*DAMAGE, errors.IndexDamaged)),
     Target("an access key's file", cold.access_key, cold.access_key_seeds, errors=(errors.InvalidArgument,)),
     Target("kept access keys", cold.KEYS.decode, cold.access_keys_seeds, cold.KEYS.encode),
     Target("a store's URL", cold.url, cold.url_seeds, errors=(errors.InvalidArgument,)),

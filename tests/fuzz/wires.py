@@ -1,14 +1,15 @@
 """As `readers`, for what comes over a connection: from anybody, before and after the handshake."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from hyperfs import errors
 from hyperfs.log.manifest import default_v1
 from hyperfs.log.proof import BlockRequest, Request, UpgradeRequest
-from hyperfs.replication import messages, mux_codec
+from hyperfs.replication import address, dialogue_bodies, dialogue_codec, invitation, messages, mux_codec
 from hyperfs.replication.bitfield import Bitfield
 from hyperfs.replication.curve import CurveKeyPair
+from hyperfs.replication.dialogue import Dialogue
 from hyperfs.replication.exchange import Asked, Exchange
 from hyperfs.replication.mux import Event, Mux, Opened, Wanted
 from hyperfs.replication.mux_codec import Message, OpenChannel
@@ -127,6 +128,84 @@ def exchanges() -> list[bytes]:
     found = [message for message in log_messages() if len(message) < 256]
     single = [bytes([len(message)]) + message for message in found]
     return [*single, b"".join(single)]
+
+
+_BODIES: Final = {
+    "pair": dialogue_bodies.Pair,
+    "paired": dialogue_bodies.Paired,
+    "paired, no quota": dialogue_bodies.Paired,
+    "prove root": dialogue_bodies.ProveRoot,
+    "drives": dialogue_bodies.Drives,
+    "chain from": dialogue_bodies.ChainFrom,
+    "chain part": dialogue_bodies.ChainPart,
+    "offer": dialogue_bodies.Offer,
+    "offer taken": dialogue_bodies.OfferTaken,
+    "of drive": dialogue_bodies.OfDrive,
+    "log heads": dialogue_bodies.LogHeads,
+    "receipt wanted": dialogue_bodies.ReceiptWanted,
+    "audit": dialogue_bodies.Audit,
+    "audited": dialogue_bodies.Audited,
+    "space": dialogue_bodies.Space,
+}
+_KINDS: Final = tuple(dict.fromkeys(_BODIES.values()))
+Body = Any
+
+
+def dialogue_body(data: bytes) -> Body:
+    """The first byte is which body."""
+    return _KINDS[data[0] % len(_KINDS) if data else 0].decode(data[1:])
+
+
+def encode_dialogue_body(body: Body) -> bytes:
+    return bytes([_KINDS.index(type(body))]) + body.encode()
+
+
+def dialogue_bodies_seeds() -> list[bytes]:
+    found = vectors("dialogue")["bodies"]
+    return [bytes([_KINDS.index(kind)]) + unhex(found[name]) for name, kind in _BODIES.items()]
+
+
+def dialogue_handshakes() -> list[bytes]:
+    return [dialogue_codec.encode_handshake()]
+
+
+def dialogue(data: bytes) -> str:
+    """Messages of hyperfs/1, with type and a byte of length before each, to a side that has asked once."""
+    side = Dialogue()
+    side.ask(dialogue_codec.Method.SPACE, b"")
+    words = ""
+    while data:
+        for event in side.receive(data[0] % 4, data[2 : 2 + data[1]] if len(data) > 1 else b""):
+            if isinstance(event, dialogue_codec.Request):
+                side.answer(event.id, dialogue_codec.Status.OK, event.body)
+            else:
+                words += dialogue_codec.decode_words(event.body)
+        data = data[2 + data[1] :] if len(data) > 1 else b""
+    side.take()
+    return words
+
+
+def dialogues() -> list[bytes]:
+    found = [(kind, unhex(text)) for kind, text in vectors("dialogue")["messages"].values()]
+    single = [bytes([kind, len(payload)]) + payload for kind, payload in found]
+    return [*single, b"".join(single)]
+
+
+def invite_codes() -> list[bytes]:
+    return [vectors("dialogue")["invitation"]["code"].encode()]
+
+
+def invite_code(data: bytes) -> invitation.Invitation:
+    return invitation.parse(data.decode(errors="replace"))
+
+
+def peer_address(data: bytes) -> address.Address:
+    return address.parse(data.decode(errors="replace"))
+
+
+def peer_addresses() -> list[bytes]:
+    key = "0f" * 32
+    return [f"hyperfs://{key}@{host}:4780".encode() for host in ("cloud.example", "[::1]", "127.0.0.1")]
 
 
 def pages(size: int) -> int:
