@@ -16,6 +16,7 @@ from hyperfs.cli.output import progress, shown, size_text
 from hyperfs.daemon.exit_codes import DONE, FAILED
 from hyperfs.errors import Refused
 from hyperfs.follow.places import Follow, prepare
+from hyperfs.service.notify import Notifier
 
 
 @click.command("follow")
@@ -48,8 +49,9 @@ def command(
     FOLDER goes from INTO too, and stays in its history; a FOLDER that is empty or not there deletes nothing. Runs
     until it is ended.
     """
+    manager = Notifier.taken(os.environ)
     follow = prepare(folder, into, force)
-    teller = Teller(follow, once, as_json)
+    teller = Teller(follow, once, as_json, manager)
     with _alone(follow), _ended_in_order():
         return _run(follow, teller, ignore_file, rescan * 60, once, force)
 
@@ -62,7 +64,7 @@ def _run(
     from hyperfs.follow.records import Records
 
     os.umask(0)  # copies are made with the modes of their sources, in one call
-    wanted = Options(ignore_file.read_bytes if ignore_file else bytes, rescan_seconds, force)
+    wanted = Options(ignore_file.read_bytes if ignore_file else bytes, rescan_seconds, force, teller.manager.alive)
     with (
         Records(follow.state, follow.mark.key) as records,
         Changes(follow.folder, teller.unwatched, watch=not once) as changes,
@@ -76,6 +78,7 @@ def _run(
             else:
                 follower.forever()
         except KeyboardInterrupt:
+            teller.manager.stopping("Ending")
             if once:
                 raise
         notes = len(follower.report.notes)
@@ -112,18 +115,29 @@ def _ended_in_order() -> Iterator[None]:
 class Teller:
     """Says what happens: in words, or as JSON, one object a line."""
 
-    def __init__(self, follow: Follow, once: bool, as_json: bool) -> None:
+    def __init__(self, follow: Follow, once: bool, as_json: bool, manager: Notifier) -> None:
         self._follow = follow
         self._once = once
         self._as_json = as_json
+        self.manager = manager
 
     def tell(self, event: str, facts: dict[str, Any]) -> None:
         if "path" in facts:
             facts = facts | {"path": os.fsdecode(facts["path"]) or "."}
+        self._tell_manager(event, facts)
         if self._as_json:
             click.echo(json.dumps({"event": event, **facts}))
         else:
             getattr(self, f"_{event}")(facts)
+
+    def _tell_manager(self, event: str, facts: dict[str, Any]) -> None:
+        match event:
+            case "following":
+                self.manager.ready(f"Following {facts['folder']} into {facts['into']}")
+            case "batch":
+                self.manager.status(f"Version {facts['version']} is the last one")
+            case "waiting":
+                self.manager.status(f"Waiting: {facts['why']}")
 
     def unwatched(self, why: str) -> None:
         self.tell("unwatched", {"why": why})

@@ -1,14 +1,20 @@
 """hyperfs mount"""
 
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import click
 
 from hyperfs.cli import mounting, options
 from hyperfs.cli.output import print_json, progress
 from hyperfs.daemon.hardening import start_again_with_allocator
+from hyperfs.service.notify import Notifier
+
+PROGRESS_SECONDS: Final = 300.0
+"""An opening that gets on with something (an index that is rebuilt) has so much longer until its next word."""
 
 
 @click.command("mount")
@@ -45,6 +51,7 @@ def command(
         raise click.UsageError("one STORE at most and one DIR are wanted")
     if foreground:
         start_again_with_allocator()
+    manager = Notifier.taken(os.environ)  # in the background too: what is started there is no service
     wanted = mounting.Wanted(
         paths[0] if len(paths) == 2 else None, paths[-1], read_only, allow_other, show_versions, at, foreground, as_json
     )
@@ -53,7 +60,7 @@ def command(
         _tell(plan.directory, plan.store, as_json, f"{plan.directory} is mounted already.")
         return
     if foreground:
-        _serve(plan, as_json)
+        _serve(plan, as_json, manager)
         return
     with progress() as tell:
         mounting.start(plan.spec, tell)
@@ -67,7 +74,7 @@ def _tell(directory: Path, store: Path, as_json: bool, text: str) -> None:
         click.echo(text)
 
 
-def _serve(plan: mounting.Plan, as_json: bool) -> None:
+def _serve(plan: mounting.Plan, as_json: bool, manager: Notifier) -> None:
     import logging
 
     from hyperfs.daemon.wire import Message
@@ -81,10 +88,13 @@ def _serve(plan: mounting.Plan, as_json: bool) -> None:
         def say(message: Message) -> None:
             if "progress" in message:
                 tell(*message["progress"])
+                manager.extend(PROGRESS_SECONDS)
+                manager.status(f"Opening: {message['progress'][0]}")
             if "ready" in message:
                 until_ready.close()
+                manager.ready(f"Mounted at {plan.directory}")
                 _tell(plan.directory, plan.store, as_json, f"Mounted at {plan.directory}")
                 sys.stdout.flush()
 
         assert plan.spec is not None
-        serve(plan.spec, say)
+        serve(plan.spec, say, manager)

@@ -26,6 +26,8 @@ from hyperfs.daemon.server import ControlSocket
 from hyperfs.daemon.wire import Message
 from hyperfs.errors import HyperfsError, Refused
 from hyperfs.fuse.mount import Mount, MountOptions
+from hyperfs.service.beating import beat
+from hyperfs.service.notify import Notifier
 from hyperfs.volume.moving import Mover
 from hyperfs.volume.opening import open_volume
 from hyperfs.volume.options import Options
@@ -45,10 +47,11 @@ LAST_COMMIT_SECONDS = 60.0
 Say = Callable[[Message], None]
 
 
-def serve(spec: Spec, say: Say) -> None:
+def serve(spec: Spec, say: Say, manager: Notifier) -> None:
     """Mounts and serves; returns when the drive has been unmounted, with everything on disk.
 
-    `say` gets progress, then {"ready": pid}. Raises what opening, mounting or the last commit raises.
+    `say` gets progress, then {"ready": pid}; the service manager hears how it goes after that. Raises what opening,
+    mounting or the last commit raises.
     """
     keep_memory_private()
     volume = open_volume(
@@ -72,7 +75,7 @@ def serve(spec: Spec, say: Say) -> None:
         retention = Retention(drive, Clocks(volume.overlay.now_ns))
         drive.background = retention
         drive.mover = Mover(volume)
-        trio.run(_run, drive, mount, retention, control, partial(say, {"ready": os.getpid()}))
+        trio.run(_run, drive, mount, retention, control, partial(say, {"ready": os.getpid()}), manager)
         if drive.failure is not None:
             raise drive.failure
     finally:
@@ -130,7 +133,12 @@ def _words_on_stderr() -> Iterator[Callable[[], list[str]]]:
 
 
 async def _run(
-    drive: Drive, mount: Mount, retention: Retention, control: ControlSocket, ready: Callable[[], None]
+    drive: Drive,
+    mount: Mount,
+    retention: Retention,
+    control: ControlSocket,
+    ready: Callable[[], None],
+    manager: Notifier,
 ) -> None:
     mounted = trio.Event()
     serving = 0
@@ -152,7 +160,8 @@ async def _run(
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(control.serve, handle)
-        nursery.start_soon(_end_at_signal, mount)
+        nursery.start_soon(_end_at_signal, mount, manager)
+        nursery.start_soon(beat, manager)
         nursery.start_soon(_stay_small)
         try:
             await mount.serve(announce, retention.run, drive.cold.run, partial(mover.run, paced()))
@@ -160,6 +169,7 @@ async def _run(
             drive.end(innermost(error))
         else:
             drive.end()
+        manager.stopping("Unmounted")
         with trio.move_on_after(LAST_WORDS_SECONDS):
             while serving:
                 await trio.sleep(0.01)
@@ -173,7 +183,7 @@ async def _stay_small() -> None:
         await trio.to_thread.run_sync(give_back_memory)
 
 
-async def _end_at_signal(mount: Mount) -> None:
+async def _end_at_signal(mount: Mount, manager: Notifier) -> None:
     """SIGTERM and its like: everything is committed, then the drive is unmounted from under its users.
 
     Keeps listening: at a shutdown the supervisor passes on what this process gets as well, and the second signal
@@ -185,6 +195,7 @@ async def _end_at_signal(mount: Mount) -> None:
             if not ending:
                 ending = True
                 log.info("ending at %s", signal.Signals(number).name)
+                manager.stopping("Committing, then unmounting")
                 await _commit_in_time(mount.volume)
                 mount.stop()
 
@@ -214,7 +225,7 @@ def main() -> int:
             channel.close()
 
     try:
-        serve(Spec.decode(sys.stdin.buffer.read()), say)
+        serve(Spec.decode(sys.stdin.buffer.read()), say, Notifier())  # the supervisor's child: no service of its own
     except Exception as error:
         found = innermost(error)
         log.exception("the drive ends")

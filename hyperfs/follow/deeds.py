@@ -81,7 +81,7 @@ class Deeds:
                 self._must_rest((*at.parts, name.name), source)
             temporary = taking.temporary_name(name.name)
             with _removed_if_it_fails(at.copy, temporary):
-                done = taking.take(at.source, name.name, source, at.copy, temporary)
+                done = taking.take(at.source, name.name, source, at.copy, temporary, self.report.alive)
                 attributes.set_all(at.source, name.name, source, at.copy, temporary)
                 self._put_in_place(at, name, temporary)
             self.report.counts.bytes += done
@@ -179,7 +179,8 @@ class Deeds:
         else:
             if source.is_file:
                 self._must_rest((*at.parts, name.name), source)
-            if not taking.holds_same_bytes(at.source, name.name, source, at.copy, name.name):
+            alive = self.report.alive
+            if not taking.holds_same_bytes(at.source, name.name, source, at.copy, name.name, alive):
                 self._take(at, step)
                 return
         self._attributes(at, step)

@@ -37,11 +37,12 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Options:
-    """`ignore`: the text of --ignore-file, read anew for each rescan."""
+    """`ignore`: the text of --ignore-file, read anew for each rescan. `alive`: called at each piece of work."""
 
     ignore: Callable[[], bytes]
     rescan_seconds: float
     force: bool
+    alive: Callable[[], None] = lambda: None
 
 
 class Follower:
@@ -61,12 +62,13 @@ class Follower:
         self._told_why = ""
         self._scanned = False
         self._last_version = time.monotonic()
-        self.report = Report(lambda path, why: tell("note", {"path": b"/".join(path), "why": why}))
+        self.report = Report(lambda path, why: tell("note", {"path": b"/".join(path), "why": why}), options.alive)
 
     def forever(self) -> None:
         """Until an exception ends it; KeyboardInterrupt is the usual one."""
         next_scan = time.monotonic()
         while True:
+            self.report.alive()
             try:
                 if time.monotonic() >= next_scan or self._changes.lost():
                     next_scan = float("inf")
@@ -101,6 +103,7 @@ class Follower:
         with sessions.opened(self._follow, self._records, self._force) as opened:
             walking = self._walking(opened)
             for _ in walking.everything():
+                self.report.alive()
                 self._progress(self._words(is_import), self.report.seen, 0)
                 if self._changes.is_due():
                     self._take(opened)
@@ -125,7 +128,7 @@ class Follower:
         first = {path: since for path, (_, since) in due.items()}
         walking = self._walking(opened, first)
         for _ in walking.paths(due, [path for path, (whole, _) in due.items() if whole]):
-            pass
+            self.report.alive()
 
     def _walking(self, opened: Session, first: dict[Parts, float] | None = None) -> Walking:
         ignoring = Ignoring(opened.source, self._ignore, never_copied(self._follow.into), self.report)

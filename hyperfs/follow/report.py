@@ -32,6 +32,9 @@ class Report:
     """Collects; `told` hears of a note when it is new. Owned by the thread that compares."""
 
     told: Callable[[Parts, str], None]
+    alive: Callable[[], None] = lambda: None
+    """To be called at each piece of work: who hangs does not."""
+
     counts: Counts = field(default_factory=Counts)
     notes: dict[Parts, str] = field(default_factory=dict)
     """What could not be copied, until it can; not more than MOST_NOTES."""

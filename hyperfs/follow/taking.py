@@ -3,7 +3,7 @@
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from hyperfs.errors import HyperfsError
@@ -26,9 +26,11 @@ def temporary_name(name: bytes) -> bytes:
     return b".%s.%s" % (name[: 255 - 8], ending)
 
 
-def take(source: Folder, name: bytes, facts: Facts, into: Folder, temporary: bytes) -> int:
+def take(
+    source: Folder, name: bytes, facts: Facts, into: Folder, temporary: bytes, alive: Callable[[], None]
+) -> int:
     """Makes a new file of that name with the source's bytes; returns how many were read. The caller removes it
-    when anything is raised: Restless, Unknown for the source, OSError for the copy."""
+    when anything is raised: Restless, Unknown for the source, OSError for the copy. `alive` hears of each piece."""
     if not facts.is_file:
         _make_other(source, name, facts, into, temporary)
         return 0
@@ -38,7 +40,7 @@ def take(source: Folder, name: bytes, facts: Facts, into: Folder, temporary: byt
             temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, facts.mode & 0o777, dir_fd=into.fd
         )
         try:
-            done = _copy(reading, writing, facts)
+            done = _copy(reading, writing, facts, alive)
         finally:
             os.close(writing)
         _check(reading, facts)
@@ -50,7 +52,9 @@ def take(source: Folder, name: bytes, facts: Facts, into: Folder, temporary: byt
     return done
 
 
-def holds_same_bytes(source: Folder, name: bytes, facts: Facts, copy: Folder, copy_name: bytes) -> bool:
+def holds_same_bytes(
+    source: Folder, name: bytes, facts: Facts, copy: Folder, copy_name: bytes, alive: Callable[[], None]
+) -> bool:
     """Compares source and copy, which have the same size; of symlinks the targets. Raises as `take`."""
     if facts.is_link:
         return _target(source, name) == os.readlink(copy_name, dir_fd=copy.fd)
@@ -59,6 +63,7 @@ def holds_same_bytes(source: Folder, name: bytes, facts: Facts, copy: Folder, co
         beside = os.open(copy_name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=copy.fd)
         try:
             for start in range(0, facts.size, PIECE_BYTES):
+                alive()
                 if _piece(reading, start, PIECE_BYTES) != os.pread(beside, PIECE_BYTES, start):
                     return False
         finally:
@@ -114,10 +119,11 @@ def _check(fd: int, facts: Facts) -> None:
         raise Restless("it changes")
 
 
-def _copy(reading: int, writing: int, facts: Facts) -> int:
+def _copy(reading: int, writing: int, facts: Facts, alive: Callable[[], None]) -> int:
     done, looked, end = 0, 0, 0
     for start, end in _data(reading, facts.size):
         while start < end:
+            alive()
             piece = _piece(reading, start, min(PIECE_BYTES, end - start))
             if not piece:
                 raise Restless("it got shorter")

@@ -263,7 +263,7 @@ def test_remove_refuses_while_something_runs_from_the_venv(checkout: Path, tmp_p
     assert sleeper.is_symlink()
 
 
-@pytest.mark.parametrize("name", ["hyperfs@.service", "hyperfs-follow@.service"])
+@pytest.mark.parametrize("name", ["hyperfs-mount@.service", "hyperfs-follow@.service"])
 def test_the_user_units_are_such_that_systemd_understands(tmp_path: Path, name: str) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd is not installed")
@@ -275,7 +275,7 @@ def test_the_user_units_are_such_that_systemd_understands(tmp_path: Path, name: 
 
 def test_the_user_unit_lets_a_drive_go_that_others_have_unmounted() -> None:
     """systemd runs ExecStop then too, and takes its failure for one of the service, which it starts again."""
-    lines = (ROOT / "systemd/hyperfs@.service").read_text().splitlines()
+    lines = (ROOT / "systemd/hyperfs-mount@.service").read_text().splitlines()
     assert [line for line in lines if line.startswith("ExecStop=")] == [
         "ExecStop=-/usr/bin/env hyperfs unmount --wait %f"
     ]
