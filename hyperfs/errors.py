@@ -125,6 +125,10 @@ class Refused(HyperfsError):
     """A rule of the drive forbids it."""
 
 
+class NotHeld(Refused):
+    """A peer does not hold the drive or log, or not for this side: it says the same of both."""
+
+
 class Contradiction(Refused):
     """Two signed histories of one log or chain that can't both be true: whose key, and where they part."""
 

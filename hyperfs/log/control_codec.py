@@ -237,6 +237,15 @@ def decode_file(data: bytes) -> list[Record]:
     return records
 
 
+def decode_records(data: bytes) -> list[Record]:
+    """Records one after the other, without a file around them: as a part of a chain travels. Nothing is verified."""
+    reader = Reader(data, "records of a control chain")
+    records = []
+    while reader.left:
+        records.append(decode_record(reader))
+    return records
+
+
 def _encode_device(device: Device) -> bytes:
     number, name, signing, box, transport, state = device
     return _DEVICE.pack(number, state, 0, signing, box, transport, len(name)) + name

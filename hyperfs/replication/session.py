@@ -5,17 +5,32 @@ each log one that works on its files, in a worker thread. All state is the trio 
 """
 
 import os
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import trio
 
-from hyperfs.errors import Corrupt, FormatTooNew, HyperfsError, Misbehaved
-from hyperfs.replication.connection import MOST_BUFFERED, MOST_UNREAD, Connection, Joined, Left, Told
+from hyperfs.errors import Misbehaved, Unreachable
+from hyperfs.replication import dialogue
+from hyperfs.replication.connection import (
+    MOST_BUFFERED,
+    Connection,
+    Found,
+    Joined,
+    Left,
+    Sought,
+    Spoken,
+    Told,
+    Unspoken,
+)
 from hyperfs.replication.curve import CurveKeyPair
+from hyperfs.replication.dialogue import Answered, Dialogue
+from hyperfs.replication.dialogue_codec import Notified, Request, Status, encode_words
 from hyperfs.replication.exchange import Exchange
+from hyperfs.replication.half_open import HalfOpen
+from hyperfs.replication.one_session import FAULTS, Session
 from hyperfs.replication.replicating import Replicating
 from hyperfs.replication.secret_stream import HEADER_BYTES, Connected, SecretStream
 
@@ -23,90 +38,60 @@ HANDSHAKE_SECONDS: Final = 10.0
 """Until a log is exchanged: who only connects costs no more than that."""
 ANSWER_SECONDS: Final = 15.0
 """Who owes answers and sends none for so long, or twice that, is not waited for: others are asked."""
-SILENCE_SECONDS: Final = 60.0
-"""Without a byte from the other side."""
-KEEP_ALIVE_SECONDS: Final = 20.0
-MOST_HALF_OPEN: Final = 8
-"""Connections of one address on which no log is exchanged yet."""
-MOST_HALF_OPEN_IN_ALL: Final = 256
-_READ_BYTES: Final = 1 << 16
 
-_FAULTS: Final = (Misbehaved, Corrupt, FormatTooNew)
-
-
-class _Session:
-    """One connection; `address` is whose, to count by."""
-
-    def __init__(self, stream: trio.abc.Stream, connection: Connection, address: str, offers: bool) -> None:
-        self.stream = stream
-        self.connection = connection
-        self.address = address
-        self.offers = offers
-        self.exchanges: list[tuple[Replicating, Exchange]] = []
-        self.scope = trio.CancelScope()
-        self.wake = trio.Event()
-        self._out: list[bytes] = []
-        self.buffered = 0
-        """Bytes that are to be written or being written."""
-        self.remote_key = b""
-        self.error: HyperfsError | None = None
-        """Why it was ended here; None where the other side hung up, or this one closed."""
-        self.sent_bytes = self.received_bytes = 0
-
-    def collect(self) -> None:
-        """Fetch what the connection has to say, and have it written."""
-        if data := self.connection.data_to_send(is_busy=self.buffered >= MOST_BUFFERED):
-            self._out.append(data)
-            self.buffered += len(data)
-            self.wake.set()
-            if self.buffered > MOST_UNREAD:
-                self.end(Misbehaved(f"it has {MOST_UNREAD >> 20} MiB to read and does not"))
-
-    def take(self) -> bytes:
-        """What is to be written now; it counts as buffered until it is said to be written."""
-        out, self._out = self._out, []
-        return b"".join(out)
-
-    def end(self, error: HyperfsError) -> None:
-        self.error = self.error or error
-        self.scope.cancel()
-
-
-Find = Callable[[bytes, bytes], Replicating | None]
-"""(discovery key, the other side's public key) -> the log, if it is here and that side may have it."""
+Find = Callable[[Session, bytes], Awaitable[Replicating | None]]
+"""(whose session, discovery key) -> the log, if it is here and that side may have it."""
+Hear = Callable[[Session, Request | Notified], None]
+"""What the other side says in `hyperfs/1`. Each request is to be answered with `answer`."""
 
 
 class Exchanger:
     """Logs, exchanged over any number of connections. Open it with `open_exchanger`."""
 
-    def __init__(self, nursery: trio.Nursery, key_pair: CurveKeyPair, find: Find) -> None:
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        key_pair: CurveKeyPair,
+        find: Find | None = None,
+        hear: Hear | None = None,
+        limiter: trio.CapacityLimiter | None = None,
+    ) -> None:
         self._nursery = nursery
         self._key_pair = key_pair
         self._find = find
+        self._hear = hear
+        self._limiter = limiter
         self._logs: dict[bytes, Replicating] = {}
+        self._found: set[bytes] = set()
+        """Those of `_logs` that `find` gave: another session gets them only from `find` again."""
         self._wake: dict[Replicating, trio.Event] = {}
-        self._sessions: list[_Session] = []
-        self._by_exchange: dict[Exchange, _Session] = {}
-        self._half_open: Counter[str] = Counter()
+        self._sessions: list[Session] = []
+        self._by_exchange: dict[Exchange, Session] = {}
+        self._half_open = HalfOpen()
         self.changed = trio.Event()
         """Set, and replaced, when any log or connection has moved."""
 
     @property
     def half_open(self) -> int:
-        """Connections on which no log is exchanged yet."""
-        return self._half_open.total()
+        """Connections on which nothing is exchanged yet."""
+        return self._half_open.total
 
     def add(self, log: Replicating) -> None:
         """Exchange this log over all connections, those to come included, that offer logs or are asked for it."""
         self._adopt(log)
         for session in [session for session in self._sessions if session.offers]:
-            for found in session.connection.share(log):
-                self._act(session, found)
-            session.collect()
+            self._share(session, log)
+
+    def offer(self, session: Session) -> None:
+        """From now on name the logs that are here to that side, those too that it has refused."""
+        session.offers = True
+        for log in list(self._logs.values()):
+            self._share(session, log)
 
     def remove(self, log: Replicating) -> None:
         """Exchange it no more. Work on its files that has begun is still brought to its end."""
         del self._logs[log.discovery_key]
+        self._found.discard(log.discovery_key)
         self._wake.pop(log).set()
         for session in self._sessions:
             session.connection.unshare(log)
@@ -123,12 +108,42 @@ class Exchanger:
             self._wake[log].set()
             self._tell(log)
 
+    def has(self, log: Replicating) -> bool:
+        """Whether it is exchanged: not one whose files failed."""
+        return log in self._wake
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        return tuple(self._sessions)
+
+    def trust(self, session: Session) -> None:
+        """That side has shown who it is: its connection is in use though no log is exchanged."""
+        session.connection.trust()
+        self._change()
+
+    async def connect(self, stream: trio.abc.Stream, key: bytes, *, offers: bool = False) -> Session:
+        """To a peer of which the key is known; the session, when the handshake is done. It goes on in the background.
+
+        Unreachable where the other side hangs up, Misbehaved where it is another one. `offers`: see run, and `offer`.
+        """
+        session = self._begin(stream, is_initiator=True, offers=offers, address="", expected_key=key)
+        self._nursery.start_soon(self._drive, session)
+        try:
+            while not (session.ready.is_set() or session.ended.is_set()):
+                await self.changed.wait()
+        except BaseException:
+            session.close()
+            raise
+        if not session.ready.is_set():
+            raise session.error or Unreachable("the other side hangs up: it is no peer, or takes in nobody now")
+        return session
+
     async def serve(self, listener: trio.SocketListener) -> None:
         """Take in connections until cancelled. Who has too many half-open ones is hung up on."""
 
         async def serve_one(stream: trio.SocketStream) -> None:
             address = str(stream.socket.getpeername()[0])
-            if self._half_open[address] >= MOST_HALF_OPEN or self.half_open >= MOST_HALF_OPEN_IN_ALL:
+            if not self._half_open.may_begin(address):
                 await trio.aclose_forcefully(stream)
                 return
             await self.run(stream, is_initiator=False, offers=False, address=address)
@@ -137,100 +152,114 @@ class Exchanger:
 
     async def run(
         self, stream: trio.abc.Stream, *, is_initiator: bool, offers: bool = True, address: str = ""
-    ) -> _Session:
+    ) -> Session:
         """One connection, from its first byte until it ends. What went wrong with it is in its `error`.
 
         `offers`: name the logs that are here, by their discovery keys. Whoever takes in strangers waits to be asked.
         """
+        session = self._begin(stream, is_initiator=is_initiator, offers=offers, address=address)
+        await self._drive(session)
+        return session
+
+    def _begin(
+        self,
+        stream: trio.abc.Stream,
+        *,
+        is_initiator: bool,
+        offers: bool,
+        address: str,
+        expected_key: bytes | None = None,
+    ) -> Session:
         secret = SecretStream(is_initiator, self._key_pair, os.urandom(32), os.urandom(HEADER_BYTES))
-        connection = Connection(secret, lambda name: self._log_of(name, session.remote_key))
-        session = _Session(stream, connection, address, offers)
+        spoken = Dialogue() if is_initiator or self._hear is not None else None
+        connection = Connection(
+            secret, self._log_of, dialogue=spoken, expected_key=expected_key, seeks=self._find is not None
+        )
+        session = Session(stream, connection, spoken, address, offers)
         if offers:
             for log in self._logs.values():
-                list(session.connection.share(log))
+                list(connection.share(log))
         self._sessions.append(session)
-        self._half_open[address] += 1
+        self._half_open.begin(address)
+        return session
+
+    async def _drive(self, session: Session) -> None:
+        stirred = partial(self._stir, session)
         try:
             with session.scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._limit_handshake, session)
-                    nursery.start_soon(self._write, session)
-                    await self._read(session)
+                    nursery.start_soon(session.write, stirred)
+                    await session.read(partial(self._act, session), stirred)
                     nursery.cancel_scope.cancel()
         finally:
             self._forget(session)
-            await trio.aclose_forcefully(stream)
-        return session
+            await trio.aclose_forcefully(session.stream)
 
-    async def _limit_handshake(self, session: _Session) -> None:
+    async def _limit_handshake(self, session: Session) -> None:
         try:
             with trio.move_on_after(HANDSHAKE_SECONDS):
                 while not session.connection.is_in_use:
                     await self.changed.wait()
         finally:
-            self._settled(session)
+            self._half_open.settle(session.address)
         if not session.connection.is_in_use:
             session.end(Misbehaved(f"no log was exchanged within {HANDSHAKE_SECONDS:g} s"))
 
-    async def _read(self, session: _Session) -> None:
-        while True:
-            with trio.move_on_after(SILENCE_SECONDS) as waiting:
-                try:
-                    data = await session.stream.receive_some(_READ_BYTES)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    return
-            if waiting.cancelled_caught:
-                session.end(Misbehaved(f"nothing came for {SILENCE_SECONDS:g} s"))
-                return
-            if not data:
-                return
-            session.received_bytes += len(data)
-            try:
-                for found in session.connection.receive(bytes(data)):
-                    self._act(session, found)
-            except _FAULTS as error:
-                session.end(error)
-                return
-            session.collect()
-            self._stir(session)
+    def _act(self, session: Session, found: Found) -> None:
+        match found:
+            case Connected():
+                session.remote_key = found.remote_key
+                session.ready.set()
+                self._change()
+            case Joined(shared, exchange):
+                log = self._logs[shared.discovery_key]
+                session.exchanges.append((log, exchange))
+                self._by_exchange[exchange] = session
+                log.join(exchange)
+            case Left(shared, exchange):
+                log = self._logs[shared.discovery_key]
+                session.exchanges.remove((log, exchange))
+                del self._by_exchange[exchange]
+                log.leave(exchange)
+            case Told(shared, exchange, event):
+                self._logs[shared.discovery_key].hear(exchange, event)
+            case Sought(discovery_key):
+                self._nursery.start_soon(self._seek, session, discovery_key)
+            case Spoken(event):
+                self._listen(session, event)
+            case Unspoken():
+                session.is_speechless()
 
-    def _act(self, session: _Session, found: Connected | Joined | Left | Told) -> None:
-        if isinstance(found, Connected):
-            session.remote_key = found.remote_key
+    def _listen(self, session: Session, event: dialogue.Event) -> None:
+        if isinstance(event, Answered):
+            session.answered(event)
+        elif self._hear is not None:
+            self._hear(session, event)
+        elif isinstance(event, Request):
+            session.answer(event.id, Status.BAD_REQUEST, encode_words("this side answers no questions"))
+
+    async def _seek(self, session: Session, discovery_key: bytes) -> None:
+        assert self._find is not None
+        log = await self._find(session, discovery_key)
+        if session.ended.is_set():
             return
-        log = self._logs[found.shared.discovery_key]
-        if isinstance(found, Joined):
-            session.exchanges.append((log, found.exchange))
-            self._by_exchange[found.exchange] = session
-            log.join(found.exchange)
-        elif isinstance(found, Left):
-            session.exchanges.remove((log, found.exchange))
-            del self._by_exchange[found.exchange]
-            log.leave(found.exchange)
-        else:
-            log.hear(found.exchange, found.event)
-
-    async def _write(self, session: _Session) -> None:
-        spoke = trio.current_time()
-        while True:
-            session.wake = trio.Event()
+        if log is None or log.discovery_key != discovery_key:
+            session.connection.refuse(discovery_key)
             session.collect()
-            if data := session.take():
-                try:
-                    await session.stream.send_all(data)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    session.scope.cancel()
-                    return
-                session.sent_bytes += len(data)
-                session.buffered -= len(data)
-                spoke = trio.current_time()
-                self._stir(session)
-                continue
-            with trio.move_on_at(spoke + KEEP_ALIVE_SECONDS) as waiting:
-                await session.wake.wait()
-            if waiting.cancelled_caught:
-                session.connection.keep_alive()
-                spoke = trio.current_time()
+            return
+        if discovery_key not in self._logs:
+            self._adopt(log)
+            self._found.add(discovery_key)
+        try:
+            self._share(session, self._logs[discovery_key])
+        except FAULTS as error:
+            session.end(error)
+
+    def _share(self, session: Session, log: Replicating) -> None:
+        for found in session.connection.share(log):
+            self._act(session, found)
+        session.collect()
 
     async def _work_on(self, log: Replicating) -> None:
         while log in self._wake:
@@ -241,7 +270,7 @@ class Exchanger:
                 await wake.wait()
                 continue
             try:
-                done = await trio.to_thread.run_sync(log.perform, work)
+                done = await trio.to_thread.run_sync(log.perform, work, limiter=self._limiter)
             except OSError as trouble:
                 log.error = trouble
                 if log in self._wake:
@@ -268,14 +297,11 @@ class Exchanger:
         self._nursery.start_soon(self._work_on, log)
         self._nursery.start_soon(self._tick, log)
 
-    def _log_of(self, discovery_key: bytes, remote_key: bytes) -> Replicating | None:
-        """The log of a channel that the other side wants."""
-        log = self._find(discovery_key, remote_key) or self._logs.get(discovery_key)
-        if log is not None and log.discovery_key not in self._logs:
-            self._adopt(log)
-        return log
+    def _log_of(self, discovery_key: bytes) -> Replicating | None:
+        """The log of a channel that any other side may open."""
+        return None if discovery_key in self._found else self._logs.get(discovery_key)
 
-    def _stir(self, session: _Session) -> None:
+    def _stir(self, session: Session) -> None:
         """It has said something, or can be told more."""
         session.wake.set()
         for log, exchange in session.exchanges:
@@ -294,24 +320,28 @@ class Exchanger:
         self.changed.set()
         self.changed = trio.Event()
 
-    def _settled(self, session: _Session) -> None:
-        """It is not half-open any more."""
-        self._half_open[session.address] -= 1
-        if not self._half_open[session.address]:
-            del self._half_open[session.address]
-
-    def _forget(self, session: _Session) -> None:
+    def _forget(self, session: Session) -> None:
         self._sessions.remove(session)
         for log, exchange in session.exchanges:
             del self._by_exchange[exchange]
             log.leave(exchange)
             self._wake[log].set()
+        session.is_over()
         self._change()
 
 
 @asynccontextmanager
-async def open_exchanger(key_pair: CurveKeyPair, find: Find = lambda name, key: None) -> AsyncIterator[Exchanger]:
-    """Leaving it ends all connections. `find` is asked, beside what was added, when a peer wants a log."""
+async def open_exchanger(
+    key_pair: CurveKeyPair,
+    find: Find | None = None,
+    hear: Hear | None = None,
+    limiter: trio.CapacityLimiter | None = None,
+) -> AsyncIterator[Exchanger]:
+    """Leaving it ends all connections.
+
+    `find` is asked, beside what was added, when a peer wants a log; `hear` what a peer says in `hyperfs/1`, which is
+    refused to all without it; `limiter` is that of the threads in which files are worked on.
+    """
     async with trio.open_nursery() as nursery:
-        yield Exchanger(nursery, key_pair, find)
+        yield Exchanger(nursery, key_pair, find, hear, limiter)
         nursery.cancel_scope.cancel()

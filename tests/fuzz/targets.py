@@ -90,6 +90,12 @@ TARGETS: Final = (
     Target("one signature", manifest.unwrap_signature, seeds.signatures, manifest.wrap_signature),
     Target("proof", readers.proof, seeds.proofs),
     Target("control record", readers.control_record, seeds.control_records, control_codec.Record.encode),
+    Target(
+        "control records",
+        control_codec.decode_records,
+        wires.chain_records,
+        lambda v: b"".join(map(control_codec.Record.encode, v)),
+    ),
     Target("control file", Chain.parse, seeds.control_files, Chain.encode),
     Target("control file, its checksum made right", lambda data: Chain.parse(summed(data)), seeds.control_files),
     Target("control chain, signed right", readers.control_chain, seeds.chains),

@@ -15,6 +15,7 @@ from hyperfs.replication.mux import Event, Mux, Opened, Wanted
 from hyperfs.replication.mux_codec import Message, OpenChannel
 from hyperfs.replication.secret_stream import Connected, SecretStream
 
+from . import seeds
 from .seeds import unhex, vectors
 
 BROKEN: Final = (errors.Corrupt, errors.FormatTooNew, errors.Misbehaved)
@@ -128,6 +129,10 @@ def exchanges() -> list[bytes]:
     found = [message for message in log_messages() if len(message) < 256]
     single = [bytes([len(message)]) + message for message in found]
     return [*single, b"".join(single)]
+
+
+def chain_records() -> list[bytes]:
+    return [b"".join(seeds.control_records()[:count]) for count in (0, 1, 3)]
 
 
 _BODIES: Final = {

@@ -8,18 +8,16 @@ import pytest
 import trio
 import trio.testing
 
-from hyperfs.errors import Misbehaved
-from hyperfs.log.proof import BlockRequest, Request
-from hyperfs.replication import messages, session
+from hyperfs.errors import Misbehaved, Unreachable
+from hyperfs.log import proof
+from hyperfs.replication import messages, one_session
 from hyperfs.replication.curve import CurveKeyPair
+from hyperfs.replication.dialogue import MOST_OPEN
+from hyperfs.replication.dialogue_codec import Method, Notified, Request, Status
+from hyperfs.replication.half_open import MOST_HALF_OPEN
+from hyperfs.replication.one_session import SILENCE_SECONDS, Session
 from hyperfs.replication.replicating import Done, Replicating, Work
-from hyperfs.replication.session import (
-    HANDSHAKE_SECONDS,
-    MOST_HALF_OPEN,
-    SILENCE_SECONDS,
-    Exchanger,
-    open_exchanger,
-)
+from hyperfs.replication.session import HANDSHAKE_SECONDS, Exchanger, Hear, open_exchanger
 
 from .sides import Side, content, own_log, replica, serves, takes
 
@@ -89,9 +87,9 @@ async def test_a_log_is_found_when_a_peer_that_may_have_it_asks(tmp_path: Path, 
     source = serves(own_log(tmp_path / "own", 50))
     asked: list[bytes] = []
 
-    def find(name: bytes, key: bytes) -> Replicating | None:
-        asked.append(key)
-        return source if (name, key) == (source.discovery_key, keys(2).public_key) else None
+    async def find(session: Session, name: bytes) -> Replicating | None:
+        asked.append(session.remote_key)
+        return source if (name, asked[-1]) == (source.discovery_key, keys(2).public_key) else None
 
     taking = replica(tmp_path / "there")
     target = takes(taking)
@@ -218,7 +216,7 @@ async def test_bytes_that_mean_nothing_end_a_connection(tmp_path: Path) -> None:
 async def test_attack_n05_who_makes_work_and_does_not_read_is_hung_up_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "MOST_UNREAD", 200_000)
+    monkeypatch.setattr(one_session, "MOST_UNREAD", 200_000)
     async with open_exchanger(keys(1)) as exchanger, trio.open_nursery() as nursery:
         exchanger.add(serves(own_log(tmp_path / "own", 5)))
         near, far = trio.testing.memory_stream_pair()
@@ -237,7 +235,7 @@ async def test_attack_n05_who_makes_work_and_does_not_read_is_hung_up_on(
                 flood.receive(await far.receive_some())
             near.send_stream.send_all_hook = trio.sleep_forever
             for _ in range(6):
-                flood.exchanges[0][1]._out = [messages.Ask(1, 9, Request(BlockRequest(0)))] * 10_000
+                flood.exchanges[0][1]._out = [messages.Ask(1, 9, proof.Request(proof.BlockRequest(0)))] * 10_000
                 await far.send_all(flood.connection.data_to_send())
             await has_ended.wait()
         assert "does not" in str(ended[0])
@@ -261,3 +259,165 @@ async def test_a_log_whose_disk_fails_is_exchanged_no_more_and_others_are(tmp_pa
         await until(second, lambda: again.held.head() is not None and again.is_whole)
         assert list(again.held.ranges()) == [(0, 500)]
         assert first is not second
+
+
+@asynccontextmanager
+async def asked(hear: Hear) -> AsyncIterator[tuple[Exchanger, Session]]:
+    """A side that hears in `hyperfs/1`, and the session of one that has connected to it."""
+    async with open_exchanger(keys(1), hear=hear) as peer, open_exchanger(keys(2)) as device, trio.open_nursery() as n:
+        near, far = trio.testing.memory_stream_pair()
+        n.start_soon(lambda: peer.run(near, is_initiator=False, offers=False))
+        yield peer, await device.connect(far, keys(1).public_key)
+        n.cancel_scope.cancel()
+
+
+async def test_questions_are_answered_however_many_are_asked_at_a_time() -> None:
+    open_ones: list[Request] = []
+    count = 0
+
+    def hear(session: Session, event: Request | Notified) -> None:
+        nonlocal count
+        assert isinstance(event, Request)
+        open_ones.append(event)
+        count += 1
+        if len(open_ones) == MOST_OPEN or count == 40:
+            for request in reversed(open_ones):
+                session.answer(request.id, Status.OK, request.body * 2)
+            open_ones.clear()
+
+    answers: dict[int, tuple[int, bytes]] = {}
+    async with asked(hear) as (_, session):
+
+        async def ask(number: int) -> None:
+            answers[number] = await session.ask(Method.SPACE, b"%d" % number)
+
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                for number in range(40):
+                    nursery.start_soon(ask, number)
+    assert answers == {number: (Status.OK, b"%d%d" % (number, number)) for number in range(40)}
+
+
+async def test_one_who_stops_waiting_for_an_answer_takes_no_credit_with_it() -> None:
+    heard: list[Request] = []
+
+    def hear(session: Session, event: Request | Notified) -> None:
+        assert isinstance(event, Request)
+        heard.append(event)
+        if event.body:
+            session.answer(event.id, Status.OK)
+
+    async with asked(hear) as (peer, session):
+        for _ in range(MOST_OPEN - 1):
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await session.ask(Method.SPACE, b"")
+            with trio.move_on_after(0.01):
+                await session.ask(Method.SPACE, b"")
+        with trio.fail_after(60):
+            assert await session.ask(Method.SPACE, b"now") == (Status.OK, b"")
+            peer.sessions[0].answer(heard[0].id, Status.OK)
+            assert await session.ask(Method.SPACE, b"again") == (Status.OK, b"")
+
+
+async def test_a_question_whose_connection_ends_is_unreachable_and_so_is_the_next() -> None:
+    async with asked(lambda session, event: session.close()) as (_, session):
+        for _ in range(2):
+            with pytest.raises(Unreachable, match="hung up"), trio.fail_after(60):
+                await session.ask(Method.SPACE, b"")
+
+
+async def test_a_side_that_does_not_speak_says_so_by_silence_of_a_name() -> None:
+    async with open_exchanger(keys(1)) as peer, open_exchanger(keys(2)) as device, trio.open_nursery() as nursery:
+        near, far = trio.testing.memory_stream_pair()
+        nursery.start_soon(lambda: peer.run(near, is_initiator=False))
+        session = await device.connect(far, keys(1).public_key)
+        for _ in range(2):
+            with pytest.raises(Unreachable, match="does not speak"), trio.fail_after(60):
+                await session.ask(Method.SPACE, b"")
+        nursery.cancel_scope.cancel()
+
+
+async def test_attack_n01_another_than_was_meant_hears_nothing(tmp_path: Path) -> None:
+    async with open_exchanger(keys(3)) as other, open_exchanger(keys(2)) as device, trio.open_nursery() as nursery:
+        device.add(serves(own_log(tmp_path / "own", 5)))
+        near, far = trio.testing.memory_stream_pair()
+        nursery.start_soon(lambda: other.run(near, is_initiator=False))
+        with pytest.raises(Misbehaved, match="another than was expected answers there"):
+            await device.connect(far, keys(1).public_key, offers=True)
+        assert other.sessions == () or other.sessions[0].received_bytes <= 32 + 64 + 6
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_that_hangs_up_in_the_handshake_is_unreachable() -> None:
+    async with open_exchanger(keys(2)) as device:
+        near, far = trio.testing.memory_stream_pair()
+        await near.aclose()
+        with pytest.raises(Unreachable, match="hangs up"):
+            await device.connect(far, keys(1).public_key)
+
+
+async def test_who_is_trusted_stays_without_a_log_and_who_is_not_goes(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with asked(lambda session, event: None) as (peer, session):
+        peer.trust(peer.sessions[0])
+        await trio.sleep(4 * HANDSHAKE_SECONDS)
+        assert not session.ended.is_set()
+    async with asked(lambda session, event: None) as (peer, session):
+        await trio.sleep(2 * HANDSHAKE_SECONDS)
+        assert session.ended.is_set()
+
+
+async def test_notices_and_questions_of_a_peer_are_heard_and_those_to_a_device_are_refused() -> None:
+    heard: list[object] = []
+    async with asked(lambda session, event: heard.append(event)) as (peer, session):
+        session.notify(7, b"early")  # the other side has not opened the channel yet
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        session.notify(7, b"now")
+        with trio.fail_after(60):
+            assert await peer.sessions[0].ask(Method.SPACE, b"") == (
+                Status.BAD_REQUEST,
+                b"this side answers no questions",
+            )
+    assert heard == [Notified(7, b"now")]
+
+
+async def test_logs_are_named_to_a_side_once_that_is_said(tmp_path: Path) -> None:
+    log, taking = own_log(tmp_path / "own", 50), replica(tmp_path / "there")
+    target = takes(taking)
+    async with open_exchanger(keys(1)) as peer, open_exchanger(keys(2)) as device, trio.open_nursery() as nursery:
+        device.add(serves(log))
+        near, far = trio.testing.memory_stream_pair()
+        nursery.start_soon(lambda: peer.run(near, is_initiator=False, offers=False))
+        session = await device.connect(far, keys(1).public_key)
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        assert target.exchanges == []
+        device.offer(session)  # refused: the log is not there yet
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        peer.add(target)
+        device.offer(session)
+        await until(peer, lambda: taking.length == 50 and target.is_whole)
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_was_found_for_one_is_looked_for_again_for_the_next(tmp_path: Path) -> None:
+    source = serves(own_log(tmp_path / "own", 50))
+
+    async def find(session: Session, name: bytes) -> Replicating | None:
+        return source if session.remote_key == keys(2).public_key else None
+
+    lengths = []
+    async with open_exchanger(keys(1), find) as peer, trio.open_nursery() as nursery:
+        for number in (2, 3):
+            taking = replica(tmp_path / f"there{number}")
+            target = takes(taking)
+            async with open_exchanger(keys(number)) as device:
+                device.add(target)
+                near, far = trio.testing.memory_stream_pair()
+                nursery.start_soon(lambda stream=near: peer.run(stream, is_initiator=False, offers=False))
+                await device.connect(far, keys(1).public_key, offers=True)
+                await trio.testing.wait_all_tasks_blocked(0.1)
+                lengths.append(taking.length)
+        nursery.cancel_scope.cancel()
+    assert lengths == [50, 0]

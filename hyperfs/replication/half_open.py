@@ -1,0 +1,29 @@
+"""Connections on which nothing is exchanged yet, counted by address: who only connects gets no further than a few."""
+
+from collections import Counter
+from typing import Final
+
+MOST_HALF_OPEN: Final = 8
+"""Of one address."""
+MOST_HALF_OPEN_IN_ALL: Final = 256
+
+
+class HalfOpen:
+    def __init__(self) -> None:
+        self._by_address: Counter[str] = Counter()
+
+    @property
+    def total(self) -> int:
+        return self._by_address.total()
+
+    def may_begin(self, address: str) -> bool:
+        return self._by_address[address] < MOST_HALF_OPEN and self.total < MOST_HALF_OPEN_IN_ALL
+
+    def begin(self, address: str) -> None:
+        self._by_address[address] += 1
+
+    def settle(self, address: str) -> None:
+        """One of that address is in use by now, or gone."""
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]

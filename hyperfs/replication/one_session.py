@@ -1,0 +1,191 @@
+"""One connection in trio: what is to be written to it, and what is asked over it in `hyperfs/1`.
+
+Made by the Exchanger, which reads and writes the stream. All of it belongs to the trio thread.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from hyperfs.errors import Corrupt, FormatTooNew, HyperfsError, Misbehaved, Unreachable
+from hyperfs.replication.connection import MOST_BUFFERED, MOST_UNREAD, Connection, Found
+from hyperfs.replication.dialogue import MOST_OPEN, Answered, Dialogue
+from hyperfs.replication.exchange import Exchange
+from hyperfs.replication.replicating import Replicating
+
+SILENCE_SECONDS: Final = 60.0
+"""Without a byte from the other side."""
+KEEP_ALIVE_SECONDS: Final = 20.0
+FAULTS: Final = (Misbehaved, Corrupt, FormatTooNew)
+"""Of the other side: its connection ends."""
+SPEECHLESS: Final = "the peer does not speak hyperfs/1"
+_READ_BYTES: Final = 1 << 16
+
+
+class _Call:
+    """A request of this side. `answer` is None when there will be none."""
+
+    def __init__(self) -> None:
+        self.is_over = trio.Event()
+        self.answer: tuple[int, bytes] | None = None
+
+
+class Session:
+    """`address` is the other side's, to count by; `dialogue` None where this side does not speak `hyperfs/1`."""
+
+    def __init__(
+        self, stream: trio.abc.Stream, connection: Connection, dialogue: Dialogue | None, address: str, offers: bool
+    ) -> None:
+        self.stream = stream
+        self.connection = connection
+        self.dialogue = dialogue
+        self.address = address
+        self.offers = offers
+        """Names the logs that are here, by their discovery keys."""
+        self.exchanges: list[tuple[Replicating, Exchange]] = []
+        self.scope = trio.CancelScope()
+        self.wake = trio.Event()
+        self._out: list[bytes] = []
+        self.buffered = 0
+        """Bytes that are to be written or being written."""
+        self.remote_key = b""
+        """Proved by the handshake; empty before."""
+        self.ready = trio.Event()
+        """The handshake is done."""
+        self.ended = trio.Event()
+        self.error: HyperfsError | None = None
+        """Why it was ended here; None where the other side hung up, or this one closed."""
+        self.sent_bytes = self.received_bytes = 0
+        self._credit = trio.Semaphore(MOST_OPEN)
+        self._calls: dict[int, _Call] = {}
+        self._is_speechless = dialogue is None
+
+    @property
+    def handshake_hash(self) -> bytes:
+        """Known to the two sides alone, and another one for each connection."""
+        return self.connection.handshake_hash
+
+    async def ask(self, method: int, body: bytes) -> tuple[int, bytes]:
+        """(status, body) of the answer. Unreachable when the connection ends before it, or has ended."""
+        await self._credit.acquire()
+        if self.ended.is_set() or self._is_speechless:
+            self._credit.release()
+            raise self._unreachable()
+        assert self.dialogue is not None
+        call = _Call()
+        self._calls[self.dialogue.ask(method, body)] = call
+        self.collect()
+        await call.is_over.wait()
+        if call.answer is None:
+            raise self._unreachable()
+        return call.answer
+
+    def answer(self, id_: int, status: int, body: bytes = b"") -> None:
+        """A request of the other side. Nothing happens where the session has ended meanwhile."""
+        if self.dialogue is not None and not self.ended.is_set():
+            self.dialogue.answer(id_, status, body)
+            self.collect()
+
+    def notify(self, kind: int, body: bytes) -> None:
+        """Nothing happens where the other side does not speak `hyperfs/1`."""
+        if self.dialogue is not None and self.connection.speaks:
+            self.dialogue.notify(kind, body)
+            self.collect()
+
+    def answered(self, event: Answered) -> None:
+        """The credit is given back now, not when the asker goes: it may have stopped waiting."""
+        self._end_call(event.request.id, (event.status, event.body))
+
+    def is_speechless(self) -> None:
+        """`hyperfs/1` was refused or closed."""
+        self._is_speechless = True
+        self._end_calls()
+
+    async def read(self, act: Callable[[Found], None], stirred: Callable[[], None]) -> None:
+        """Until the connection ends. `act` on what was said; `stirred`: it has spoken."""
+        while True:
+            with trio.move_on_after(SILENCE_SECONDS) as waiting:
+                try:
+                    data = await self.stream.receive_some(_READ_BYTES)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    return
+            if waiting.cancelled_caught:
+                self.end(Misbehaved(f"nothing came for {SILENCE_SECONDS:g} s"))
+                return
+            if not data:
+                return
+            self.received_bytes += len(data)
+            try:
+                for found in self.connection.receive(bytes(data)):
+                    act(found)
+            except FAULTS as error:
+                self.end(error)
+                return
+            self.collect()
+            stirred()
+
+    async def write(self, stirred: Callable[[], None]) -> None:
+        """What there is to say, as it comes, and where there is nothing for long, that this side is still there."""
+        spoke = trio.current_time()
+        while True:
+            self.wake = trio.Event()
+            self.collect()
+            if data := self.take():
+                try:
+                    await self.stream.send_all(data)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    self.scope.cancel()
+                    return
+                self.sent_bytes += len(data)
+                self.buffered -= len(data)
+                spoke = trio.current_time()
+                stirred()
+                continue
+            with trio.move_on_at(spoke + KEEP_ALIVE_SECONDS) as waiting:
+                await self.wake.wait()
+            if waiting.cancelled_caught:
+                self.connection.keep_alive()
+                spoke = trio.current_time()
+
+    def collect(self) -> None:
+        """Fetch what the connection has to say, and have it written."""
+        if data := self.connection.data_to_send(is_busy=self.buffered >= MOST_BUFFERED):
+            self._out.append(data)
+            self.buffered += len(data)
+            self.wake.set()
+            if self.buffered > MOST_UNREAD:
+                self.end(Misbehaved(f"it has {MOST_UNREAD >> 20} MiB to read and does not"))
+
+    def take(self) -> bytes:
+        """What is to be written now; it counts as buffered until it is said to be written."""
+        out, self._out = self._out, []
+        return b"".join(out)
+
+    def close(self) -> None:
+        """End it without a fault of anybody's. What was not written yet is not."""
+        self.scope.cancel()
+
+    def end(self, error: HyperfsError) -> None:
+        self.error = self.error or error
+        self.scope.cancel()
+
+    def is_over(self) -> None:
+        """The Exchanger is done with it."""
+        self.ended.set()
+        self._end_calls()
+
+    def _end_calls(self) -> None:
+        for id_ in list(self._calls):
+            self._end_call(id_, None)
+
+    def _end_call(self, id_: int, answer: tuple[int, bytes] | None) -> None:
+        call = self._calls.pop(id_)
+        call.answer = answer
+        call.is_over.set()
+        self._credit.release()
+
+    def _unreachable(self) -> Unreachable:
+        if self._is_speechless:
+            return Unreachable(SPEECHLESS)
+        return Unreachable(f"the connection has ended: {self.error or 'the peer hung up'}")
