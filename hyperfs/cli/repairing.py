@@ -4,10 +4,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import click
+
 from hyperfs.cli import passphrases
 from hyperfs.cli.output import Progress
 from hyperfs.cli.session import Place
-from hyperfs.daemon import client, key_files, verifying
+from hyperfs.daemon import client, cold_side, key_files, verifying
 from hyperfs.daemon.hardening import keep_memory_private
 from hyperfs.errors import Refused, Unreachable
 from hyperfs.store import folder
@@ -34,7 +36,10 @@ def repair_store(
     keep_memory_private()
     keys = key_files.load_device(store, passphrases.asker(passphrase_file))
     with verifying.check_state(verifying.drive_of(store), store, restart) as state:
-        outcome = repair(Work(store, keys, Options(progress=progress), state, list(sources), done))
+        work = Work(store, keys, Options(progress=progress), state, list(sources), done, cold_side.reach)
+        outcome = repair(work)
+    for trouble in work.troubles:
+        click.echo(f"other places could not be asked for what is damaged: {trouble}", err=True)
     return verifying.conclude(verifying.drive_of(store), store, outcome.version, outcome.report)
 
 

@@ -2,6 +2,7 @@
 
     files     format file, tag, Merkle trees that the blocks and the signed head prove
     verify    everything, read-only
+    elsewhere blocks that a cold store or a peer has as they were signed, written where they were
     newest    a lost commit or node of the newest version: a new version goes on from what is there
     index     made anew
     journal   replayed as far as it is whole; kept aside as it was, where it is not
@@ -13,8 +14,9 @@ it, and the next repair goes on from there. No log is ever cut short.
 """
 
 import shutil
+from collections.abc import Collection
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +46,7 @@ from hyperfs.volume.opening import Ground, chunkstore, open_volume, stand
 from hyperfs.volume.options import Options
 from hyperfs.volume.repair_chunks import Found, mend_chunks
 from hyperfs.volume.repair_clear import clear_blocks
+from hyperfs.volume.repair_elsewhere import Reach, take_back
 from hyperfs.volume.repair_files import mend_files
 from hyperfs.volume.repair_newest import Base, NewestRepair
 from hyperfs.volume.repair_nodes import find_nodes
@@ -63,6 +66,9 @@ class Work:
     state: CheckState
     sources: list[Path]
     done: list[Repaired]
+    reach: Reach | None = None
+    troubles: list[str] = field(default_factory=list)
+    """Why other places could not be asked."""
 
 
 def first_aid(store: Path, disk: Disk, done: list[Repaired]) -> None:
@@ -76,6 +82,8 @@ def first_aid(store: Path, disk: Disk, done: list[Repaired]) -> None:
 def repair(work: Work) -> Outcome:
     """Of a store that is not mounted. Raises what opening raises where even a repair can't open it, and OSError."""
     report, version = _verified(work)
+    if _take_back(work, report.losses.blocks):
+        report, version = _verified(work)
     known: set[str] = set()
     # A mended version may bring to light what could not be looked at without it, a damaged journal above all.
     for _ in range(ROUNDS_MOST):
@@ -98,6 +106,22 @@ def _mend(work: Work, report: Report, wheres: set[str]) -> None:
         with StoreLock(work.store):
             _keep_journal(work, "records are missing: those before them were replayed")
     trio.run(_mend_volume, work, losses, places)
+
+
+def _take_back(work: Work, damaged: Collection[tuple[int, int]]) -> bool:
+    """Whether other places had any of these (log, block)."""
+    if work.reach is None or not damaged:
+        return False
+    before = len(work.done)
+    volume = open_volume(work.store, work.device_keys, replace(work.options, read_only=True))
+    try:
+        disk = work.options.disk(work.store)
+        trio.run(take_back, volume, disk, damaged, work.reach, work.options.progress, work.done)
+    except HyperfsError as error:  # the rest of the repair does without them
+        work.troubles.append(str(error))
+    finally:
+        volume.parts.close()
+    return len(work.done) > before
 
 
 def _verified(work: Work) -> tuple[Report, int]:

@@ -1,11 +1,16 @@
 """hyperfs verify --repair: what it prints, its exit codes, and that the drive mounts afterwards."""
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from .machine import Machine
+
+CLASS = "user.hyperfs.class"
+RESIDENT = "user.hyperfs.resident"
 
 pytestmark = pytest.mark.mount
 
@@ -15,6 +20,12 @@ def damage(path: Path, length: int = 64) -> None:
     with open(path, "r+b") as file:
         file.seek(path.stat().st_size // 2)
         file.write(os.urandom(length))
+
+
+def until(true: Callable[[], bool]) -> None:
+    """The test's timeout is the bound."""
+    while not true():
+        time.sleep(0.1)
 
 
 def content_blocks(machine: Machine) -> Path:
@@ -41,6 +52,25 @@ def test_what_is_lost_is_told_and_the_rest_is_there(mounted: Machine) -> None:
     assert mounted.facts("verify", mounted.store, "--repair")["damage"] == []
     mounted.mount()
     assert (mounted.point / "victim").read_bytes() == data
+
+
+def test_lost_bytes_come_from_a_cold_store(mounted: Machine) -> None:
+    data = os.urandom(200_000)
+    nas = mounted.folder / "nas"
+    mounted.run("cold", "add", nas.as_uri(), mounted.point)
+    victim = mounted.point / "victim"
+    victim.write_bytes(data)
+    os.setxattr(victim, CLASS, b"cold")
+    until(lambda: os.getxattr(victim, RESIDENT) == b"0")
+    os.setxattr(victim, CLASS, b"hot")
+    until(lambda: os.getxattr(victim, RESIDENT) == b"100")
+    mounted.unmount()
+    damage(content_blocks(mounted))
+    report = mounted.facts("verify", mounted.store, "--repair")
+    assert report["damage"] == []
+    assert [found["what"] for found in report["repaired"]] == ["its bytes came from another place"]
+    mounted.mount()
+    assert victim.read_bytes() == data
 
 
 def test_lost_bytes_come_from_a_backup(mounted: Machine) -> None:
