@@ -68,7 +68,7 @@ def confirm(
     Example:  hyperfs key confirm ~/Hyper
     """
     place = locate(where)
-    from hyperfs.volume.recovering import check_root
+    from hyperfs.volume.enrolling import check_root
 
     chain = _chain(place)
     check_root(chain, recovery.from_text(recovery_key if recovery_key is not None else asked_key()))

@@ -175,5 +175,5 @@ def _only_at(drive: Drive, name: str) -> Iterator[int]:
         marks = log.evicted
         for first, end in list(marks.runs()) if marks is not None else ():
             for low, high in cold.only_at(name, number, first, end):
-                start, stop = log.byte_range(low, high)
+                start, stop = log.bytes_about(low, high)
                 yield stop - start

@@ -133,4 +133,4 @@ class Absences:
 
     def _size(self, ref: BlockRef) -> int:
         log = self._volume.parts.logs.get(ref.log)
-        return 0 if log is None or ref.index >= log.length else log.block_range(ref.index)[1]
+        return 0 if log is None or ref.index >= log.length else log.size_about(ref.index)

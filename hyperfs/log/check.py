@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from hyperfs.errors import Corrupt
+from hyperfs.errors import Corrupt, TreeAbsent
 from hyperfs.log import flat_tree
 from hyperfs.log.merkle import Node, leaf_hash
 from hyperfs.log.tree_file import TreeFile
@@ -37,16 +37,18 @@ def verify_log(
     damaged_slot: int | None,
     start: int,
     end: int | None = None,
+    may_lack_nodes: bool = False,
 ) -> Iterator[Damage]:
     """Damage of blocks [start, end), in order, and of the nodes above them. Without `end`, to the log's.
 
+    `may_lack_nodes`: what stands below nodes that are not there is not there either, and is passed over.
     Reads in runs of about 1 MiB; memory does not grow.
     """
     if damaged_slot is not None:
         yield Damage("head", damaged_slot, "a head slot can't be read; its twin holds the same")
     batch: list[_Leaf] = []
     pending = 0
-    for found in _leaves(tree, roots, start, end):
+    for found in _leaves(tree, roots, start, end, may_lack_nodes):
         if isinstance(found, Damage):
             yield found
             continue
@@ -58,7 +60,9 @@ def verify_log(
     yield from _check_blocks(blocks, batch)
 
 
-def _leaves(tree: TreeFile, roots: Sequence[Node], start: int, end: int | None) -> Iterator[_Leaf | Damage]:
+def _leaves(
+    tree: TreeFile, roots: Sequence[Node], start: int, end: int | None, may_lack_nodes: bool
+) -> Iterator[_Leaf | Damage]:
     """Every verified leaf in order with its offset, and damage of the nodes on the way."""
     stack: list[tuple[Node, int]] = []
     offset = sum(root.size for root in roots)
@@ -79,7 +83,8 @@ def _leaves(tree: TreeFile, roots: Sequence[Node], start: int, end: int | None) 
         try:
             left, right = tree.children(node, offset)
         except Corrupt as error:
-            yield Damage("subtree", node.index, error.what)
+            if not (may_lack_nodes and isinstance(error, TreeAbsent)):
+                yield Damage("subtree", node.index, error.what)
             continue
         for child in (left, right):
             if tree.stored(child.index) != child:

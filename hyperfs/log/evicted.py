@@ -23,7 +23,7 @@ FORMAT: Final = 1
 TAG_BYTES: Final = 16
 _HEAD: Final = struct.Struct("<8sIIQ")
 _RUN: Final = struct.Struct("<QQ")
-_SOME: Final = re.compile(rb"[^\0]+", re.DOTALL)
+_SOME: Final = re.compile(rb"\xff+|[^\0]", re.DOTALL)
 
 Authenticate = Callable[[bytes], bytes]
 """The tag of a record's bytes: 16 bytes that nobody without the drive's keys can make."""
@@ -44,32 +44,44 @@ class Evicted:
 
     def add(self, start: int, end: int) -> None:
         """Marks blocks [start, end)."""
-        self._bits.extend(bytes(max(0, (end + 7) // 8 - len(self._bits))))
-        for block in range(start, end):
-            if not self.has(block):
-                self._bits[block >> 3] |= 1 << (block & 7)
-                self.count += 1
+        self._set(start, end, 0xFF)
 
     def remove(self, start: int, end: int) -> None:
-        for block in range(start, end):
-            if self.has(block):
-                self._bits[block >> 3] &= ~(1 << (block & 7))
-                self.count -= 1
+        self._set(start, min(end, 8 * len(self._bits)), 0)
+
+    def _set(self, start: int, end: int, bits: int) -> None:
+        if start >= end:
+            return
+        self._bits.extend(bytes(max(0, (end + 7) // 8 - len(self._bits))))
+        first, last = start >> 3, (end + 7) >> 3
+        before = int.from_bytes(self._bits[first:last], "little")
+        mask = (1 << end - 8 * first) - (1 << start - 8 * first)
+        after = before | mask if bits else before & ~mask
+        self._bits[first:last] = after.to_bytes(last - first, "little")
+        self.count += after.bit_count() - before.bit_count()
 
     def runs(self) -> Iterator[Range]:
         """The runs [start, end) of marked blocks, ascending."""
         start = end = -1
-        for found in _SOME.finditer(self._bits):
-            for block in range(found.start() * 8, found.end() * 8):
-                if not self.has(block):
-                    continue
-                if block != end:
-                    if start >= 0:
-                        yield start, end
-                    start = block
-                end = block + 1
+        for low, high in self._pieces():
+            if low != end:
+                if start >= 0:
+                    yield start, end
+                start = low
+            end = high
         if start >= 0:
             yield start, end
+
+    def _pieces(self) -> Iterator[Range]:
+        """Runs within a byte, or of whole bytes: neighbours may touch."""
+        for found in _SOME.finditer(bytes(self._bits)):
+            first = 8 * found.start()
+            if found.group()[0] == 0xFF:
+                yield first, 8 * found.end()
+                continue
+            for block in range(first, first + 8):
+                if self.has(block):
+                    yield block, block + 1
 
     def around(self, block: int) -> Range:
         """The run of marked blocks in which one lies."""

@@ -197,3 +197,24 @@ class HeadFile:
 
     def close(self) -> None:
         self._file.close()
+
+
+class NoHead(HeadFile):
+    """Of a log of which nothing is known but its key: it has no blocks, and nobody has signed that."""
+
+    def __init__(self) -> None:
+        self.generation, self.head = 0, Head(0, 0, 0, MerkleTree().hash(), b"")
+        self.damaged_slot = None
+        self.in_doubt = False
+
+    def write(self, head: Head) -> None:
+        raise ValueError("a log without a head can't be written")
+
+    def settle(self) -> None:
+        """There is nothing."""
+
+    def sync(self) -> None:
+        """There is nothing."""
+
+    def close(self) -> None:
+        """There is nothing."""

@@ -50,6 +50,7 @@ class Log(LogReader):
 
     _signer: Signer | None = None  # set once, by open
     _take_back_first: bool = False  # the owner's: a head whose write failed may cover what is appended next
+    _is_writable = True  # set once, by open
     _in_file = 0  # blocks whose nodes are in the file for sure; set by whoever flushes
 
     @classmethod
@@ -90,15 +91,17 @@ class Log(LogReader):
         if signer is not None and signer.public_key != manifest.signers[0].public_key:
             raise ValueError("the signer's key is not the log's")
         files: list[DiskFile] = []
+        has_head = not cls.may_lack_nodes or disk.exists(f"{folder}/{HEADS_FILE}")
         try:
-            for name in (BLOCKS_FILE, TREE_FILE, HEADS_FILE):
+            for name in (BLOCKS_FILE, TREE_FILE, *([HEADS_FILE] if has_head else [])):
                 files.append(disk.open(f"{folder}/{name}", writable=writable))
-            log = cls(files[0], files[1], files[2], manifest, number)
+            log = cls(files[0], files[1], files[2] if has_head else None, manifest, number)
         except BaseException:
             for file in files:
                 file.close()
             raise
         log._signer = signer
+        log._is_writable = writable
         return log
 
     # Appending

@@ -27,8 +27,14 @@ class LogReader:
     block_range, get and get_verified may run in any thread, for blocks that were written before the call.
     """
 
-    def __init__(self, blocks: DiskFile, tree: DiskFile, head_file: DiskFile, manifest: Manifest, number: int) -> None:
-        """Takes the open files and owns them. Corrupt if they make no log."""
+    may_lack_nodes = False
+    """Whether nodes of the tree may be absent, which is then no damage."""
+
+    def __init__(
+        self, blocks: DiskFile, tree: DiskFile, head_file: DiskFile | None, manifest: Manifest, number: int
+    ) -> None:
+        """Takes the open files and owns them. Corrupt if they make no log. Without a head: of a log of another's of
+        which nothing has come."""
         self.manifest = manifest
         self.key = manifest.key()
         self.discovery_key = discovery_key(self.key)
@@ -37,7 +43,7 @@ class LogReader:
         self.evicted: Evicted | None = None
         """What is not here though it was not cleared; None where nothing ever leaves. Set once, after opening."""
         self._blocks = blocks
-        self._heads = HeadFile(head_file, manifest)
+        self._heads = HeadFile(head_file, manifest) if head_file is not None else heads.NoHead()
         self._nodes = TreeFile(tree, self._hash_range)
         head = self._heads.head
         # Both replaced as a whole, never changed in place: a reader in another thread takes one reference.
@@ -70,6 +76,11 @@ class LogReader:
     @property
     def signed_length(self) -> int:
         return self._heads.head.length
+
+    @property
+    def has_head(self) -> bool:
+        """False of another's log of which nothing has come."""
+        return not isinstance(self._heads, heads.NoHead)
 
     @property
     def damaged_head_slot(self) -> int | None:
@@ -123,6 +134,29 @@ class LogReader:
         """(first byte, end) of blocks [start, end), at least one, in the blocks file."""
         offset, size = self.block_range(end - 1)
         return self.block_range(start)[0], offset + size
+
+    def size_about(self, index: int) -> int:
+        """Bytes of a block; in a log that comes in parts perhaps a guess, so that what is not here can be summed up."""
+        return self.block_range(index)[1]
+
+    def bytes_about(self, start: int, end: int) -> tuple[int, int]:
+        """As byte_range; in a log that comes in parts perhaps a guess."""
+        return self.byte_range(start, end)
+
+    def missing(self, node: int) -> int:
+        """The `nodes` to ask a peer with, for a block (its flat index is 2 x block): see proof.missing_nodes."""
+        return 0
+
+    def take(self, proof: TreeProof) -> bytes:
+        """The bytes of a block that a peer has sent, with its proof. Raises Corrupt where it does not hold."""
+        verified = self.check_proof(proof)
+        if verified.block is None or proof.upgrade is not None or proof.seek is not None:
+            raise Corrupt("a block was asked for, and something else came", self._blocks.path)
+        self._keep_nodes(verified.nodes)
+        return verified.block[1]
+
+    def _keep_nodes(self, nodes: Sequence[Node]) -> None:
+        """All of them are here."""
 
     def get(self, index: int) -> bytes:
         """The block as it lies on the disk: NotResident if it was punched, Corrupt if the file is too short.
@@ -191,7 +225,9 @@ class LogReader:
 
         Looks at signed blocks only, since others may be on their way to the disk: any thread may call it.
         """
-        return check.verify_log(self._nodes, self._blocks, self._signed_roots(), self._heads.damaged_slot, start, end)
+        return check.verify_log(
+            self._nodes, self._blocks, self._signed_roots(), self._heads.damaged_slot, start, end, self.may_lack_nodes
+        )
 
     def _signed_roots(self) -> Sequence[Node]:
         tree, head = self._tree, self.head()
@@ -212,6 +248,21 @@ class LogReader:
         """Whether nothing of a block is on the disk. Reads nothing where the filesystem knows its holes."""
         offset, size = self.block_range(index)
         return self._blocks.is_hole(offset, size)
+
+    def not_gone(self, start: int, end: int) -> Iterator[int]:
+        """The blocks in [start, end) of which something may be on the disk. Quick where most is not."""
+        stack = [(start, end)]
+        while stack:
+            low, high = stack.pop()
+            if high - low == 1:
+                if not self.is_gone(low):
+                    yield low
+                continue
+            first, last = self.bytes_about(low, high)
+            if first < last and self._blocks.is_all_hole(first, last - first):
+                continue
+            middle = (low + high) // 2
+            stack += [(middle, high), (low, middle)]
 
     def size_on_disk(self) -> int:
         """Bytes of disk that the log takes, holes not counted."""

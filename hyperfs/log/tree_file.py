@@ -63,6 +63,11 @@ class TreeFile:
     def add(self, nodes: Iterable[Node]) -> None:
         self._new.update((node.index, node) for node in nodes)
 
+    @property
+    def waiting(self) -> int:
+        """How many nodes are in memory only."""
+        return len(self._new)
+
     def stored(self, index: int) -> Node:
         """The node as it is in memory or on disk, unverified. Past the file's end all zeros."""
         if node := self._new.get(index):
@@ -109,6 +114,10 @@ class TreeFile:
                 offset += left.size
                 node = right
         return node, offset
+
+    def children_of(self, node: Node, offset: int) -> tuple[Node, Node]:
+        """As `children`, from memory if they were met before."""
+        return self._pairs.get(node) or self._older(node) or self.children(node, offset)
 
     def children(self, node: Node, offset: int) -> tuple[Node, Node]:
         """Both children as they lie on the disk, verified against `node`, which must be verified. Corrupt where both

@@ -117,6 +117,17 @@ class DiskFile:
             raise
         return start >= offset + length or not any(self.pread(length, offset))
 
+    def is_all_hole(self, offset: int, length: int) -> bool:
+        """As is_hole, without ever reading: False also where something else shares a page with it."""
+        if length <= 0:
+            return False
+        try:
+            return os.lseek(self._fd, offset, os.SEEK_DATA) >= offset + length
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return True
+            raise
+
     def truncate(self, size: int) -> None:
         self._check()
         os.ftruncate(self._fd, size)

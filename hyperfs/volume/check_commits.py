@@ -1,7 +1,7 @@
 """Verify: every version's commit, what it rests on, and whether one is missing. Its tree is checked by check_trees."""
 
 from hyperfs.crypto.keys import LOG_METADATA
-from hyperfs.errors import Corrupt, HyperfsError
+from hyperfs.errors import Corrupt, HyperfsError, NotResident
 from hyperfs.log import flat_tree
 from hyperfs.log.merkle import tree_hash
 from hyperfs.trie.node import Ref
@@ -86,8 +86,8 @@ class CommitCheck:
             return f"log {head.log} has {log.signed_length} signed blocks, it names {head.length}"
         try:
             roots = [log.node(at) for at in flat_tree.full_roots(head.length)]
-        except Corrupt:
-            return None  # the damaged node is listed with its log
+        except (Corrupt, NotResident):
+            return None  # the damaged node is listed with its log; one that has not come can't be compared
         fits = tree_hash(roots) == head.tree_hash and sum(root.size for root in roots) == head.byte_length
         if fits and head.fork <= log.fork:
             return None

@@ -18,6 +18,7 @@ from hyperfs.volume.check_findings import Findings
 from hyperfs.volume.check_state import CheckState, Held, StateDamaged
 from hyperfs.volume.device_logs import log_folder
 from hyperfs.volume.parts import Parts
+from hyperfs.volume.writers import readable_length
 
 Progress = Callable[[str, int, int], None]
 _HEAD_ATTEMPTS: Final = 3
@@ -57,7 +58,8 @@ class LogCheck:
     def run(self) -> None:
         # Content first: what a version names was signed before the version was.
         entries = sorted(self._parts.chain.logs.values(), key=lambda e: e.kind == LOG_METADATA)
-        self.lengths = {e.number: self._parts.logs[e.number].signed_length for e in reversed(entries)}
+        signed = {e.number: self._parts.logs[e.number].signed_length for e in reversed(entries)}
+        self.lengths = {e.number: readable_length(e, self._parts.device, signed[e.number]) for e in reversed(entries)}
         for entry in entries:
             log = self._parts.logs[entry.number]
             self._heads(entry, log)
@@ -94,6 +96,8 @@ class LogCheck:
 
     def _heads(self, entry: LogEntry, log: Log) -> None:
         name = f"{log_folder(entry)}/heads"
+        if not log.has_head:
+            return  # nothing has come of it
         damaged: list[int] = []
         for _ in range(_HEAD_ATTEMPTS):
             damaged = [n for n, slot in enumerate(_slots(self._parts, name)) if not _is_signed(log, slot)]

@@ -81,5 +81,5 @@ def _extend(parts: Parts, bodies: Sequence[Body]) -> None:
 
 
 def _page_bytes(log: Log, run: Range) -> int:
-    first, end = log.byte_range(*run)
+    first, end = log.bytes_about(*run)
     return max(0, end // PAGE_BYTES - -(-first // PAGE_BYTES)) * PAGE_BYTES

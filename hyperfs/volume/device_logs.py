@@ -9,6 +9,7 @@ from hyperfs.log.control import Chain
 from hyperfs.log.control_codec import LogEntry
 from hyperfs.log.log import BLOCKS_FILE, HEADS_FILE, TREE_FILE, Log
 from hyperfs.log.manifest import default_v1, discovery_key
+from hyperfs.log.sparse import SparseLog
 from hyperfs.store import folder
 from hyperfs.store.files import Disk
 from hyperfs.volume.options import Options
@@ -44,22 +45,31 @@ def log_folder(entry: LogEntry) -> str:
 
 
 def open_logs(disk: Disk, chain: Chain, device: int, keys: DeviceKeys, options: Options) -> dict[int, Log]:
-    """Every log of the drive by its number; the device's own open ones can be written. Raises NotAStore, Corrupt."""
+    """Every log of the drive by its number; the device's own open ones can be written. Those of others may be here in
+    parts. Raises NotAStore, Corrupt."""
     logs: dict[int, Log] = {}
     for entry in chain.logs.values():
         name = log_folder(entry)
         gone = [part for part in LOG_FILES if not disk.exists(f"{name}/{part}")]
-        if gone:
+        if gone and not (entry.device != device and _is_of_nothing(disk, entry)):
             raise NotAStore(f"half a store: {', '.join(gone)} of log {entry.number} ({name}) missing; put them back")
         signer = None
         if entry.device == device and entry.state == control_codec.OPEN and not options.read_only:
             signer = keys.log_signer(entry.kind, serial_of(chain, entry))
-        logs[entry.number] = Log.open(
+        kind = Log if entry.device == device else SparseLog
+        logs[entry.number] = kind.open(
             disk, name, entry.public_key, signer, entry.number, writable=not options.read_only
         )
         if signer is not None:
             logs[entry.number].settle()
     return logs
+
+
+def _is_of_nothing(disk: Disk, entry: LogEntry) -> bool:
+    """Whether the files are those of a log of which nothing has come."""
+    name = log_folder(entry)
+    parts = [f"{name}/{part}" for part in (BLOCKS_FILE, TREE_FILE)]
+    return not entry.length and all(disk.exists(part) and not disk.size(part) for part in parts)
 
 
 def serial_of(chain: Chain, entry: LogEntry) -> int:
@@ -71,8 +81,8 @@ def serial_of(chain: Chain, entry: LogEntry) -> int:
 
 
 def current_log(chain: Chain, device: int, kind: int) -> LogEntry:
-    """The device's open log of a kind. Raises Corrupt when the roster has none."""
-    for entry in reversed(list(chain.logs.values())):
-        if entry.device == device and entry.kind == kind and entry.state == control_codec.OPEN:
-            return entry
-    raise Corrupt(f"the roster has no open log of kind {kind} for device {device}", folder.CONTROL)
+    """The device's open log of a kind; where all were closed, the last one. Raises Corrupt when the roster has none."""
+    own = [entry for entry in chain.logs.values() if entry.device == device and entry.kind == kind]
+    if not own:
+        raise Corrupt(f"the roster has no log of kind {kind} for device {device}", folder.CONTROL)
+    return max(own, key=lambda entry: (entry.state == control_codec.OPEN, entry.number))

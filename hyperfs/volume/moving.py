@@ -14,6 +14,7 @@ from typing import Final
 
 import trio
 
+from hyperfs.crypto.keys import LOG_CONTENT, LOG_METADATA
 from hyperfs.errors import HyperfsError, Unreachable
 from hyperfs.log.cleared import runs_of
 from hyperfs.policy import placement
@@ -173,9 +174,11 @@ class Mover:
             for place in (*reversed(kept), *dict.fromkeys(pins)):
                 yield read_commit(parts.nodes, *place).root
 
-        content = {number: found.signed_length for number, found in parts.logs.items() if found.evicted is not None}
+        kinds = {number: entry.kind for number, entry in parts.chain.logs.items()}
+        lengths = {number: found.signed_length for number, found in parts.logs.items()}
+        content = {number: length for number, length in lengths.items() if kinds[number] == LOG_CONTENT}
         content[newest.content.log] = min(content[newest.content.log], newest.content.length)
-        metadata = {number: found.signed_length for number, found in parts.logs.items() if found.evicted is None}
+        metadata = {number: length for number, length in lengths.items() if kinds[number] == LOG_METADATA}
 
         def run() -> Survey:
             ask = Ask(
@@ -316,5 +319,5 @@ class Mover:
             )
 
     def _bytes(self, run: Run) -> int:
-        first, end = self._volume.parts.logs[run.log].byte_range(run.first, run.end)
+        first, end = self._volume.parts.logs[run.log].bytes_about(run.first, run.end)
         return end - first

@@ -1,9 +1,12 @@
 """The newest version of a store: found, checked against the logs, and what comes before the first one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from hyperfs.errors import Corrupt
+from hyperfs.log import flat_tree
+from hyperfs.log.control import Chain
+from hyperfs.log.control_codec import CLOSED
 from hyperfs.log.log import Log
 from hyperfs.volume import rescue
 from hyperfs.volume.commit_record import Commit, LogHead, RealmRoot
@@ -42,29 +45,28 @@ def genesis(content_number: int, device: int, epoch: int) -> Commit:
     )
 
 
-def newest_commit(nodes: Nodes, logs: dict[int, Log], metadata: Sequence[int]) -> Found | None:
-    """The newest version that any of the metadata logs ends with; None when all are empty."""
+def newest_commit(nodes: Nodes, metadata: Mapping[int, int]) -> Found | None:
+    """The newest version that any of the metadata logs ends with; None when all are empty. `metadata`: how long each
+    of them is."""
     newest: Found | None = None
-    for number in metadata:
-        if logs[number].signed_length:
-            last = logs[number].signed_length - 1
+    for number, length in metadata.items():
+        if length:
+            last = length - 1
             commit = read_commit(nodes, number, last)
             if newest is None or commit.version > newest[0].version:
                 newest = commit, number, last
     return newest
 
 
-def end_of(
-    newest: Commit, logs: dict[int, Log], own: int, metadata: Sequence[int], nodes: Nodes
-) -> LogHead | None:
-    """The head that the first commit of an empty log goes on from: that of the log with the newest version."""
-    if logs[own].signed_length:
+def end_of(chain: Chain, logs: dict[int, Log], own: int, newest: int | None) -> LogHead | None:
+    """The head that the first commit of an empty log goes on from: that of the log `newest` with the newest version."""
+    if newest is None or newest == own or logs[own].signed_length:
         return None
-    for number in metadata:
-        head = logs[number].head()
-        if head.length and read_commit(nodes, number, head.length - 1).version == newest.version:
-            return LogHead(number, head.fork, head.length, head.byte_length, head.tree_hash)
-    return None
+    head, entry = logs[newest].head(), chain.logs[newest]
+    if entry.state == CLOSED and entry.length < head.length:  # what came after it was closed is passed over
+        roots = [logs[newest].node(index) for index in flat_tree.full_roots(entry.length)]
+        return LogHead(newest, entry.fork, entry.length, sum(root.size for root in roots), entry.tree_hash)
+    return LogHead(newest, head.fork, head.length, head.byte_length, head.tree_hash)
 
 
 def check_content(commit: Commit, logs: dict[int, Log]) -> None:
@@ -81,12 +83,12 @@ def check_content(commit: Commit, logs: dict[int, Log]) -> None:
 
 
 def find_newest(
-    nodes: Nodes, logs: dict[int, Log], metadata: Sequence[int], options: Options, warnings: dict[str, str]
+    nodes: Nodes, metadata: Mapping[int, int], options: Options, warnings: dict[str, str]
 ) -> Found | None:
     """The newest version; read-only and for a rescue, the newest that can be read."""
     try:
-        return newest_commit(nodes, logs, metadata)
+        return newest_commit(nodes, metadata)
     except rescue.UNREADABLE as error:
         if not (options.read_only or options.rescue):
             raise Corrupt(f"the newest version can't be read: {error}", "", rescue.ADVICE) from error
-    return rescue.newest_readable(nodes, logs, metadata, warnings)
+    return rescue.newest_readable(nodes, metadata, warnings)

@@ -8,7 +8,7 @@ the index, which is derived.
 
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +28,7 @@ from hyperfs.store import folder
 from hyperfs.store.files import Disk
 from hyperfs.store.folder import StoreLock
 from hyperfs.store.journal import Journal
-from hyperfs.volume import clearing, keys, replay, rescue
+from hyperfs.volume import clearing, keys, replay, rescue, writers
 from hyperfs.volume.catalog import Catalog
 from hyperfs.volume.commit import Committer
 from hyperfs.volume.commit_record import Commit, LogHead
@@ -65,7 +65,7 @@ def open_volume(path: Path, device_keys: DeviceKeys, options: Options | None = N
         chain = Chain.parse(disk.read_all(folder.CONTROL), info.drive_id)
         parts = _assemble(path, disk, chain, device_keys, options, undo)
         parts.lock = lock
-        if not options.read_only:
+        if not parts.read_only:
             _finish_clears(parts, options)
         undo.pop_all()
         return Volume(parts)
@@ -95,6 +95,7 @@ class Ground:
     newest: Commit
     newest_at: tuple[int, int]  # its log and block
     follows: LogHead | None
+    why_read_only: str | None  # though the store may be written
     warnings: dict[str, str]
 
 
@@ -112,12 +113,20 @@ def stand(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, u
     nodes = Nodes(logs, sealer)
     metadata = current_log(chain, device, LOG_METADATA).number
     content = current_log(chain, device, LOG_CONTENT).number
-    all_metadata = [e.number for e in chain.logs.values() if e.kind == LOG_METADATA]
-    found = find_newest(nodes, logs, all_metadata, options, warnings)
+    lengths = {
+        entry.number: writers.readable_length(entry, device, logs[entry.number].signed_length)
+        for entry in chain.logs.values()
+        if entry.kind == LOG_METADATA
+    }
+    why = writers.why_barred(chain, device)
+    found = find_newest(nodes, lengths, replace(options, read_only=options.read_only or why is not None), warnings)
     if found is not None:
         check_content(found[0], logs)
     newest, *place = found or (genesis(content, device, current), 0, 0)
-    follows = None if options.read_only else end_of(newest, logs, metadata, all_metadata, nodes)
+    newest_log = None if found is None else found[1]
+    if why is None and not options.take_over:
+        why = writers.why_not_now(chain, device, newest_log, logs[metadata].signed_length > 0)
+    follows = None if options.read_only or why else end_of(chain, logs, metadata, newest_log)
     return Ground(
         chain=chain,
         device=device,
@@ -131,6 +140,7 @@ def stand(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, u
         newest=newest,
         newest_at=(place[0], place[1]),
         follows=follows,
+        why_read_only=why,
         warnings=warnings,
     )
 
@@ -138,9 +148,13 @@ def stand(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, u
 def _residence(
     disk: Disk, chain: Chain, logs: dict[int, Log], epoch: EpochKeys, warnings: dict[str, str]
 ) -> Residence:
-    content = {entry.number: entry for entry in chain.logs.values() if entry.kind == LOG_CONTENT}
-    folders = {number: log_folder(entry) for number, entry in content.items()}
-    residence = Residence(disk, {number: logs[number] for number in content}, folders, epoch.node_id_key())
+    leaving = {
+        number: entry
+        for number, entry in chain.logs.items()
+        if entry.kind == LOG_CONTENT or logs[number].may_lack_nodes
+    }
+    folders = {number: log_folder(entry) for number, entry in leaving.items()}
+    residence = Residence(disk, {number: logs[number] for number in leaving}, folders, epoch.node_id_key())
     residence.load(warnings)
     return residence
 
@@ -248,6 +262,8 @@ def _assemble(
     ground = stand(disk, chain, device_keys, options, undo)
     catalog = _open_catalog(path, ground, Cleared.of(chain.records), options)
     undo.callback(catalog.close)
+    keeps = not options.read_only
+    options = replace(options, read_only=options.read_only or ground.why_read_only is not None)
     journal = Journal(disk, JournalCipher(ground.epoch.journal_key), lambda: os.urandom(12))
     undo.callback(journal.close)
     items = _replayable(ground, journal, options)
@@ -266,6 +282,8 @@ def _assemble(
         drive_id=chain.drive_id,
         device=ground.device,
         read_only=options.read_only,
+        why_read_only=ground.why_read_only,
+        keeps=keeps,
         disk=disk,
         lock=None,
         chain=chain,

@@ -29,6 +29,8 @@ class Parts:
     drive_id: bytes
     device: int
     read_only: bool
+    why_read_only: str | None  # the drive takes no writes from this device, and why
+    keeps: bool  # whether the store's files may be written, if only by what comes from elsewhere
     disk: Disk
     lock: StoreLock | None
     chain: Chain

@@ -4,11 +4,10 @@ A writable opening refuses instead: with a part of the tree unreadable, or fsync
 would make the loss look intended.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from hyperfs.errors import Corrupt, FormatTooNew, NotResident
-from hyperfs.log.log import Log
 from hyperfs.trie.node import Leaf, Load, Ref
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.gone import GoneVersions
@@ -26,12 +25,12 @@ Found = tuple[Commit, int, int]
 
 
 def newest_readable(
-    nodes: Nodes, logs: dict[int, Log], metadata: Sequence[int], warnings: dict[str, str]
+    nodes: Nodes, metadata: Mapping[int, int], warnings: dict[str, str]
 ) -> Found | None:
     """The newest commit that can be read in any of these logs; None when none can."""
     newest: Found | None = None
-    for number in metadata:
-        last = logs[number].signed_length - 1
+    for number, length in metadata.items():
+        last = length - 1
         found = _commit_at_or_before(nodes, number, last)
         if last >= 0 and (found is None or found[2] != last):
             warnings["newest"] = f"the newest version (log {number} block {last}) can't be read: an older one is shown"

@@ -162,7 +162,7 @@ class Residence:
             for index in range(first, end):
                 if _marks(log).has(index):
                     ref = BlockRef(number, index)
-                    self.cold_bytes -= 0 if ref in self._leaving else log.block_range(index)[1]
+                    self.cold_bytes -= 0 if ref in self._leaving else min(self.cold_bytes, log.size_about(index))
                     self._leaving.discard(ref)
             _marks(log).remove(first, end)
             self._stale.add(number)
@@ -234,8 +234,13 @@ class Residence:
         return f"{self._folders[number]}/{RECORD}"
 
     def _tag(self, log: Log, data: bytes) -> bytes:
-        # No node's canonical form begins like this, so that no tag is ever a node's id.
-        return node_id(self._key, b"evicted" + log.key + data)
+        return record_tag(self._key, log.key, data)
+
+
+def record_tag(key: bytes, log_key: bytes, data: bytes) -> bytes:
+    """What vouches for a log's record, by the drive's key for node ids."""
+    # No node's canonical form begins like this, so that no tag is ever a node's id.
+    return node_id(key, b"evicted" + log_key + data)
 
 
 def _marks(log: Log) -> Evicted:
@@ -244,7 +249,7 @@ def _marks(log: Log) -> Evicted:
 
 
 def _bytes(log: Log, start: int, end: int) -> int:
-    first, last = log.byte_range(start, end)
+    first, last = log.bytes_about(start, end)
     return last - first
 
 
@@ -261,7 +266,6 @@ def _still_here(log: Log) -> tuple[list[int], list[int]]:
     whole: list[int] = []
     torn: list[int] = []
     for start, end in list(_marks(log).runs()):
-        for index in range(start, end):
-            if not log.is_gone(index):
-                (whole if log.holds(index) else torn).append(index)
+        for index in log.not_gone(start, end):
+            (whole if log.holds(index) else torn).append(index)
     return whole, torn

@@ -277,7 +277,7 @@ class Returning:
         marks.lent.pop(ref.index, None)
 
     def _size(self, ref: BlockRef) -> int:
-        return self._logs[ref.log].block_range(ref.index)[1]
+        return self._logs[ref.log].size_about(ref.index)
 
     def _note(self, error: Unreachable) -> Unreachable:
         self.warning = str(error)

@@ -32,6 +32,7 @@ def status(volume: Volume) -> dict[str, Any]:
         "drive": volume.drive_id.hex(),
         "name": drive_name(volume),
         "device": device_name(volume, volume.device),
+        "read_only_because": volume.parts.why_read_only or volume.journaling.read_only_because,
         "read_only": volume.read_only or volume.journaling.read_only_because is not None,
         "version": newest.version,
         "version_time_ns": newest.time_ns,
@@ -120,6 +121,8 @@ def warnings(volume: Volume) -> Iterator[str]:
         yield volume.brake.words()
     yield from volume.warnings.values()
     yield from _elsewhere_warnings(volume)
+    if volume.parts.why_read_only:
+        yield f"the drive is read-only here: {volume.parts.why_read_only}"
     if volume.journaling.read_only_because:
         yield f"the drive has turned read-only: {volume.journaling.read_only_because}"
     if not is_confirmed(volume):

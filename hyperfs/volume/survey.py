@@ -125,12 +125,12 @@ class Survey:
                     is_here = marks is None or not marks.has(index)
                     now = (found.needs[index], found.used[index], found.flags[index] & ~_SETTLED, is_here)
                 if now == last and size < STRETCH_BYTES:
-                    size += log.block_range(index)[1]
+                    size += log.size_about(index)
                     continue
                 if last[0] > 0:
                     yield self._stretch(number, first, index, size, last)
                 first, last = index, now
-                size = log.block_range(index)[1] if now[0] > 0 else 0
+                size = log.size_about(index) if now[0] > 0 else 0
 
     def _stretch(self, log: int, first: int, end: int, size: int, alike: tuple[int, int, int, bool]) -> Stretch:
         needs, used, flags, is_here = alike

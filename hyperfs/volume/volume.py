@@ -74,7 +74,7 @@ class Volume:
         self.journaling: Journaling = parts.journaling
         self.committer: Committer = parts.committer
         self.changes = Changes(parts.catalog, parts.versions, parts.node_id_key, parts.read_only)
-        free = None if parts.read_only else lambda: parts.content.room().free
+        free = None if not parts.keeps else lambda: parts.content.room().free
         self.returning = Returning(parts.residence, parts.logs, free)
         self.standing = Standing()
         self.uses = Uses(parts.catalog, parts.overlay.now_ns)
@@ -120,8 +120,10 @@ class Volume:
             if not self.read_only:
                 with trio.CancelScope(shield=True):
                     await self.committer.commit()
-                    with suppress(OSError):  # a record that names too much is found out at the next opening
-                        await self._parts.residence.settle()
+            if self._parts.keeps:
+                with trio.CancelScope(shield=True), suppress(OSError):
+                    # A record that names too much is found out at the next opening.
+                    await self._parts.residence.settle()
         finally:
             self._parts.close()
 
@@ -193,7 +195,7 @@ class Volume:
     def check_writable(self) -> None:
         """Raises ReadOnlyDrive, with the reason."""
         if self.read_only:
-            raise ReadOnlyDrive("the drive is mounted read-only")
+            raise ReadOnlyDrive(self._parts.why_read_only or "the drive is mounted read-only")
         if self.journaling.read_only_because:
             raise ReadOnlyDrive(self.journaling.read_only_because)
 
