@@ -16,6 +16,7 @@ from hyperfs.log.merkle import MerkleTree, Node, leaf_hash
 from hyperfs.log.proof import BlockRequest, HashRequest, Request, SeekRequest, TreeProof, UpgradeRequest, prove
 from hyperfs.trie import node, node_pack
 from hyperfs.volume import acl, keys
+from hyperfs.volume.cloning import Marker
 from hyperfs.volume.inode import Inode
 
 from .shapes import KEYS, SIGNER, chain_seed, encode_proof, join, journal_seed
@@ -299,3 +300,8 @@ def evictions() -> list[Evicted]:
     for block in range(0, 400, 7):
         found[2].add(block, block + 3)
     return found
+
+
+def clone_markers() -> list[bytes]:
+    address = "hyperfs://" + "0a" * 32 + "@peer.example:4711"
+    return [Marker(bytes(range(32)), address, lost).encode() for lost in (False, True)]

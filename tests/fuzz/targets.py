@@ -18,7 +18,7 @@ from hyperfs.replication import dialogue_codec, mux_codec
 from hyperfs.replication import messages as wire_messages
 from hyperfs.store import folder
 from hyperfs.trie import node, node_pack
-from hyperfs.volume import acl, brake_record, commit_record, entries, journal_items, undo_record
+from hyperfs.volume import acl, brake_record, cloning, commit_record, entries, journal_items, undo_record
 from hyperfs.volume.inode import Inode
 
 from . import cold, histories, outside, peers, readers, seeds, shapes, wires
@@ -83,6 +83,7 @@ TARGETS: Final = (
         lambda: [evicted.encode(found, lambda body: b"") for found in seeds.evictions()],
         lambda v: evicted.encode(v, lambda body: b""),
     ),
+    Target("marker of a clone", cloning.decode_marker, seeds.clone_markers, cloning.Marker.encode),
     # Its owner has signed how long a block is: so much is asked for, however little there is.
     Target("log", readers.log_folder, seeds.logs, most_bytes=lambda size: (64 << 20) + 64 * KIB),
     Target("manifest", manifest.decode_manifest, seeds.manifests, manifest.Manifest.encode),
