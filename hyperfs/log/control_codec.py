@@ -237,8 +237,21 @@ def decode_file(data: bytes) -> list[Record]:
     return records
 
 
+def encode_records(records: Iterable[Record], most_bytes: int) -> tuple[bytes, int]:
+    """Records one after the other, without a file around them, and how many: what fits, but the first in any case."""
+    parts: list[bytes] = []
+    size = 0
+    for record in records:
+        data = record.encode()
+        if parts and size + len(data) > most_bytes:
+            break
+        parts.append(data)
+        size += len(data)
+    return b"".join(parts), len(parts)
+
+
 def decode_records(data: bytes) -> list[Record]:
-    """Records one after the other, without a file around them: as a part of a chain travels. Nothing is verified."""
+    """What encode_records made. Nothing is verified."""
     reader = Reader(data, "records of a control chain")
     records = []
     while reader.left:

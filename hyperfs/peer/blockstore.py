@@ -57,6 +57,9 @@ class BlockStore(Protocol):
     def write(self, owner: bytes, name: str, data: bytes) -> None:
         """Put a record in the place of what it was. Durable when it returns. Names are [a-z0-9-]+."""
 
+    def discard(self, owner: bytes, name: str) -> None:
+        """A record goes, durably; nothing happens where there is none."""
+
     def places(self, drive: bytes) -> list[Place]:
         """Where something was synced, ascending."""
 

@@ -48,6 +48,7 @@ class Offered(Enum):
     NEWER = "newer"
     SAME = "same"
     OLDER = "older"
+    APART = "apart"
 
 
 class HeldDrive:
@@ -100,18 +101,39 @@ class HeldDrive:
         the evidence is kept. Corrupt, Refused, FormatTooNew for what is no chain of this drive.
         """
         _check_size(len(data), 2 * MOST_CHAIN_BYTES)
+        return self._offer(decode_file(data), len(data))
+
+    def offer_records(self, start: int, previous: bytes, records: Sequence[Record]) -> Offered:
+        """As offer_chain, of the records from `start` on; `previous` is the hash of the one before.
+
+        APART where that one is not here, or is another: then nothing is taken, and nobody has contradicted anybody."""
+        held = self.chain.records if self.chain is not None else ()
+        if start > len(held) or (start and held[start - 1].hash() != previous):
+            return Offered.APART
+        whole = [*held[:start], *records]
+        size = sum(len(record.encode()) for record in whole)
+        _check_size(size, 2 * MOST_CHAIN_BYTES)
+        return self._offer(whole, size)
+
+    def _offer(self, records: Sequence[Record], size: int) -> Offered:
         held = self.chain
         if held is None:
-            return self._store_chain(Chain.parse(data, self.id))
-        records = decode_file(data)
+            return self._store_chain(self._first(records))
         both = min(len(records), len(held.records))
         if tuple(records[:both]) != held.records[:both]:
-            self._meet_other_chain(held, Chain.parse(data, self.id))
+            self._meet_other_chain(held, self._first(records))
         if len(records) <= both:
             return Offered.SAME if len(records) == len(held.records) else Offered.OLDER
         if any(record.signer != ROOT for record in records[both:]):
-            _check_size(len(data), MOST_CHAIN_BYTES)
+            _check_size(size, MOST_CHAIN_BYTES)
         return self._store_chain(held.extend(records[both:]))
+
+    def _first(self, records: Sequence[Record]) -> Chain:
+        """The chain that these are, of this drive."""
+        chain = Chain.parse_records(records)
+        if chain.drive_id != self.id:
+            raise Corrupt("the control chain is that of another drive", f"drive {chain.drive_id.hex()}")
+        return chain
 
     def _store_chain(self, chain: Chain) -> Offered:
         self._write(CONTROL, chain.encode())
@@ -155,6 +177,10 @@ class HeldDrive:
             if (head := lent.head()) is not None:
                 self.heads[place] = head
         return self._lent[place]
+
+    def lend_all(self) -> list[LentLog]:
+        """Every log of the roster, at its present fork."""
+        return [self.lend(log) for log in self._entries] if self.chain is not None else []
 
     def before(self, place: Place, proof: TreeProof, here: int) -> None:
         entry, chain = self.entry(place.log), self._need_chain()
@@ -238,12 +264,12 @@ class HeldDrive:
         )
         return sign_receipt(signer, Receipt(*fields))
 
-    def audit(self, log: bytes, blocks: Sequence[int]) -> list[TreeProof]:
+    def audit(self, log: bytes, blocks: Sequence[int], fork: int | None = None) -> list[TreeProof]:
         """The blocks, read from the disk and compared. NotResident for one that is not here, Corrupt for a damaged one,
         which is then not had any more."""
         if len(blocks) > MOST_AUDIT_BLOCKS:
             raise Refused(f"an audit of {len(blocks)} blocks: at most {MOST_AUDIT_BLOCKS} at once")
-        lent = self.lend(log)
+        lent = self.lend(log, fork)
         return [lent.proof(Request(block=BlockRequest(block))) for block in blocks]
 
     # What goes

@@ -81,6 +81,12 @@ class FolderStore:
         self._disk.makedirs(_records(owner))
         self._disk.replace(f"{_records(owner)}/{_checked(name)}", data)
 
+    def discard(self, owner: bytes, name: str) -> None:
+        path = f"{_records(owner)}/{_checked(name)}"
+        if self._disk.exists(path):
+            self._disk.remove(path)
+            self._disk.sync_folder(_records(owner))
+
     def places(self, drive: bytes) -> list[Place]:
         logs = f"drives/{drive.hex()}/logs"
         return [

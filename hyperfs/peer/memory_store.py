@@ -155,6 +155,9 @@ class MemoryStore:
     def write(self, owner: bytes, name: str, data: bytes) -> None:
         self._records.setdefault(owner, {})[name] = data
 
+    def discard(self, owner: bytes, name: str) -> None:
+        self._records.get(owner, {}).pop(name, None)
+
     def places(self, drive: bytes) -> list[Place]:
         return sorted(place for place, synced in self._logs.items() if place.drive == drive and synced.head)
 

@@ -1,6 +1,6 @@
 """A cloud peer without its network: any number of drives that it holds and can't read."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Final
 
 from hyperfs.errors import HyperfsError, Refused
@@ -58,11 +58,20 @@ class Peer:
             self.drives[drive] = HeldDrive(self.store, drive, self.floor_bytes)
         return self.drives[drive]
 
-    def lend(self, log: bytes, holds: rules.Holds, knows_log_key: bool, fork: int | None = None) -> LentLog:
+    def lend(
+        self,
+        log: bytes,
+        holds: rules.Holds,
+        knows_log_key: bool,
+        fork: int | None = None,
+        roots: Container[bytes] = (),
+    ) -> LentLog:
         """The log of a discovery key, for a session whose other side has proved which transport key it `holds` and, by
-        the capability, that it knows the log's key. The same Refused for what is not here and what is not for it."""
+        the capability, that it knows the log's key. `roots`: drives whose root it has proved to be; then it may have
+        what a listed device may. The same Refused for what is not here and what is not for it."""
         for drive in self._with_log(log):
-            if rules.may_replicate(holds, knows_log_key, self.only_listed, drive.chain):
+            is_listed_only = self.only_listed and drive.id not in roots
+            if rules.may_replicate(holds, knows_log_key, is_listed_only, drive.chain):
                 return drive.lend(log, fork)
         raise Refused(f"the log with discovery key {log.hex()[:16]} is not served to this peer")
 

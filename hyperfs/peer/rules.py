@@ -109,4 +109,10 @@ def may_replicate(holds: Holds, knows_log_key: bool, only_listed: bool, chain: C
     `only_listed`: and holds the transport key of an active device of the drive."""
     if not knows_log_key or chain is None:
         return False
-    return not only_listed or any(holds(d.transport_key) for d in chain.devices.values() if d.state == ACTIVE)
+    return not only_listed or is_listed(holds, chain)
+
+
+def is_listed(holds: Holds, chain: Chain | None) -> bool:
+    """Whether a session holds the transport key of an active device of the drive."""
+    devices = chain.devices.values() if chain is not None else ()
+    return any(holds(device.transport_key) for device in devices if device.state == ACTIVE)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from hyperfs.errors import BadRequest, Contradiction, HyperfsError, NotHeld, PlaceFull, Refused
-from hyperfs.log.control_codec import Record
+from hyperfs.log.control_codec import Record, encode_records
 from hyperfs.log.heads import Signer
 from hyperfs.replication import dialogue_bodies as bodies
-from hyperfs.replication.dialogue_bodies import LogHead, OfferTaken, Outcome, Space
-from hyperfs.replication.dialogue_codec import MOST_BODY_BYTES, Method, Status, decode_words
+from hyperfs.replication.dialogue_bodies import MOST_RECORDS_BYTES, LogHead, OfferTaken, Outcome, Space
+from hyperfs.replication.dialogue_codec import Method, Status, decode_words
 from hyperfs.replication.invitation import Invitation, proof, verifier
 from hyperfs.replication.one_session import Session
 
@@ -24,8 +24,6 @@ _ERRORS: Final[dict[int, type[HyperfsError]]] = {
     Status.CONTRADICTION: Contradiction,
     Status.BAD_REQUEST: BadRequest,
 }
-MOST_RECORDS_BYTES: Final = MOST_BODY_BYTES - 4096
-"""Of one offer."""
 _FIRST: Final = bytes(32)
 _T = TypeVar("_T")
 
@@ -58,11 +56,11 @@ class PeerClient:
         first that does not join on (APART)."""
         taken = None
         while taken is None or (start < len(records) and taken.outcome != Outcome.APART):
-            piece, end = _piece(records, start)
+            piece, count = encode_records(records[start:], MOST_RECORDS_BYTES)
             previous = records[start - 1].hash() if start else _FIRST
             body = bodies.Offer(drive, start, previous, piece).encode()
             taken = await self._ask(Method.OFFER, body, OfferTaken.decode)
-            start = end
+            start += count
         return taken
 
     async def heads(self, drive: bytes) -> tuple[LogHead, ...]:
@@ -92,18 +90,3 @@ class PeerClient:
         if status != Status.OK:
             raise _ERRORS.get(status, Refused)(f"the peer says: {decode_words(answer)}")
         return decode(answer)
-
-
-def _piece(records: Sequence[Record], start: int) -> tuple[bytes, int]:
-    """Records from `start` on that fit into one offer, and where they end. One at least, if there is one: it may be too
-    large, which is then said when it is sent."""
-    parts: list[bytes] = []
-    size, end = 0, start
-    for record in records[start:]:
-        data = record.encode()
-        if parts and size + len(data) > MOST_RECORDS_BYTES:
-            break
-        parts.append(data)
-        size += len(data)
-        end += 1
-    return b"".join(parts), end

@@ -12,10 +12,13 @@ from hyperfs.crypto.keys import SIGNATURE_BYTES
 from hyperfs.errors import Corrupt
 from hyperfs.log import compact
 from hyperfs.log.heads import Signer
+from hyperfs.replication.dialogue_codec import MOST_BODY_BYTES
 from hyperfs.replication.invitation import ID_BYTES, PROOF_BYTES
 
 HASH_BYTES: Final = 32
 MOST_AUDITED: Final = 64
+MOST_RECORDS_BYTES: Final = MOST_BODY_BYTES - 4096
+"""Of a control chain in one body, but a single record may be longer."""
 _ROOT_PROOF: Final = b"hyperfs/v1/root-proof\0"
 _AUDIT: Final = b"hyperfs/v1/audit\0"
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from hyperfs.log import have
-from hyperfs.peer import evidence, holds, settings
+from hyperfs.peer import evidence, holds, invites, settings
 
 from .seeds import vectors
 from .shapes import summed
@@ -36,6 +36,15 @@ def holds_made_right(data: bytes) -> holds.Holds:
 
 def all_settings() -> list[bytes]:
     return [settings.Settings().encode(), settings.Settings(1 << 40).encode()]
+
+
+def invites_kept() -> list[bytes]:
+    known = bytes(range(32))
+    return [
+        invites.Invite(known, 1 << 60).encode(),
+        invites.Invite(known, 5, None, False).encode(),
+        invites.Invite(known, 5, 1 << 40, False, known).encode(),
+    ]
 
 
 def identities() -> list[bytes]:

@@ -12,7 +12,7 @@ from hyperfs.crypto import recovery
 from hyperfs.daemon import last_verify, wire
 from hyperfs.log import control_codec, evicted, heads, manifest, receipt
 from hyperfs.log.control import Chain
-from hyperfs.peer import evidence, holds, identity, settings
+from hyperfs.peer import evidence, holds, identity, invites, settings
 from hyperfs.policy import when
 from hyperfs.replication import dialogue_codec, mux_codec
 from hyperfs.replication import messages as wire_messages
@@ -105,6 +105,7 @@ TARGETS: Final = (
     Target("what is held", holds.decode, peers.records_of_holds, holds.Holds.encode),
     Target("what is held, its checksum made right", peers.holds_made_right, peers.records_of_holds),
     Target("settings of a held drive", settings.decode, peers.all_settings, settings.Settings.encode),
+    Target("invite that a peer keeps", invites.decode, peers.invites_kept, invites.Invite.encode),
     Target("a peer's identity", identity.decode, peers.identities, identity.encode),
     Target("key file", readers.key_file, seeds.key_files),
     Target("key file, its checksum made right", lambda data: readers.key_file(summed(data)), seeds.key_files),

@@ -46,6 +46,20 @@ def test_records_are_replaced_and_listed(reopen: Reopen) -> None:
     store.close()
 
 
+def test_a_record_that_was_discarded_is_gone_for_good(reopen: Reopen) -> None:
+    store = reopen()
+    store.write(OWN, "invite-00", b"one")
+    store.write(OWN, "identity", b"two")
+    store.discard(OWN, "invite-00")
+    store.discard(OWN, "invite-00")
+    store.discard(DRIVE, "control")
+    store.close()
+    store = reopen()
+    assert store.read(OWN, "invite-00") is None
+    assert store.names(OWN) == ["identity"]
+    store.close()
+
+
 def test_an_empty_place_is_nothing(store: BlockStore, place: Place, public_key: bytes) -> None:
     log = store.open(place, public_key, CONTENT)
     assert (log.head(), log.length, log.fork, log.discovery_key) == (None, 0, 0, place.log)
