@@ -32,7 +32,7 @@ from hyperfs.volume.reserve import Reserve
 from hyperfs.volume.residence import RECORD, record_tag
 
 MARKER: Final = "clone"
-_MARKER: Final = re.compile(r"hyperfs clone\nformat 1\ndrive ([0-9a-f]{64})\npeer (\S{1,400})\nformer (lost|stays)\n")
+_MARKER: Final = re.compile(r"hyperfs clone\nformat 1\ndrive ([0-9a-f]{64})\npeer ([!-~]{1,400})\nformer (lost|stays)\n")
 
 
 @dataclass(frozen=True)
