@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "snapshot": "Keep the present version under a name.",
     "policy": "Show and set which versions stay.",
     "follow": "Keep importing a plain folder.",
+    "service": "Have systemd mount, follow or serve.",
     "web": "Look at a drive through time in the browser.",
     "cold": "Add, list and remove cold stores.",
     "brake": "Tell what stopped that old versions go, and release it.",

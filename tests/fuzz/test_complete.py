@@ -25,6 +25,7 @@ NOT_READ_FROM_OTHERS = {
     "peer/folder_store.py FolderStore.places": "as above",
     "fuse/listing.py _unpack": "what this process packed, in its memory",
     "fuse/warmer.py main": "a pipe from the process that wrote it",
+    "service/kinds.py Service.read": "files among the user's own units, as trusted as the commands in them",
     "store/rocksdb.py RocksIndex._check_markers": "compares the length first; tests/faults flips each bit of its files",
     "volume/remembered.py Remembered._recall": "only what a keyed hash of the drive's vouches for",
     "volume/remembered.py _decode": "as above",

@@ -261,21 +261,3 @@ def test_remove_refuses_while_something_runs_from_the_venv(checkout: Path, tmp_p
     assert done.returncode == 1
     assert f"{process.pid} {sleeper} 60" in done.stderr
     assert sleeper.is_symlink()
-
-
-@pytest.mark.parametrize("name", ["hyperfs-mount@.service", "hyperfs-follow@.service"])
-def test_the_user_units_are_such_that_systemd_understands(tmp_path: Path, name: str) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd is not installed")
-    unit = ROOT / "systemd" / name
-    done = run("systemd-analyze", "--user", "verify", unit, XDG_RUNTIME_DIR=str(tmp_path))
-    # It answers 0 to lines that it ignores, and says so.
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_the_user_unit_lets_a_drive_go_that_others_have_unmounted() -> None:
-    """systemd runs ExecStop then too, and takes its failure for one of the service, which it starts again."""
-    lines = (ROOT / "systemd/hyperfs-mount@.service").read_text().splitlines()
-    assert [line for line in lines if line.startswith("ExecStop=")] == [
-        "ExecStop=-/usr/bin/env hyperfs unmount --wait %f"
-    ]
