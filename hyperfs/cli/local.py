@@ -68,6 +68,7 @@ class Local:
             self._token = trio.lowlevel.current_trio_token()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._drive.cold.run, False)  # brings nothing anywhere, but fetches
+                nursery.start_soon(self._drive.peers.run, False)
                 self._started.set()
                 await self._stop.wait()
                 nursery.cancel_scope.cancel()

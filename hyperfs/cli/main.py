@@ -31,6 +31,8 @@ COMMANDS: Final = {
     "service": "Have systemd mount, follow or serve.",
     "web": "Look at a drive through time in the browser.",
     "cold": "Add, list and remove cold stores.",
+    "peer": "Pair with peers, and be one.",
+    "sync": "Bring everything to the peers.",
     "brake": "Tell what stopped that old versions go, and release it.",
     "prune": "Let old versions go and return their space.",
     "verify": "Check everything that a store holds.",

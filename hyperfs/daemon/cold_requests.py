@@ -23,6 +23,8 @@ from hyperfs.daemon.wire import Message, Tell
 from hyperfs.errors import BadRequest, InvalidArgument, NotFound, Refused, Unreachable
 from hyperfs.policy.storage import PLACES_MOST
 from hyperfs.store.objects import FILE, AccessKey, Location, Objects, parse_url
+from hyperfs.syncing.home import bytes_of
+from hyperfs.syncing.runs import Runs
 from hyperfs.volume.volume import Volume
 
 PROBE_BYTES: Final = 1000
@@ -60,6 +62,8 @@ async def add_cold(drive: Drive, params: Message, tell: Tell) -> Message:
     name = given.text(params, "name") if params.get("name") is not None else _known_as(remembered, url)
     name = settings.check_name(name) if name is not None else settings.name_for(where, remembered)
     _check_new(name, url, remembered)
+    if name in drive.peers.places:
+        raise Refused(f"{name} is a peer: give --name, policies call places by their names")
     if where.scheme == FILE:
         _check_folder(drive, Path(where.path))
     key = _access_key(params)
@@ -174,6 +178,6 @@ def _only_at(drive: Drive, name: str) -> Iterator[int]:
     for number, log in drive.volume.parts.logs.items():
         marks = log.evicted
         for first, end in list(marks.runs()) if marks is not None else ():
-            for low, high in cold.only_at(name, number, first, end):
-                start, stop = log.bytes_about(low, high)
-                yield stop - start
+            left = Runs(cold.only_at(name, number, first, end))
+            for run in drive.peers.only_at("", number, left):
+                yield bytes_of(log, *run)

@@ -1,5 +1,6 @@
 """A drive as requests see it: the volume and, where it is mounted, the mount. The same for a store that is not."""
 
+import math
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,9 @@ from tzlocal import get_localzone
 
 from hyperfs.cold.cold import Cold
 from hyperfs.daemon.cold_side import open_cold
+from hyperfs.daemon.peer_side import open_peers
 from hyperfs.errors import NotFound
+from hyperfs.syncing.peers import Peers
 from hyperfs.values import ROOT_INO
 from hyperfs.volume.moving import Mover
 from hyperfs.volume.paths import find, parts_of
@@ -37,6 +40,8 @@ class Mounted(Protocol):
 
     async def forget_versions(self) -> None: ...
 
+    def used_ago(self) -> float: ...
+
 
 class InBackground(Protocol):
     """Work on the whole drive that can be done later."""
@@ -58,10 +63,17 @@ class Drive:
     """Streams of changes that a page of was answered, by where they go on: see `watch_requests`."""
     failure: BaseException | None = None
     cold: Cold = field(init=False)
-    """Its places; fetches only while its `run` runs."""
+    """Its cold stores; fetches only while its `run` runs."""
+    peers: Peers = field(init=False)
+    """As `cold`."""
 
     def __post_init__(self) -> None:
         self.cold = open_cold(self.volume)
+        self.peers = open_peers(self.volume, self.cold, self._used_ago)
+
+    def _used_ago(self) -> float:
+        """Seconds since a program asked something of the drive through its mount."""
+        return self.mount.used_ago() if self.mount is not None else math.inf
 
     def resolve(self, when: str, path: bytes) -> int:
         """The version that a WHEN means for a path. Raises BadWhen, NoSuchVersion."""

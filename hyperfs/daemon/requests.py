@@ -17,6 +17,7 @@ from hyperfs.daemon import (
     cold_requests,
     last_verify,
     past_requests,
+    peer_requests,
     policy_requests,
     undo_requests,
     verifying,
@@ -52,8 +53,10 @@ async def tell_status(drive: Drive, params: Message, tell: Tell) -> Message:
     last = last_verify.recall(verifying.store_name(drive.volume.drive_id, drive.store))
     if last is not None and last["damage"]:
         facts["warnings"].append(f"the last verify, of {last['time'][:16]}, found {last['damage']} damages")
+    facts["warnings"] += drive.peers.warnings()
     return facts | {
         "last_verify": last,
+        "peers": await peer_requests.peer_facts(drive),
         "cold_stores": await cold_requests.cold_facts(drive.cold),
         "store": str(drive.store),
         "mounted_at": str(drive.mount.directory) if drive.mount is not None else None,
@@ -140,6 +143,11 @@ TABLE: Final[dict[str, Request]] = {
     "list_cold": cold_requests.list_cold,
     "add_cold": cold_requests.add_cold,
     "remove_cold": cold_requests.remove_cold,
+    "list_peers": peer_requests.list_peers,
+    "add_peer": peer_requests.add_peer,
+    "remove_peer": peer_requests.remove_peer,
+    "limit_peers": peer_requests.limit_peers,
+    "sync": peer_requests.sync,
     "policy": policy_requests.policy,
     "set_policy": policy_requests.set_policy,
     "allow_program": policy_requests.allow_program,

@@ -164,7 +164,7 @@ async def _run(
         nursery.start_soon(beat, manager)
         nursery.start_soon(_stay_small)
         try:
-            await mount.serve(announce, retention.run, drive.cold.run, partial(mover.run, paced()))
+            await mount.serve(announce, retention.run, drive.cold.run, drive.peers.run, partial(mover.run, paced()))
         except Exception as error:  # noqa: BLE001  # whatever it is, whoever waits for the end hears of it, and so does main
             drive.end(innermost(error))
         else:

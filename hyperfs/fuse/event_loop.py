@@ -15,6 +15,7 @@ pyfuse3 finds trio in an attribute of its module, which is there so that `pyfuse
 Where a later pyfuse3 has no such attribute, it runs on trio as it is. See docs/adr/0013-request-path.md.
 """
 
+import math
 import select
 import time
 from collections import deque
@@ -38,6 +39,8 @@ class Turns(trio.abc.Instrument):
         self._held = False
         self._waiting: deque[trio.lowlevel.Task] = deque()
         self._paused = clock()  # when a task of this thread last made way for others
+        self.asked_at = -math.inf
+        """When the last request came, by the monotonic clock."""
 
     async def __aenter__(self) -> None:
         while self._held:
@@ -56,6 +59,7 @@ class Turns(trio.abc.Instrument):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._held = False
+        self.asked_at = time.monotonic()
 
     async def _wait(self) -> None:
         task = trio.lowlevel.current_task()
@@ -107,12 +111,12 @@ class _Trio:
 
 
 @contextmanager
-def short_ways() -> Iterator[bool]:
+def short_ways(turns: Turns | None = None) -> Iterator[bool]:
     """Has pyfuse3 take them inside the block, around `pyfuse3.main`; False where it can't."""
     if getattr(pyfuse3, "trio", None) is not trio:
         yield False
         return
-    turns = Turns()
+    turns = turns or Turns()
     trio.lowlevel.add_instrument(turns)
     vars(pyfuse3)["trio"] = _Trio(turns)
     try:

@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import trio
 from tzlocal import get_localzone
 
 from hyperfs.fuse.contents import ContentOperations
-from hyperfs.fuse.event_loop import short_ways
+from hyperfs.fuse.event_loop import Turns, short_ways
 from hyperfs.fuse.folders import FolderOperations
 from hyperfs.fuse.metadata import MetadataOperations
 from hyperfs.fuse.names import NameOperations
@@ -72,6 +73,7 @@ class Mount:
         self.volume = volume
         self.directory = directory
         self._options = options
+        self._turns = Turns()
         past = Past(volume, get_localzone(), volume.overlay.now_ns)
         self.state = State(volume, past, Warming(directory, volume.overlay), options.show_versions)
         self._operations = Operations(self.state)
@@ -98,7 +100,7 @@ class Mount:
                 nursery.start_soon(note_uses, self.volume)
                 for work in beside:
                     nursery.start_soon(work)
-                with short_ways(), closing(self.state.warming), closing(self.state.absences.background):
+                with short_ways(self._turns), closing(self.state.warming), closing(self.state.absences.background):
                     await pyfuse3.main(min_tasks=IDLE_TASKS, max_tasks=MAX_TASKS)
                 nursery.cancel_scope.cancel()
             self.volume.write_back = None
@@ -128,6 +130,10 @@ class Mount:
         FUSE device open, and so would keep the kernel waiting for a daemon that a SIGKILL has ended.
         """
         await trio.run_process(["sync", "-f", os.fspath(self.directory)], check=False, stderr=subprocess.DEVNULL)
+
+    def used_ago(self) -> float:
+        """Seconds since the kernel last asked anything."""
+        return time.monotonic() - self._turns.asked_at
 
     async def forget_entry(self, parent: int, name: bytes) -> None:
         """Has the kernel ask again for a name that changed without its doing; from a worker thread."""

@@ -107,6 +107,10 @@ class Replicating:
         """The log's owner on this machine has made it longer, durably: blocks [start, end) are new."""
         self._announce([(start, end)])
 
+    def grown(self) -> None:
+        """The log is longer, durably; which of its blocks may be had is said by `appended`."""
+        self._announce([])
+
     def cleared(self, start: int, end: int) -> None:
         """Blocks [start, end) were let go."""
         self.have.discard(start, end)

@@ -26,7 +26,7 @@ from hyperfs.volume.budget import budget_of
 from hyperfs.volume.elsewhere import Wish
 from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.residence import Run
-from hyperfs.volume.survey import HOUR_NS, Ask, Progress, Survey, survey
+from hyperfs.volume.survey import HOUR_NS, Ask, Progress, Survey, Surveyed, survey
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.versions import read_commit
 from hyperfs.volume.volume import Volume
@@ -55,6 +55,7 @@ class Mover:
         self._surveyed: tuple[object, ...] = ()
         self._policies = 0  # those that the survey went by
         self._wakes = trio.Event()
+        self._urgent = trio.Event()  # somebody waits: no rest before the next turn
         self._begun = self._ended = 0  # turns, by their numbers
         self.standing = volume.standing
         self.held: Callable[[], str | None] = self._braked
@@ -76,12 +77,14 @@ class Mover:
                 with trio.move_on_after(POLL_SECONDS):
                     await self._wakes.wait()
                 began, now = trio.current_time(), self._signature()
-                if began < not_before:
-                    await trio.sleep_until(not_before)
+                if began < not_before and not self._urgent.is_set():
+                    with trio.move_on_at(not_before):
+                        await self._urgent.wait()
                     continue
                 if not (self._wakes.is_set() or self._volume.unwanted or now != looked_at or began >= latest):
                     continue
                 self._wakes = trio.Event()  # before the turn: what happens during it wants another one
+                self._urgent = trio.Event()
                 await self._try(progress)
                 looked_at, ended = now, trio.current_time()
                 not_before, latest = ended + REST_FACTOR * (ended - began), ended + LATEST_SECONDS
@@ -89,6 +92,16 @@ class Mover:
     def look_again(self) -> None:
         """Something was set, or somebody waits for what is to move."""
         self._wakes.set()
+
+    async def looked(self) -> None:
+        """Returns when a turn has ended that was begun after the call. Raises Unreachable where none came about."""
+        wanted = self._begun + 1
+        while self._ended < wanted:
+            self._urgent.set()
+            self.look_again()
+            await trio.sleep(TELL_SECONDS)
+        if self._volume.survey is None:
+            raise Unreachable(self._volume.warnings.get("moving", "nobody could look which bytes may go where"))
 
     async def all_here(self, tell: Callable[[int, int], Awaitable[None]]) -> None:
         """Returns when what is to be here is; `tell` gets bytes done and in all. Raises Unreachable."""
@@ -196,6 +209,7 @@ class Mover:
         if self._survey is None or self._surveyed != signature:
             self._survey, self._surveyed = await trio.to_thread.run_sync(run), signature
             self._policies = changes
+            volume.survey = Surveyed(self._survey, changes)
         return self._survey
 
     async def _stretches(self, made: Survey) -> list[Stretch]:

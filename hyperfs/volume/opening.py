@@ -304,6 +304,7 @@ def _assemble(
         versions=Versions(catalog, ground.nodes, live, lambda: committer.newest, store.read_chunk, device_of),
         node_id_key=ground.epoch.node_id_key(),
         signer=device_keys.signing(),
+        transport=device_keys.transport(),
         replayed=bool(items) or journal.last_sequence > journal.durable,
         warnings=ground.warnings,
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from hyperfs.chunks.chunkstore import ChunkStore
+from hyperfs.crypto.keys import BoxKeyPair
 from hyperfs.crypto.seal import Sealer
 from hyperfs.log.control import Chain
 from hyperfs.log.heads import Signer
@@ -51,6 +52,7 @@ class Parts:
     versions: Versions
     node_id_key: bytes
     signer: Signer  # the device's own, for the control chain
+    transport: BoxKeyPair  # by which other machines know the device
     replayed: bool  # the journal held something that no commit does
     warnings: dict[str, str] = field(default_factory=dict)
 

@@ -12,7 +12,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from hyperfs.chunks.extents import Extent, Place
 from hyperfs.errors import InvalidArgument
@@ -20,7 +20,7 @@ from hyperfs.log.cleared import Cleared
 from hyperfs.log.log import Log
 from hyperfs.policy.attributes import CLASS, COPIES, PLACES, PREFIX
 from hyperfs.policy.inheritance import nearest
-from hyperfs.policy.placement import STAYS, STRENGTHS, Needs, Stretch, is_media, together
+from hyperfs.policy.placement import STAYS, STRENGTHS, Needs, Strength, Stretch, is_media, together
 from hyperfs.policy.storage import parse_class, parse_copies, parse_places
 from hyperfs.trie.node import Leaf, Ref
 from hyperfs.values import BlockRef
@@ -138,6 +138,13 @@ class Survey:
         return Stretch(log, first, end, size, self.table.all[needs], is_live, used, is_large_media, is_here)
 
 
+class Surveyed(NamedTuple):
+    """`policies`: how many changes of policies there had been (`Policies.changes`) when it was begun."""
+
+    survey: Survey
+    policies: int
+
+
 def survey(ask: Ask, progress: Progress) -> Survey:
     """In a worker thread. Raises Corrupt, NotResident: then nothing is known."""
     made = Survey()
@@ -245,13 +252,15 @@ class _Walk:
         if extent is None:
             return
         ino = int.from_bytes(key[: keys.PREFIX_BYTES - 1], "big")
-        if kind == keys.XATTR:
-            # Long attributes are metadata: they stay.
-            self._note(extent, self._made.table.number(STAYS), 0, _LIVE | _OTHER)
-            return
         if self._of[0] != ino:
             self._of = (ino, *self._file(ino))
-        self._note(extent, *self._of[1:])
+        needs, used, flags = self._of[1:]
+        if kind == keys.XATTR:
+            # Long attributes are metadata: they stay here, and go as far as their file may.
+            here = self._made.table.all[needs]._replace(strength=Strength.HOT)
+            self._note(extent, self._made.table.number(here), used, flags | _LIVE | _OTHER)
+            return
+        self._note(extent, needs, used, flags)
 
     def _note(self, extent: Extent, needs: int, used: int, flags: int) -> None:
         places = [extent.place]

@@ -32,6 +32,7 @@ from hyperfs.volume.permissions import Permissions
 from hyperfs.volume.protection import Protection
 from hyperfs.volume.returning import Returning
 from hyperfs.volume.standing import Standing
+from hyperfs.volume.survey import Surveyed
 from hyperfs.volume.uses import Uses
 from hyperfs.volume.versions import Snapshot, Versions, snapshot_fact
 from hyperfs.volume.xattrs import Xattrs
@@ -79,6 +80,8 @@ class Volume:
         self.standing = Standing()
         self.uses = Uses(parts.catalog, parts.overlay.now_ns)
         self.scans = Scans()
+        self.survey: Surveyed | None = None
+        """The newest look at which blocks may be where; whoever surveys puts it here."""
         self.unwanted: set[BlockRef] = set()
         """What came back for a program that looks at everything: it may leave again."""
         self.write_back: WriteBack | None = None  # has the kernel send what it holds; set by a mount

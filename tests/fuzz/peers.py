@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from hyperfs.log import have
+from hyperfs.log import have, receipt
 from hyperfs.peer import evidence, holds, invites, settings
+from hyperfs.syncing import settings as syncing_settings
 
 from .seeds import vectors
 from .shapes import summed
@@ -13,6 +14,27 @@ _SECTOR: Final = 3
 
 def receipts() -> list[bytes]:
     return [bytes.fromhex(case["hex"]) for case in vectors("receipt")["receipts"]]
+
+
+def rows_of_receipts() -> list[bytes]:
+    return [bytes(8) + found for found in receipts()]
+
+
+def row_of_receipt(row: tuple[int, receipt.SignedReceipt]) -> bytes:
+    return row[0].to_bytes(8, "little", signed=True) + row[1].encode()
+
+
+def known_peers() -> list[bytes]:
+    key = "ab" * 32
+    return [f"hyperfs://{key}@peer.example:4780 1795000000000000000".encode(), f"hyperfs://{key}@[::1]:1 0".encode()]
+
+
+def known_peer(data: bytes) -> syncing_settings.Known:
+    return syncing_settings.Known.decode("cloud", data)
+
+
+def all_limits() -> list[bytes]:
+    return [syncing_settings.Limits().encode(), syncing_settings.Limits(500 << 10, 2 << 20, "yes").encode()]
 
 
 def pieces_of_evidence() -> list[bytes]:

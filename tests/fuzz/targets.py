@@ -17,6 +17,8 @@ from hyperfs.policy import when
 from hyperfs.replication import dialogue_codec, mux_codec
 from hyperfs.replication import messages as wire_messages
 from hyperfs.store import folder
+from hyperfs.syncing import attested
+from hyperfs.syncing import settings as syncing_settings
 from hyperfs.trie import node, node_pack
 from hyperfs.volume import acl, brake_record, cloning, commit_record, entries, journal_items, undo_record
 from hyperfs.volume.inode import Inode
@@ -101,6 +103,28 @@ TARGETS: Final = (
     Target("control file, its checksum made right", lambda data: Chain.parse(summed(data)), seeds.control_files),
     Target("control chain, signed right", readers.control_chain, seeds.chains),
     Target("receipt", receipt.decode, peers.receipts, receipt.SignedReceipt.encode),
+    Target(
+        "row of a receipt",
+        attested.decode_row,
+        peers.rows_of_receipts,
+        peers.row_of_receipt,
+        errors=(*DAMAGE, errors.IndexDamaged),
+    ),
+    Target(
+        "setting of a peer",
+        peers.known_peer,
+        peers.known_peers,
+        syncing_settings.Known.encode,
+        is_canonical=False,
+        errors=(errors.BadRequest,),
+    ),
+    Target(
+        "limits of peers",
+        syncing_settings.Limits.decode,
+        peers.all_limits,
+        syncing_settings.Limits.encode,
+        is_canonical=False,
+    ),
     Target("evidence", peers.evidence_judged, peers.pieces_of_evidence, evidence.encode),
     Target("what is held", holds.decode, peers.records_of_holds, holds.Holds.encode),
     Target("what is held, its checksum made right", peers.holds_made_right, peers.records_of_holds),

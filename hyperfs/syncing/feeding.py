@@ -1,0 +1,137 @@
+"""Feeding a peer over one connection: the drive's logs are there for it to take, what is newest first.
+
+Metadata goes before content; of each log no more is shown than the peer takes in a moment, and less while programs use
+the mount.
+"""
+
+from typing import Final, NamedTuple
+
+import trio
+
+from hyperfs.log.log import Log
+from hyperfs.replication.session import Exchanger
+from hyperfs.syncing.home import Home
+from hyperfs.syncing.permits import Permits
+from hyperfs.syncing.runs import NONE, Runs
+from hyperfs.syncing.shown_log import ShownLog
+
+ROOM_BYTES: Final = 16 << 20
+BUSY_BYTES: Final = 1 << 20
+"""Shown and not taken of a content log, while programs use the mount."""
+LOOK_SECONDS: Final = 0.5
+"""How often is looked at what may go, at most."""
+STEP_SECONDS: Final = 0.02
+WHOLE_SECONDS: Final = 30.0
+"""After so long all is looked at again though nothing seems changed."""
+
+
+class Lag(NamedTuple):
+    """What may be at the peer, is here, and is not there by its word."""
+
+    blocks: int
+    nbytes: int
+
+
+class Feeding:
+    """Owned by the trio thread."""
+
+    def __init__(self, home: Home, permits: Permits, exchanger: Exchanger) -> None:
+        self._home = home
+        self._permits = permits
+        self._exchanger = exchanger
+        self.logs: dict[int, ShownLog] = {}
+        self._seen: dict[int, tuple[object, ...]] = {}
+        self._asked_what: set[int] = set()
+        self._looked_at = -LOOK_SECONDS
+        self.lags: dict[int, Lag] = {}
+        """By log, as far as the peer has said where it stands."""
+        self.urgent = 0
+        """How many wait for all to be there, metered or not."""
+
+    def begin(self) -> None:
+        """Opens the channels. The control chain has been offered."""
+        for number, log in self._home.logs():
+            shown = ShownLog(log, self._home.is_metadata(number), self._exchanger.touch)
+            self.logs[number] = shown
+            self._exchanger.add(shown)
+
+    async def run(self) -> None:
+        while True:
+            changed = self._exchanger.changed
+            await self.turn()
+            with trio.move_on_after(LOOK_SECONDS):
+                await changed.wait()
+            await trio.sleep(STEP_SECONDS)
+
+    async def turn(self) -> None:
+        self._permits.look()
+        if trio.current_time() - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = trio.current_time()
+            await self._permits.refresh()
+            for number, shown in self.logs.items():
+                self._look(number, shown)
+        for number, shown in self.logs.items():
+            self._feed(number, shown)
+
+    def offered(self, number: int) -> Runs:
+        """The blocks of a log that are here and may be at the peer."""
+        home = self._home
+        whole = Runs([(0, home.volume.parts.logs[number].signed_length)])
+        if not home.is_metadata(number):
+            whole = whole & self._permits.runs(number)
+        return whole - home.cleared(number) - home.away(number)
+
+    def _look(self, number: int, shown: ShownLog) -> None:
+        log: Log = shown.log
+        marks = log.evicted.count if log.evicted is not None else 0
+        now = int(trio.current_time() / WHOLE_SECONDS)
+        cleared = self._home.volume.parts.catalog.cleared
+        seen = log.fork, log.signed_length, marks, cleared, self._permits.changes, now
+        if self._seen.get(number) != seen:
+            self._seen[number] = seen
+            shown.may_go(self.offered(number))
+            self._exchanger.touch(shown)
+        if shown.knows_remote:
+            if number not in self._asked_what:
+                self._asked_what.add(number)
+                shown.inquire()
+                self._exchanger.touch(shown)
+            self.lags[number] = self._lag(shown)
+
+    def _feed(self, number: int, shown: ShownLog) -> None:
+        if not shown.knows_remote or not shown.is_known or shown.revealing.is_done:
+            return
+        if not shown.is_metadata and (self._waits_for_metadata() or self.is_metered):
+            return
+        room = BUSY_BYTES if self._home.is_busy and not shown.is_metadata else ROOM_BYTES
+        if shown.show(room):
+            self._exchanger.touch(shown)
+
+    @property
+    def is_metered(self) -> bool:
+        """Whether content waits for a connection that is not paid by the byte."""
+        return self._home.is_metered and not self.urgent
+
+    def _waits_for_metadata(self) -> bool:
+        return any(shown.is_metadata and not shown.revealing.is_done for shown in self.logs.values())
+
+    @staticmethod
+    def _lag(shown: ShownLog) -> Lag:
+        missing = shown.missing()
+        return Lag(missing.blocks, sum(shown.size(*run) for run in missing))
+
+    def has(self, number: int) -> Runs:
+        """What the peer says that it has of a log."""
+        shown = self.logs.get(number)
+        return Runs(shown.remote_has.runs(0, shown.log.signed_length)) if shown is not None else NONE
+
+    def is_level(self, number: int) -> bool:
+        """Whether by its word the peer has all of a log that it may have."""
+        shown = self.logs[number]
+        lag = self.lags.get(number)
+        return lag is not None and not lag.blocks and shown.is_known and self._head_is_there(shown)
+
+    @staticmethod
+    def _head_is_there(shown: ShownLog) -> bool:
+        exchange = shown.exchange
+        return exchange is not None and exchange.remote.length >= shown.log.signed_length

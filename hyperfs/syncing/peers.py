@@ -1,0 +1,309 @@
+"""All peers of an open drive: as places (`volume.elsewhere.Elsewhere`), and for whoever waits until they have all."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import trio
+
+from hyperfs.errors import HyperfsError, Unreachable
+from hyperfs.log.control import Chain
+from hyperfs.log.control_codec import ACTIVE, OPEN
+from hyperfs.store import folder
+from hyperfs.syncing import settings, surroundings
+from hyperfs.syncing.home import Home, log
+from hyperfs.syncing.runs import Runs
+from hyperfs.syncing.settings import Known
+from hyperfs.syncing.synced_peer import SyncedPeer
+from hyperfs.syncing.trouble import Kind
+from hyperfs.values import BlockRef
+from hyperfs.volume.elsewhere import Wish
+
+FETCH_SECONDS: Final = 6.0
+"""From one peer; then the next is asked."""
+FETCHES: Final = 64
+"""Blocks on their way at a time."""
+REACH_SECONDS: Final = 20.0
+"""Who waits for a peer that can't be connected to gives up after so long, and two attempts."""
+STALL_SECONDS: Final = 120.0
+"""Or when a peer has taken nothing for so long."""
+STALE_SECONDS: Final = 300.0
+TELL_SECONDS: Final = 0.2
+ROSTER: Final = "roster"
+
+Tell = Callable[[str, int, int], Awaitable[None]]
+
+
+class Peers:
+    """Owned by the trio thread. `run` must be running while blocks are fetched; with `background` it also syncs."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._peers: dict[str, SyncedPeer] = {}
+        self._scopes: dict[str, trio.CancelScope] = {}
+        self._nursery: trio.Nursery | None = None
+        self._background = True
+        self._runs = trio.Event()
+        self._limiter = trio.CapacityLimiter(FETCHES)
+        home.set_limits(settings.limits(home.volume))
+        for known in settings.known(home.volume).values():
+            self.add(known)
+
+    # Which there are
+
+    def add(self, known: Known) -> None:
+        """A peer is there from now on, or is reached elsewhere."""
+        if known.name in self._peers:
+            before = self._peers.pop(known.name)
+            if before.known.address.key != known.address.key:
+                before.leave()
+            self._stop(known.name)
+        self._peers[known.name] = SyncedPeer(self._home, known, self._newer_chain)
+        if self._nursery is not None:
+            self._nursery.start_soon(self._run_one, self._peers[known.name])
+        self._home.tell_proven()
+
+    def remove(self, name: str) -> None:
+        self._peers.pop(name).leave()
+        self._stop(name)
+        self._home.tell_proven()
+
+    def _stop(self, name: str) -> None:
+        scope = self._scopes.pop(name, None)
+        if scope is not None:
+            scope.cancel()
+
+    def peer(self, name: str) -> SyncedPeer | None:
+        return self._peers.get(name)
+
+    def all(self) -> list[SyncedPeer]:
+        return list(self._peers.values())
+
+    def facts(self) -> list[dict[str, Any]]:
+        return [peer.facts() for peer in self._peers.values()]
+
+    def warnings(self) -> list[str]:
+        return [words for peer in self._peers.values() if (words := peer.stale()) is not None]
+
+    def set_limits(self, limits: settings.Limits) -> None:
+        self._home.set_limits(limits)
+
+    @property
+    def limits(self) -> settings.Limits:
+        return self._home.limits
+
+    @property
+    def home(self) -> Home:
+        return self._home
+
+    # What runs
+
+    async def run(self, background: bool = True) -> None:
+        self._background = background and not self._home.volume.read_only
+        async with trio.open_nursery() as self._nursery:
+            for peer in self._peers.values():
+                self._nursery.start_soon(self._run_one, peer)
+            self._nursery.start_soon(surroundings.watch, self._changed_around)
+            self._nursery.start_soon(self._keep_metered)
+            self._runs.set()
+            await trio.sleep_forever()
+
+    async def _run_one(self, peer: SyncedPeer) -> None:
+        with trio.CancelScope() as self._scopes[peer.name]:
+            await peer.run(self._background)
+
+    def _changed_around(self, what: str) -> None:
+        if self._peers:
+            log.info("%s: peers are connected anew", what)
+        for peer in self._peers.values():
+            peer.reconnect()
+
+    async def _keep_metered(self) -> None:
+        while True:
+            if self._peers and self._home.limits.metered == "auto":
+                self._home.system_is_metered = await trio.to_thread.run_sync(surroundings.is_metered)
+            await trio.sleep(surroundings.METERED_SECONDS)
+
+    def _newer_chain(self, peer: SyncedPeer, chain: Chain) -> None:
+        """A peer has a longer chain of this drive, which goes on from ours; each record is signed by whom it must be.
+
+        The next opening goes by it. Where it takes this device out, nothing more is written here.
+        """
+        volume = self._home.volume
+        ours = volume.parts.chain
+        if not chain.continues(ours) or len(chain.records) <= len(ours.records):
+            return
+        device = chain.devices[volume.device]
+        mine = [entry for entry in chain.logs.values() if entry.device == volume.device]
+        is_out = device.state != ACTIVE or all(entry.state != OPEN for entry in mine)
+        if not volume.read_only:
+            volume.parts.disk.replace(folder.CONTROL, chain.encode())
+        if is_out:
+            words = (
+                f"this device was taken out of the drive (the peer {peer.name} has the record, signed by the drive's "
+                "root): another device goes on in its place. What is here can be read; what was written here and not "
+                "synced before is here alone"
+            )
+            volume.journaling.read_only_because = words
+            volume.warnings[ROSTER] = words
+            log.error("%s", words)
+        elif set(chain.logs) == set(ours.logs):
+            volume.parts.chain = chain
+        else:
+            volume.warnings[ROSTER] = "another device was added to the drive: this one knows it from the next mount on"
+
+    # Elsewhere
+
+    @property
+    def places(self) -> frozenset[str]:
+        return frozenset(self._peers)
+
+    def proven(self, log_number: int, first: int, end: int) -> frozenset[str]:
+        return frozenset(peer.name for peer in self._peers.values() if peer.proven(log_number).covers(first, end))
+
+    async def confirm(self, log_number: int, first: int, end: int) -> frozenset[str]:
+        found: set[str] = set()
+
+        async def ask(peer: SyncedPeer) -> None:
+            if await peer.confirm(log_number, first, end):
+                found.add(peer.name)
+
+        async with trio.open_nursery() as nursery:
+            for name in self.proven(log_number, first, end):
+                nursery.start_soon(ask, self._peers[name])
+        return frozenset(found)
+
+    def want(self, wishes: Sequence[Wish]) -> None:
+        """A peer gets all that it may have anyhow; what somebody waits for goes first."""
+        for peer in self._peers.values():
+            for number in {wish.log for wish in wishes}:
+                runs = sorted((w.first, w.end) for w in wishes if w.log == number and w.soon and peer.name in w.places)
+                if peer.link is not None and number in peer.link.feeding.logs and runs:
+                    peer.link.feeding.logs[number].revealing.first(Runs(runs))
+
+    async def changed(self) -> None:
+        await self._home.proven.wait()
+
+    def has(self, ref: BlockRef) -> bool:
+        """Whether a peer that is connected says that it has a block."""
+        return any(peer.is_connected and peer.may_have(ref.log, ref.index) for peer in self._peers.values())
+
+    async def fetch(self, blocks: Sequence[BlockRef]) -> dict[BlockRef, bytes]:
+        """Raises Unreachable, with what each peer said, where a block came from none."""
+        found: dict[BlockRef, bytes] = {}
+        failed: list[Unreachable] = []
+
+        async def bring(ref: BlockRef) -> None:
+            async with self._limiter:
+                if failed:
+                    return
+                try:
+                    found[ref] = await self._fetch_one(ref)
+                except Unreachable as error:
+                    failed.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for ref in blocks:
+                nursery.start_soon(bring, ref)
+        if failed:
+            raise failed[0]
+        return found
+
+    async def _fetch_one(self, ref: BlockRef) -> bytes:
+        await self._runs.wait()
+        why: list[str] = []
+        peers = sorted(
+            self._peers.values(), key=lambda peer: (not peer.may_have(ref.log, ref.index), not peer.is_connected)
+        )
+        for peer in peers:
+            with trio.move_on_after(FETCH_SECONDS):
+                try:
+                    return await peer.fetch(ref.log, ref.index)
+                except Unreachable as error:
+                    why.append(str(error))
+                    continue
+            trouble = peer.trouble
+            why.append(
+                trouble.words(peer.name)
+                if trouble is not None
+                else f"the peer {peer.name} gave no block within {FETCH_SECONDS:.0f} s"
+            )
+        raise Unreachable("; ".join(why) or f"no peer has block {ref.index} of log {ref.log}, which left this device")
+
+    def only_at(self, name: str, log_number: int, runs: Runs) -> Runs:
+        """Which of these blocks no other peer has a proof for."""
+        for other, peer in self._peers.items():
+            if other != name:
+                runs = runs - peer.proven(log_number)
+        return runs
+
+    # Waiting
+
+    async def until_synced(self, names: Sequence[str], tell: Tell) -> None:
+        """Returns when each of these peers has attested everything that is committed now and may be there. Raises the
+        error of the first one that can't, when the others are done."""
+        troubles: dict[str, HyperfsError] = {}
+        waiting = {name: self._peers[name] for name in names}
+        begun = {name: peer.lag()[1] for name, peer in waiting.items()}
+
+        async def wait_for(name: str, peer: SyncedPeer) -> None:
+            try:
+                async with peer.wanted(urgent=True):
+                    await _until_attested(self._home, peer)
+            except HyperfsError as error:
+                troubles[name] = error
+            del waiting[name]
+
+        async def keep_telling() -> None:
+            while True:
+                left = {name: min(begun[name], peer.lag()[1]) for name, peer in waiting.items()}
+                total = sum(begun.values())
+                await tell("syncing", total - sum(left.values()), total)
+                await trio.sleep(TELL_SECONDS)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keep_telling)
+            async with trio.open_nursery() as waits:
+                for name, peer in list(waiting.items()):
+                    waits.start_soon(wait_for, name, peer)
+            nursery.cancel_scope.cancel()
+        if troubles:
+            raise _joined(list(troubles.values()))
+
+
+async def _until_attested(home: Home, peer: SyncedPeer) -> None:
+    await peer.refresh()
+    wanted = {number: (peer.offered(number), home.volume.parts.logs[number].signed_length) for number, _ in home.logs()}
+    began = progressed = trio.current_time()
+    attempts, least = peer.attempts, peer.lag()[0]
+    while not all(_is_attested(home, peer, number, *found) for number, found in wanted.items()):
+        now, lag = trio.current_time(), peer.lag()[0]
+        if lag < least or not peer.is_connected:
+            least, progressed = min(lag, least), now
+        trouble = peer.trouble
+        if not peer.is_connected and trouble is not None and peer.attempts > attempts:
+            patient = trouble.kind is Kind.UNREACHABLE and (peer.attempts < attempts + 2 or now - began < REACH_SECONDS)
+            if not patient:
+                raise trouble.raised(peer.name)
+        if not peer.is_connected and now - began > 2 * REACH_SECONDS and trouble is None:
+            raise Unreachable(f"the peer {peer.name} can't be reached at {peer.known.address.endpoint}")
+        if now - progressed > STALL_SECONDS:
+            raise Unreachable(f"the peer {peer.name} is connected and has taken nothing for {STALL_SECONDS:.0f} s")
+        with trio.move_on_after(1.0):
+            await peer.moved()
+
+
+def _is_attested(home: Home, peer: SyncedPeer, number: int, wanted: Runs, length: int) -> bool:
+    """What retention has let go of meanwhile, or what has left, need not be there."""
+    still = wanted & peer.offered(number)
+    if not still:
+        return True
+    word = peer.attested.word(home.volume.parts.logs[number].discovery_key)
+    is_long_enough = word is not None and (word.newest.length >= length or not home.is_ours(number))
+    return is_long_enough and not still - peer.proven(number)
+
+
+def _joined(errors: Sequence[HyperfsError]) -> HyperfsError:
+    first = errors[0]
+    if len(errors) > 1:
+        return type(first)("; ".join(map(str, errors)))
+    return first

@@ -1,0 +1,210 @@
+"""One log of this drive as one peer gets to see it: what it is shown, what it is given, and what it is asked for.
+
+The log is on the disk of this device, whole but for what was cleared and what left. The peer takes what it is shown
+(`revealing`). Blocks that left are asked of it one by one; what it gives is checked by `take` before anybody gets it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import trio
+
+from hyperfs.errors import Unreachable
+from hyperfs.log.cleared import Range
+from hyperfs.log.heads import Head
+from hyperfs.log.log import Log
+from hyperfs.log.proof import BlockRequest, Request, TreeProof
+from hyperfs.replication.bitfield import Bitfield
+from hyperfs.replication.exchange import Answered, Asked, Denied, Event, Exchange
+from hyperfs.replication.replicating import Replicating
+from hyperfs.syncing.revealing import Revealing, lacking
+from hyperfs.syncing.runs import NONE, Runs
+
+STRETCH: Final = 1 << 21
+"""Of so many blocks the peer is asked at once whether it has them."""
+
+
+class Offered:
+    """The log as `Held`. `may_go` says of a block whether the peer may have it; any thread may ask."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.may_go = NONE
+
+    @property
+    def key(self) -> bytes:
+        return self._log.key
+
+    @property
+    def discovery_key(self) -> bytes:
+        return self._log.discovery_key
+
+    def head(self) -> Head:
+        return self._log.head()
+
+    def has(self, block: int) -> bool:
+        return block in self.may_go and not self._log.has_left(block)
+
+    def ranges(self, start: int = 0, end: int | None = None) -> Iterator[Range]:
+        """Nothing, to begin with: what there is comes step by step."""
+        return iter(())
+
+    def proof(self, request: Request) -> TreeProof:
+        return self._log.proof(request)
+
+
+class Wanted:
+    """A block that is asked for."""
+
+    __slots__ = ("block", "done", "error", "proof", "request")
+
+    def __init__(self, block: int, nodes: int) -> None:
+        self.block = block
+        self.request = Request(BlockRequest(block, nodes))
+        self.done = trio.Event()
+        self.proof: TreeProof | None = None
+        self.error: str | None = None
+
+    def land(self, proof: TreeProof | None, error: str | None = None) -> None:
+        self.proof, self.error = proof, error
+        self.done.set()
+
+
+class ShownLog(Replicating):
+    """Of one connection. Owned by the trio thread, but for what `Replicating` does in a worker thread."""
+
+    def __init__(self, log: Log, is_metadata: bool, tell: Callable[["ShownLog"], None]) -> None:
+        """`tell` is called when there is something to send that no peer has asked for."""
+        self.log = log
+        self.is_metadata = is_metadata
+        self.offered = Offered(log)
+        super().__init__(self.offered, log.manifest)
+        self.revealing = Revealing()
+        self.is_known = False
+        """Whether it was said what may go."""
+        self._looked = 0  # how long the log was when that was last said
+        self._tell = tell
+        self._queue: deque[Wanted] = deque()
+        self._asked: dict[int, Wanted] = {}
+        self.asks = 0
+        """Requests of the peer that were heard."""
+
+    # Showing
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """With the peer; None while the channel is not open."""
+        return self.exchanges[0] if self.exchanges else None
+
+    @property
+    def remote_has(self) -> Bitfield:
+        """What the peer says that it has; nothing while the channel is not open."""
+        return self.exchanges[0].remote_has if self.exchanges else _NOTHING
+
+    @property
+    def knows_remote(self) -> bool:
+        """Whether the peer has said where it stands."""
+        return self.exchange is not None and self.exchange.is_synchronized
+
+    def may_go(self, runs: Runs) -> None:
+        """These blocks may be at the peer, and are here. What it was shown beside them and has not is shown no more."""
+        length = self.log.signed_length
+        before, self.offered.may_go = self.offered.may_go, runs
+        gone = before - runs
+        for low, high in gone:
+            for run in self.revealing.hide(low, high):
+                self.cleared(*run)
+        if not self.is_known or runs.within(0, self._looked) - before:
+            self.revealing.look_again(length)
+        else:
+            self.revealing.grow(length)
+        self._looked = length
+        self.is_known = True
+        self.grown()
+
+    def show(self, room_bytes: int) -> int:
+        """Shows what there is room for; how many blocks were new to the peer's eyes."""
+        found = self.revealing.take(self.offered.may_go, self.remote_has, self.size, room_bytes)
+        for run in found:
+            self.appended(*run)
+        return sum(high - low for low, high in found)
+
+    def size(self, first: int, end: int) -> int:
+        """Bytes of blocks [first, end), or about as many."""
+        start, stop = self.log.bytes_about(first, end)
+        return stop - start
+
+    def missing(self) -> Runs:
+        """What may be at the peer, is here, and is not there by its word."""
+        has = self.remote_has
+        return Runs(run for low, high in self.offered.may_go for run in lacking(has, low, high))
+
+    def inquire(self) -> None:
+        """Asks what the peer has."""
+        if self.exchange is not None:
+            for block in range(0, self.log.signed_length, STRETCH):
+                self.exchange.inquire(block)
+
+    # Asking for blocks
+
+    async def bring(self, block: int) -> TreeProof:
+        """What the peer has of a block, not checked. Raises Unreachable."""
+        wanted = Wanted(block, self.log.missing(2 * block))
+        self._queue.append(wanted)
+        self._ask()
+        self._tell(self)
+        try:
+            await wanted.done.wait()
+        finally:
+            self._withdraw(wanted)
+        if wanted.proof is None:
+            raise Unreachable(wanted.error or "it does not give the block")
+        return wanted.proof
+
+    def _ask(self) -> None:
+        exchange = self.exchange
+        while exchange is not None and self._queue and exchange.room > 0:
+            wanted = self._queue.popleft()
+            self._asked[id(wanted.request)] = wanted
+            exchange.ask(wanted.request)
+
+    def _withdraw(self, wanted: Wanted) -> None:
+        """Nobody waits for it any more."""
+        if wanted in self._queue:
+            self._queue.remove(wanted)
+        if self._asked.pop(id(wanted.request), None) is not None and self.exchange is not None:
+            self.exchange.cancel(wanted.request)
+
+    def join(self, exchange: Exchange) -> None:
+        super().join(exchange)
+        self._ask()
+
+    def leave(self, exchange: Exchange) -> None:
+        super().leave(exchange)
+        for wanted in [*self._asked.values(), *self._queue]:
+            wanted.land(None, "the connection ended")
+        self._asked.clear()
+        self._queue.clear()
+
+    def hear(self, exchange: Exchange, event: Event) -> None:
+        match event:
+            case Asked():
+                self.asks += 1
+            case Answered(request, proof) if id(request) in self._asked:
+                self._asked.pop(id(request)).land(proof)
+            case Denied(request, _) if id(request) in self._asked:
+                self._asked.pop(id(request)).land(None, "it does not have the block")
+        super().hear(exchange, event)
+        self._ask()
+
+    def tick(self) -> None:
+        super().tick()
+        exchange = self.exchange
+        if exchange is not None and exchange.is_stalled:
+            for wanted in self._asked.values():
+                wanted.land(None, "it answers nothing")
+            self._asked.clear()
+
+
+_NOTHING: Final = Bitfield()

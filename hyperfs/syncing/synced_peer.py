@@ -1,0 +1,371 @@
+"""One peer of the drive: connecting to it, again and again, and what is known of it meanwhile."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import trio
+
+from hyperfs.errors import Corrupt, HyperfsError, Misbehaved, Unreachable
+from hyperfs.log.control import Chain
+from hyperfs.replication.client import PeerClient
+from hyperfs.replication.dialogue_bodies import Space
+from hyperfs.replication.dialogue_codec import Notice, Notified, Request, decode_words
+from hyperfs.replication.one_session import Session
+from hyperfs.replication.session import Exchanger, open_exchanger
+from hyperfs.syncing.attested import DAY_NS, Attested
+from hyperfs.syncing.backoff import GOOD_SECONDS, wait_after
+from hyperfs.syncing.home import Home, bytes_of, log
+from hyperfs.syncing.limits import LimitedStream
+from hyperfs.syncing.link import Link
+from hyperfs.syncing.permits import Permits
+from hyperfs.syncing.runs import NONE, Runs
+from hyperfs.syncing.settings import Known
+from hyperfs.syncing.trouble import Kind, Trouble, trouble_of
+
+CONNECT_SECONDS: Final = 10.0
+STALE_NS: Final = DAY_NS
+"""A peer that has been behind for so long is named in `status`."""
+STANDS_SECONDS: Final = 300.0
+"""A trouble that needs a person is looked at again after so long, and not sooner."""
+_HASH_BYTES: Final = 32
+_NS: Final = 10**9
+
+
+@asynccontextmanager
+async def connected(
+    home: Home, known: Known, hear: Callable[[Notified], None]
+) -> AsyncIterator[tuple[Exchanger, Session]]:
+    """A connection that is proved to be the peer's. Raises OSError, Unreachable, Misbehaved."""
+    host, port = known.address.endpoint
+    with trio.move_on_after(CONNECT_SECONDS) as waiting:
+        stream = await trio.open_tcp_stream(host, port)
+    if waiting.cancelled_caught:
+        raise Unreachable(f"{known.address.endpoint} does not answer within {CONNECT_SECONDS:.0f} s")
+
+    def heard(_: Session, said: Request | Notified) -> None:
+        if isinstance(said, Notified):
+            hear(said)
+
+    async with open_exchanger(home.key_pair, hear=heard) as exchanger:
+        session = await exchanger.connect(LimitedStream(stream, home.up, home.down), known.address.key, offers=True)
+        yield exchanger, session
+
+
+class SyncedPeer:
+    """Owned by the trio thread; `run` must be running while anything is asked of it."""
+
+    def __init__(self, home: Home, known: Known, newer_chain: Callable[["SyncedPeer", Chain], None]) -> None:
+        self.known = known
+        self._home = home
+        self._newer_chain = newer_chain
+        self._permits = Permits(home.volume, known.name)
+        self.attested = Attested(home.volume.parts.catalog, known.name, known.address.key, home.volume.drive_id)
+        self.attested.load([found.discovery_key for _, found in home.logs()], home.now_ns())
+        self.link: Link | None = None
+        self.trouble: Trouble | None = None
+        self._told_full: str | None = None
+        self._failures = 0
+        self.attempts = 0
+        """How often it was tried to connect, and failed."""
+        self._hurry = trio.Event()
+        self._moved = trio.Event()
+        self._since: float | None = None  # trio time since which it has been behind
+        self._urgent = 0
+        self._wanting = 0
+        self.sent_bytes = self.received_bytes = 0
+        self.space: Space | None = None
+
+    @property
+    def name(self) -> str:
+        return self.known.name
+
+    @property
+    def is_connected(self) -> bool:
+        return self.link is not None and self.link.is_open.is_set()
+
+    # Connecting
+
+    async def run(self, background: bool = True) -> None:
+        """Until it is cancelled. Without `background` it connects when somebody wants something of it."""
+        while True:
+            while not (background or self._wanting):
+                await self._hurried()
+            began = trio.current_time()
+            self._hurry = trio.Event()
+            trouble = await self._talk()
+            if trio.current_time() - began >= GOOD_SECONDS:
+                self._failures = 0
+            self._failures += 1
+            self._note(trouble)
+            with trio.move_on_after(self._wait(trouble)):
+                await self._hurry.wait()
+
+    def _wait(self, trouble: Trouble) -> float:
+        wait = wait_after(self._failures, self._home.pick)
+        return max(wait, STANDS_SECONDS) if trouble.kind in (Kind.APART, Kind.NOT_HELD, Kind.STRANGER) else wait
+
+    async def _hurried(self) -> None:
+        await self._hurry.wait()
+        self._hurry = trio.Event()
+
+    async def _talk(self) -> Trouble:
+        """One connection, to its end, and why it ended."""
+        session: Session | None = None
+        error: Exception
+        try:
+            async with connected(self._home, self.known, self._hear) as (exchanger, session):
+                self.link = Link(
+                    self._home,
+                    exchanger,
+                    PeerClient(session),
+                    self.attested,
+                    self._permits,
+                    lambda chain: self._newer_chain(self, chain),
+                )
+                self.link.feeding.urgent = self._urgent
+                self._tell()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._note_standing, self.link)
+                    await self.link.run()
+                    nursery.cancel_scope.cancel()
+            error = session.error or Unreachable(self._told_full or "the connection has ended")
+        except* Exception as group:  # noqa: BLE001  # whatever it is must not end the drive
+            error = _innermost(group)
+            if not isinstance(error, HyperfsError | OSError):
+                log.error("the connection to the peer %s failed", self.name, exc_info=error)
+        finally:
+            if session is not None:
+                self.sent_bytes += session.sent_bytes
+                self.received_bytes += session.received_bytes
+            self.link = None
+            self._tell()
+        if isinstance(error, Misbehaved) and "another than was expected" in str(error):
+            return Trouble(Kind.STRANGER, error)
+        return trouble_of(error)
+
+    async def _note_standing(self, link: Link) -> None:
+        await link.is_open.wait()
+        self._works()
+        while True:
+            if link.is_caught_up:
+                self._since = None
+                self._failures = 0
+            elif self._since is None:
+                self._since = trio.current_time()
+            if link.space is not None:
+                self.space = link.space
+            self._tell()
+            await trio.sleep(0.25)
+
+    def _hear(self, said: Notified) -> None:
+        """A notice of the peer."""
+        if said.kind == Notice.TROUBLE:
+            self._told_full = decode_words(said.body[_HASH_BYTES:])
+
+    def _works(self) -> None:
+        """It talks to us, and holds the drive. What was found of its word stays until that is good again."""
+        if self.trouble is not None and self.trouble.kind is not Kind.LIES:
+            log.info("the peer %s is connected again", self.name)
+            self._clear()
+
+    def _clear(self) -> None:
+        self.trouble = None
+        self._home.volume.warnings.pop(self._warning, None)
+
+    def _note(self, trouble: Trouble) -> None:
+        """Why the connection ended, or did not come about."""
+        self.attempts += 1
+        if trouble.kind in (Kind.LIES, Kind.APART):
+            self.attested.forget_all()
+            self._home.tell_proven()
+        elif self.trouble is not None and self.trouble.kind is Kind.LIES:
+            return  # that it can't be reached now is the lesser thing
+        words = trouble.words(self.name)
+        if self.trouble is None or self.trouble.words(self.name) != words:
+            log.log(logging.ERROR if trouble.is_loud else logging.INFO, "%s", words)
+        self.trouble = trouble
+        if trouble.is_loud:
+            self._home.volume.warnings[self._warning] = words
+        else:
+            self._home.volume.warnings.pop(self._warning, None)
+        self._tell()
+
+    @property
+    def _warning(self) -> str:
+        return f"peer-{self.name}"
+
+    def leave(self) -> None:
+        """It is no peer of ours any more."""
+        self.attested.forget_all()
+        self._home.volume.warnings.pop(self._warning, None)
+
+    def hurry(self) -> None:
+        """It is worth trying now: somebody waits, or the surroundings have changed."""
+        self._hurry.set()
+
+    def reconnect(self) -> None:
+        """The connection is most likely dead."""
+        self._failures = 0
+        if self.link is not None:
+            self.link.client.session.close()
+        self.hurry()
+
+    def _tell(self) -> None:
+        moved, self._moved = self._moved, trio.Event()
+        moved.set()
+
+    async def moved(self) -> None:
+        """Returns when something about it has changed."""
+        await self._moved.wait()
+
+    @asynccontextmanager
+    async def wanted(self, urgent: bool = False) -> AsyncIterator[None]:
+        """Inside the block it is kept connected; `urgent`: whatever that costs."""
+        self._wanting += 1
+        self._urgent += urgent
+        self._note_urgent()
+        if self.link is None:
+            self.hurry()
+        try:
+            yield
+        finally:
+            self._wanting -= 1
+            self._urgent -= urgent
+            self._note_urgent()
+
+    def _note_urgent(self) -> None:
+        if self.link is not None:
+            self.link.feeding.urgent = self._urgent
+
+    # What it has
+
+    def proven(self, number: int) -> Runs:
+        """The blocks of a log for which there is a proof now."""
+        found = self._home.volume.parts.logs.get(number)
+        if found is None or (self.trouble is not None and self.trouble.kind in (Kind.LIES, Kind.APART)):
+            return NONE
+        return self.attested.runs(found.discovery_key, self._home.now_ns())
+
+    def may_have(self, number: int, block: int) -> bool:
+        """Whether it says, or has said, that it has a block."""
+        if self.link is not None and (shown := self.link.feeding.logs.get(number)) is not None and shown.knows_remote:
+            return block in shown.remote_has
+        return block in self.proven(number)
+
+    async def fetch(self, number: int, block: int) -> bytes:
+        """A block's bytes, checked; waits for a connection. Raises Unreachable; the caller has a deadline."""
+        async with self.wanted():
+            while (link := self.link) is None:
+                await self.moved()
+            try:
+                return await link.fetch(number, block)
+            except Corrupt as error:
+                self._note(trouble_of(error))
+                link.client.session.close()
+                raise Unreachable(self._words(error)) from None
+            except Unreachable as error:
+                raise Unreachable(self._words(error)) from None
+
+    def _words(self, error: Exception) -> str:
+        return f"the peer {self.name}: {error}"
+
+    async def confirm(self, number: int, first: int, end: int) -> bool:
+        """Whether it has these blocks, asked just now."""
+        link = self.link
+        if link is None or not link.is_open.is_set():
+            return False
+        try:
+            return await link.confirm(number, first, end)
+        except (HyperfsError, OSError) as error:
+            found = trouble_of(error)
+            if found.is_loud:
+                self._note(found)
+                link.client.session.close()
+            return False
+
+    # What is told of it
+
+    def offered(self, number: int) -> Runs:
+        """What may be there and is here."""
+        home = self._home
+        whole = Runs([(0, home.volume.parts.logs[number].signed_length)])
+        if not home.is_metadata(number):
+            whole = whole & self._permits.runs(number)
+        return whole - home.cleared(number) - home.away(number)
+
+    async def refresh(self) -> None:
+        await self._permits.refresh()
+
+    @property
+    def waits_for_survey(self) -> bool:
+        return self._permits.waits_for_survey
+
+    def lag(self) -> tuple[int, int]:
+        """(blocks, bytes) that may be there, are here, and are not there by its word, or as it last gave its word."""
+        blocks = nbytes = 0
+        for number, found in self._home.logs():
+            link = self.link
+            if link is not None and number in link.feeding.lags:
+                more = link.feeding.lags[number]
+                blocks, nbytes = blocks + more.blocks, nbytes + more.nbytes
+                continue
+            missing = self.offered(number) - self.attested.runs(found.discovery_key, self._home.now_ns())
+            blocks += missing.blocks
+            nbytes += sum(bytes_of(found, *run) for run in missing)
+        return blocks, nbytes
+
+    def facts(self) -> dict[str, Any]:
+        """Times in ns, 0 for never."""
+        blocks, nbytes = self.lag()
+        now_ns = self._home.now_ns()
+        receipt_ns, audit_ns = self.attested.newest_ns, self.attested.audited_ns
+        if not blocks:
+            seconds = 0.0
+        elif self._since is not None:
+            seconds = trio.current_time() - self._since
+        else:
+            seconds = max(0, now_ns - (receipt_ns or self.known.added_ns)) / _NS
+        link = self.link
+        session = link.client.session if link is not None else None
+        space = self.space
+        return {
+            "name": self.name,
+            "address": str(self.known.address),
+            "key": self.known.address.key.hex(),
+            "added_ns": self.known.added_ns,
+            "connected": self.is_connected,
+            "lag_blocks": blocks,
+            "lag_bytes": nbytes,
+            "lag_seconds": round(seconds, 1),
+            "attested_blocks": sum(self.proven(number).blocks for number, _ in self._home.logs()),
+            "last_receipt_ns": receipt_ns,
+            "last_audit_ns": audit_ns,
+            "waits_for_survey": self._permits.is_stale,
+            "metered": link is not None and link.feeding.is_metered,
+            "sent_bytes": self.sent_bytes + (session.sent_bytes if session else 0),
+            "received_bytes": self.received_bytes + (session.received_bytes if session else 0),
+            "used_bytes": space.used_bytes if space else None,
+            "quota_bytes": space.quota_bytes if space else None,
+            "free_bytes": space.free_bytes if space else None,
+            "trouble": self.trouble.words(self.name) if self.trouble is not None else None,
+        }
+
+    def stale(self) -> str | None:
+        """A warning, where it has been behind for long."""
+        blocks, nbytes = self.lag()
+        since_ns = self._home.now_ns() - max(self.attested.newest_ns, self.known.added_ns)
+        if not blocks or since_ns < STALE_NS:
+            return None
+        return (
+            f"the peer {self.name} has had nothing new for {since_ns / DAY_NS:.1f} days: {nbytes} bytes are on this "
+            "device and not there; 'hyperfs peer list' says why"
+        )
+
+
+def _innermost(group: BaseExceptionGroup[Exception]) -> Exception:
+    error: Exception | BaseExceptionGroup[Exception] = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

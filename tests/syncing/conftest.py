@@ -1,0 +1,216 @@
+"""A real volume, and cloud peers of the product behind TCP on loopback, which fail as they are told."""
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from hyperfs.cold.cold import Cold
+from hyperfs.crypto.keys import SigningKeyPair
+from hyperfs.log.manifest import default_v1
+from hyperfs.log.merkle import hash32
+from hyperfs.peer.blockstore import BlockStore
+from hyperfs.peer.desk import Desk, Visitor
+from hyperfs.peer.drive import HeldDrive
+from hyperfs.peer.folder_store import FolderStore
+from hyperfs.peer.memory_store import MemoryStore
+from hyperfs.peer.peer import Peer
+from hyperfs.replication.address import Address, Endpoint
+from hyperfs.replication.curve import CurveKeyPair
+from hyperfs.replication.dialogue_codec import Notified, Request
+from hyperfs.replication.one_session import Session
+from hyperfs.replication.replicating import Replicating
+from hyperfs.replication.session import Exchanger, open_exchanger
+from hyperfs.syncing import feeding, link, synced_peer
+from hyperfs.syncing.home import Home
+from hyperfs.syncing.peers import Peers
+from hyperfs.syncing.settings import Known
+from hyperfs.syncing.synced_peer import SyncedPeer
+from hyperfs.syncing.together import Together
+from hyperfs.volume.moving import Mover
+from hyperfs.volume.volume import Volume
+from tests.volume.conftest import Clock, Store, empty_store, store, write_file
+
+__all__ = ["empty_store", "store"]
+
+SEED = 1
+
+
+@dataclass
+class Server:
+    """A cloud peer in this process. `spoil` changes what it answers in `hyperfs/1`."""
+
+    name: str
+    clock: Clock
+    store: BlockStore = field(default_factory=MemoryStore)
+    spoil: Callable[[int, bytes], bytes] = lambda method, body: body
+    port: int = 0
+    asked: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.seed = hash32(self.name.encode())
+        self.peer = Peer(self.store, SigningKeyPair(self.seed), floor_bytes=0)
+        self.desk = Desk(self.peer)
+        self.visitors: dict[Session, Visitor] = {}
+        self.exchanger: Exchanger | None = None
+        self._lent: dict[bytes, Replicating] = {}
+        self._thread = trio.CapacityLimiter(1)
+        self._scope = trio.CancelScope()
+
+    @property
+    def known(self) -> Known:
+        key = SigningKeyPair(self.seed).public_key
+        return Known(self.name, Address(key, Endpoint("127.0.0.1", self.port)), self.clock.now_ns)
+
+    def drive(self, volume: Volume) -> HeldDrive:
+        return self.peer.drives[volume.drive_id]
+
+    def held(self, volume: Volume, number: int) -> set[int]:
+        """The blocks of a log that it has."""
+        lent = self.drive(volume).lend(volume.parts.logs[number].discovery_key)
+        return {block for low, high in lent.ranges() for block in range(low, high)}
+
+    def hang_up(self) -> None:
+        """On everybody."""
+        for session in self.exchanger.sessions if self.exchanger is not None else ():
+            session.close()
+
+    async def stop(self) -> None:
+        """Nobody can connect any more."""
+        self._scope.cancel()
+        while self.exchanger is not None:
+            await trio.sleep(0)
+
+    async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        self._scope = trio.CancelScope()
+        self._lent.clear()
+        key_pair = CurveKeyPair.from_seed(self.seed)
+        with self._scope:
+            async with open_exchanger(key_pair, self._find, self._hear, self._thread) as self.exchanger:
+                [listener] = await trio.open_tcp_listeners(self.port, host="127.0.0.1")
+                self.port = listener.socket.getsockname()[1]
+                task_status.started()
+                await self.exchanger.serve(listener)
+        self.exchanger = None
+
+    def _visitor(self, session: Session) -> Visitor:
+        if session not in self.visitors:
+            self.visitors[session] = Visitor(session.remote_key, session.handshake_hash)
+        return self.visitors[session]
+
+    async def _find(self, session: Session, log: bytes) -> Replicating | None:
+        lent = self.desk.lend(self._visitor(session), log)
+        if lent is None:
+            return None
+        number = lent.number
+        chain = self.peer.drives[next(iter(self.peer.drives))].chain
+        assert chain is not None
+        found = Replicating(lent, default_v1(chain.logs[number].public_key), lent)
+        return found
+
+    def _hear(self, session: Session, said: Request | Notified) -> None:
+        if isinstance(said, Request):
+            self.exchanger._nursery.start_soon(self._answer, session, said)  # type: ignore[union-attr]
+
+    async def _answer(self, session: Session, asked: Request) -> None:
+        self.asked.append(asked.method)
+        visitor = self._visitor(session)
+        work = partial(self.desk.answer, visitor, asked.method, asked.body, self.clock())
+        reply = await trio.to_thread.run_sync(work, limiter=self._thread)
+        if visitor.is_trusted and self.exchanger is not None:
+            self.exchanger.trust(session)
+        session.answer(asked.id, reply.status, self.spoil(asked.method, reply.body))
+        if reply.grown is not None and self.exchanger is not None:
+            self.exchanger.offer(session)
+
+
+@dataclass
+class Side:
+    """A running volume with its peers. `mover` moves and surveys when a test says so."""
+
+    volume: Volume
+    cold: Cold
+    peers: Peers
+    servers: dict[str, Server]
+    mover: Mover
+
+    @property
+    def log(self) -> int:
+        return self.volume.content.number
+
+    @property
+    def metadata(self) -> int:
+        return self.volume.parts.metadata_number
+
+    @property
+    def length(self) -> int:
+        return self.volume.content.log.signed_length
+
+    def peer(self, name: str = "cloud") -> SyncedPeer:
+        found = self.peers.peer(name)
+        assert found is not None
+        return found
+
+    async def write(self, path: bytes, size: int, seed: int = SEED) -> None:
+        await write_file(self.volume, path, random.Random(seed).randbytes(size))
+        await self.volume.commit()
+
+    async def synced(self, *names: str) -> None:
+        """All that is committed is attested."""
+        await self.mover.turn()
+        await self.peers.until_synced(names or sorted(self.servers), _silent)
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """The test's timeout is the bound."""
+        while not true():
+            await trio.sleep(0.01)
+
+
+async def _silent(what: str, done: int, of: int) -> None:
+    await trio.lowlevel.checkpoint()
+
+
+@asynccontextmanager
+async def running(
+    store: Store,
+    *names: str,
+    servers: dict[str, Server] | None = None,
+    background: bool = True,
+    memory_index: bool = True,
+    folders: Path | None = None,
+) -> AsyncIterator[Side]:
+    """With peers of these names, each with a server, which is made where `servers` does not have it. All are paired."""
+    kept = servers if servers is not None else {}
+    async with store.opened(memory_index=memory_index) as volume, trio.open_nursery() as nursery:
+        for name in names:
+            if name not in kept:
+                kept[name] = Server(name, store.clock, FolderStore(folders / name) if folders else MemoryStore())
+                kept[name].peer.admit(volume.drive_id).offer_chain(volume.parts.chain.encode())
+            await nursery.start(kept[name].serve)
+        cold = Cold(volume.parts, volume.warnings, store.clock, random.Random(SEED).randrange)
+        peers = Peers(Home(volume, store.clock, pick=random.Random(SEED).randrange))
+        for name in names:
+            peers.add(kept[name].known)
+        volume.returning.elsewhere = Together(cold, peers)
+        nursery.start_soon(peers.run, background)
+        nursery.start_soon(cold.run)
+        side = Side(volume, cold, peers, kept, Mover(volume))
+        await side.mover.turn()
+        yield side
+        nursery.cancel_scope.cancel()
+
+
+@pytest.fixture(autouse=True)
+def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked at now and then is looked at all the time; who can't be reached is tried again at once."""
+    monkeypatch.setattr(feeding, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(feeding, "STEP_SECONDS", 0.001)
+    monkeypatch.setattr(link, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(link, "LEAST_SECONDS", 0.01)
+    monkeypatch.setattr(synced_peer, "wait_after", lambda failures, pick: 0.02)
+    monkeypatch.setattr(synced_peer, "STANDS_SECONDS", 0.02)
