@@ -1,17 +1,16 @@
-"""hyperfs key: show, confirm, passphrase"""
+"""hyperfs key: show, confirm, passphrase, split, recover"""
 
-import sys
 from pathlib import Path
 
 import click
 
 from hyperfs.cli import creating, options, passphrases
 from hyperfs.cli.output import print_json
+from hyperfs.cli.root_key import root_of, root_of_shares, root_options, share_options
 from hyperfs.cli.session import Place, locate, session
 from hyperfs.crypto import recovery
 from hyperfs.daemon import key_files
 from hyperfs.daemon.hardening import keep_memory_private
-from hyperfs.errors import BadRequest
 from hyperfs.log.control import Chain
 from hyperfs.store import folder
 from hyperfs.store.files import Disk
@@ -19,7 +18,7 @@ from hyperfs.store.files import Disk
 
 @click.group("key")
 def command() -> None:
-    """Show, confirm and wrap the keys of a drive.
+    """Show, confirm, wrap and split the keys of a drive.
 
     Example:  hyperfs key show --card card.svg
     """
@@ -56,14 +55,21 @@ def show(where: Path, card: Path | None, qr: bool, passphrase_file: Path | None,
 
 @command.command("confirm")
 @options.drive_argument
-@click.option("--recovery-key", metavar="KEY", help="The key. Else it is asked for, or read from standard input.")
+@root_options
 @click.option("--forget", is_flag=True, help="Then remove the root key from this machine: only the card has it.")
 @options.passphrase_file
 @options.as_json
 def confirm(
-    where: Path, recovery_key: str | None, forget: bool, passphrase_file: Path | None, as_json: bool
+    where: Path,
+    recovery_key: str | None,
+    recovery_key_file: Path | None,
+    shares: tuple[Path, ...],
+    share_passphrase_file: Path | None,
+    forget: bool,
+    passphrase_file: Path | None,
+    as_json: bool,
 ) -> None:
-    """Give the recovery key back, from the card, so that it is known to be right.
+    """Give the recovery key back, from the card or its shares, so that it is known to be right.
 
     Example:  hyperfs key confirm ~/Hyper
     """
@@ -71,7 +77,7 @@ def confirm(
     from hyperfs.volume.enrolling import check_root
 
     chain = _chain(place)
-    check_root(chain, recovery.from_text(recovery_key if recovery_key is not None else asked_key()))
+    check_root(chain, root_of(recovery_key, recovery_key_file, shares, share_passphrase_file))
     with session(place, passphrase_file) as drive:
         drive.request("confirm")
     forgotten = forget and key_files.has_root(chain.drive_id)
@@ -118,6 +124,79 @@ def passphrase(
         click.echo("The keys are wrapped by the new passphrase." if new else "No passphrase wraps the keys any more.")
 
 
+@command.command("split")
+@options.drive_argument
+@click.option("--shares", "count", type=click.IntRange(2, 16), default=5, show_default=True, help="So many are made.")
+@click.option("--threshold", type=click.IntRange(2, 16), default=3, show_default=True, help="So many are needed.")
+@click.option("--into", metavar="FOLDER", type=click.Path(path_type=Path), help="Write a file for each share there.")
+@click.option(
+    "--share-passphrase-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Nobody can use the shares without this passphrase, you neither.",
+)
+@click.option("--recovery-key", metavar="KEY", help="The key, where this machine does not hold it any more.")
+@options.passphrase_file
+@options.as_json
+def split(
+    where: Path,
+    count: int,
+    threshold: int,
+    into: Path | None,
+    share_passphrase_file: Path | None,
+    recovery_key: str | None,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Split the recovery key into shares for several people: some of them give it back, fewer tell nothing.
+
+    Example:  hyperfs key split ~/Hyper --shares 5 --threshold 3 --into ~/shares
+
+    Each share is 39 words (SLIP-39). The recovery key stays what it is; shares can be made as often as you like, and
+    those of one time don't go together with those of another.
+    """
+    from hyperfs.cli import splitting
+
+    if threshold > count:
+        raise click.UsageError(f"of {count} shares, {threshold} can't be needed")
+    place = locate(where)
+    chain = _chain(place)
+    root = splitting.root_for(chain, recovery_key, passphrases.asker(passphrase_file))
+    name = _name(place, passphrase_file)
+    made = splitting.split(root, count, threshold, share_passphrase_file, name, chain.drive_id)
+    files = [] if into is None else splitting.write(made, into)
+    if as_json:
+        facts = {"drive": chain.drive_id.hex(), "threshold": threshold, "files": [str(file) for file in files]}
+        print_json(facts | {"shares": None if files else [share.words for share in made]})
+    elif files:
+        click.echo(f"{count} shares, of which any {threshold} give the recovery key:")
+        click.echo("\n".join(f"  {file}" for file in files))
+        click.echo("Print them or hand them out, one to each person or place, then delete the files.")
+    else:
+        click.echo("\n\n".join(share.card for share in made))
+
+
+@command.command("recover")
+@share_options
+@options.as_json
+def recover(shares: tuple[Path, ...], share_passphrase_file: Path | None, as_json: bool) -> None:
+    """Put the recovery key together again, from enough of its shares.
+
+    Example:  hyperfs key recover --share anna.txt --share ben.txt --share carla.txt
+
+    A file has the words of one share, as 'hyperfs key split' wrote them or typed from paper; of each word the first
+    four letters are enough. Without --share, one line of standard input is one share.
+    """
+    from hyperfs.cli import splitting
+
+    root = root_of_shares(shares, share_passphrase_file) if shares else splitting.typed(share_passphrase_file)
+    text = recovery.to_text(root)
+    if as_json:
+        print_json({"recovery_key": text})
+    else:
+        click.echo(text)
+
+
 def _chain(place: Place) -> Chain:
     """The control chain is public: no key is needed to read it."""
     info = folder.inspect(place.store, need_keys=False)
@@ -127,13 +206,3 @@ def _chain(place: Place) -> Chain:
 def _name(place: Place, passphrase_file: Path | None) -> str:
     with session(place, passphrase_file) as drive:
         return str(drive.request("status")["name"])
-
-
-def asked_key() -> str:
-    """The recovery key, typed or from standard input. Raises BadRequest for none."""
-    if sys.stdin.isatty():
-        return str(click.prompt("Recovery key", hide_input=False, err=True))
-    text = sys.stdin.read(recovery.MAX_TEXT_CHARACTERS)
-    if not text.strip():
-        raise BadRequest("give the recovery key with --recovery-key, or on standard input")
-    return text

@@ -15,12 +15,13 @@ from hyperfs.errors import BadRequest
 def given(file: Path | None) -> bytes | None:
     """The passphrase of a file, else of the environment, else None. A file's line end does not count."""
     if file is not None:
-        return _from_file(file)
+        return of_file(file)
     text = os.environb.get(PASSPHRASE_VARIABLE.encode(), b"")
     return _checked(text, f"the passphrase in {PASSPHRASE_VARIABLE}") if text else None
 
 
-def _from_file(file: Path) -> bytes:
+def of_file(file: Path) -> bytes:
+    """The passphrase of a file. A line end does not count. Raises BadRequest, OSError."""
     with file.open("rb") as source:
         return _checked(source.read(MAX_PASSPHRASE_BYTES + 3), f"the passphrase in {file}")
 
@@ -67,4 +68,4 @@ def _typed_twice() -> bytes:
 
 def chosen(file: Path | None) -> bytes:
     """A new passphrase that somebody does want: from a file, or typed twice. HYPERFS_PASSPHRASE is the old one."""
-    return _from_file(file) if file is not None else _typed_twice()
+    return of_file(file) if file is not None else _typed_twice()

@@ -163,3 +163,68 @@ def test_recover_keeps_a_key_file_that_was_there_and_wraps_the_new_one(machine: 
     machine.run("recover", machine.store, "--recovery-key", key)
     assert machine.facts("status", machine.store)["version"] == 3
     assert machine.facts("verify", machine.store)["damage"] == []
+
+
+def split(machine: Machine, *options: str | Path) -> list[Path]:
+    into = machine.folder / "shares"
+    return [Path(file) for file in machine.facts("key", "split", machine.store, "--into", into, *options)["files"]]
+
+
+def shares_of(*files: Path) -> list[str | Path]:
+    return [word for file in files for word in ("--share", file)]
+
+
+def test_the_recovery_key_is_split_and_put_together_again(machine: Machine) -> None:
+    machine.init()
+    key = recovery_key(machine)
+    files = split(machine)
+    assert [file.name for file in files] == [f"share-{number}-of-5.txt" for number in range(1, 6)]
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    assert machine.run("key", "recover", *shares_of(files[4], files[0], files[2])).stdout.strip() == key
+    said = machine.run("key", "recover", *shares_of(*files[:2]), code=5).stderr
+    assert "3 different shares are needed, and 2 are here" in said
+    files[1].write_text(files[1].read_text().replace("39 ", "39 x"))
+    said = machine.run("key", "recover", *shares_of(*files[:3]), code=5).stderr
+    assert f"{files[1]}: word 39 (" in said
+
+
+def test_what_was_split_before_is_not_written_over(machine: Machine) -> None:
+    machine.init()
+    split(machine)[0].unlink()
+    machine.run("key", "split", machine.store, "--into", machine.folder / "shares", code=1)
+    assert len(list((machine.folder / "shares").iterdir())) == 4
+
+
+def test_shares_come_by_standard_input_too_and_need_their_passphrase(machine: Machine) -> None:
+    machine.init()
+    (secret := machine.folder / "secret").write_text("correct horse\n")
+    options = ("--shares", "3", "--threshold", "2", "--share-passphrase-file", secret)
+    made = machine.facts("key", "split", machine.store, *options)["shares"]
+    lines = "\n".join(made[1:]) + "\n"
+    with_it = machine.run("key", "recover", "--share-passphrase-file", secret, stdin=lines).stdout
+    assert with_it.strip() == recovery_key(machine)
+    assert "need the passphrase" in machine.run("key", "recover", stdin=lines, code=5).stderr
+    machine.run("key", "recover", stdin="\n", code=2)
+
+
+def test_a_machine_without_the_root_splits_the_key_that_it_is_given(machine: Machine) -> None:
+    machine.init()
+    key = recovery_key(machine)
+    machine.run("key", "confirm", machine.store, "--recovery-key", key, "--forget")
+    assert "needs the recovery key" in machine.run("key", "split", machine.store, code=5).stderr
+    files = split(machine, "--recovery-key", key, "--shares", "2", "--threshold", "2")
+    assert machine.run("key", "recover", *shares_of(*files)).stdout.strip() == key
+
+
+def test_a_store_is_recovered_with_shares_alone(machine: Machine) -> None:
+    machine.init()
+    files = split(machine, "--threshold", "2", "--shares", "2")
+    (machine.store / "keys").unlink()
+    machine.run("recover", machine.store, "--share", files[0], "--recovery-key", "x", code=2)
+    machine.run("recover", machine.store, *shares_of(*files))
+    assert machine.facts("status", machine.store)["files"] == 0
+
+
+def test_thresholds_above_the_number_of_shares(machine: Machine) -> None:
+    machine.init()
+    machine.run("key", "split", machine.store, "--shares", "3", "--threshold", "4", code=2)

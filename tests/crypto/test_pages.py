@@ -41,8 +41,13 @@ def test_key_id_and_recovery_key() -> None:
     assert f"```text\n{texts[bytes(range(0x10, 0x30)).hex()]}\n```" in KEYS
 
 
+def test_recovery_share() -> None:
+    words = vectors("shares.json")["sets"][1]["shares"][0]
+    assert words in " ".join(KEYS.split())
+
+
 def test_every_domain_of_the_code_is_on_the_page() -> None:
-    code = "".join((ROOT / "hyperfs" / "crypto" / name).read_text() for name in ("keys.py", "recovery.py"))
+    code = "".join((ROOT / "hyperfs" / "crypto" / name).read_text() for name in ("keys.py", "recovery.py", "shares.py"))
     domains = set(re.findall(r'b"(hyperfs/v1/[a-z/-]+)', code))
-    assert len(domains) == 9
+    assert len(domains) == 10
     assert not [domain for domain in domains if f"`{domain}`" not in KEYS]

@@ -1,11 +1,11 @@
 """As `readers`, for what comes from people, from the machine and from other processes of ours."""
 
 from datetime import UTC
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from hyperfs import errors
-from hyperfs.crypto import recovery
+from hyperfs.crypto import recovery, shares
 from hyperfs.crypto.keys import RootSeed
 from hyperfs.daemon import mounts, wire
 from hyperfs.policy import when
@@ -86,3 +86,7 @@ def message(data: bytes) -> wire.Message:
 
 def recovery_key(data: bytes) -> RootSeed:
     return recovery.from_text(data.decode("utf-8", "surrogateescape"))
+
+
+def recovery_share(data: bytes) -> Any:
+    return shares.read(data.decode("utf-8", "surrogateescape"))

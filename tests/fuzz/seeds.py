@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from hyperfs.chunks import codec
 from hyperfs.chunks.pack import PackEntry, build
+from hyperfs.crypto import shares
 from hyperfs.crypto.ids import chunk_id
 from hyperfs.crypto.seal import BlockHeader
 from hyperfs.log import heads
@@ -230,6 +231,12 @@ def key_files() -> list[bytes]:
 def recovery_texts() -> list[bytes]:
     texts = [key["text"].encode() for key in vectors("recovery")["keys"]]
     return [*texts, texts[2].lower().replace(b"-", b" "), texts[2].replace(b"-", b""), texts[1].replace(b"0", b"o")]
+
+
+def recovery_shares() -> list[bytes]:
+    words = [share for found in vectors("shares")["sets"] for share in found["shares"][:2]]
+    card = shares.card_text(words[0], 1, 5, "Photos", bytes(32), "today")
+    return [text.encode() for text in (*words, card)]
 
 
 def indexes() -> list[bytes]:

@@ -143,6 +143,14 @@ TARGETS: Final = (
         errors=(errors.BadRecoveryKey,),
     ),
     Target(
+        "recovery share",
+        outside.recovery_share,
+        seeds.recovery_shares,
+        lambda v: v.mnemonic().encode(),
+        is_canonical=False,
+        errors=(errors.BadRecoveryKey,),
+    ),
+    Target(
         "format file",
         lambda data: folder.decode_format(data, Path("store")),
         lambda: [folder.encode_format(bytes(32))],
