@@ -11,6 +11,8 @@ _MODULES: Final = {
     "list": ("peering", "List the peers of a drive and how they fare."),
     "remove": ("peering", "Have the drive forget a peer."),
     "limit": ("peering", "Tell or set how fast bytes go."),
+    "serve": ("peer_serving", "Be a peer: hold others' drives, sealed."),
+    "invite": ("peer_serving", "Print a code that lets one drive in."),
 }
 
 

@@ -21,7 +21,7 @@ from hyperfs.peer.peer import Peer
 from hyperfs.replication import curve
 from hyperfs.replication import dialogue_bodies as bodies
 from hyperfs.replication.dialogue_bodies import Found, Outcome
-from hyperfs.replication.dialogue_codec import Method, Status, encode_words
+from hyperfs.replication.dialogue_codec import MOST_BODY_BYTES, Method, Status, encode_words
 
 NOT_HERE: Final = "no such drive is held here, or it is not for you"
 
@@ -95,9 +95,12 @@ class Desk:
         if answer is None:
             return Reply(Status.BAD_REQUEST, encode_words(f"method {method} is not known here"))
         try:
-            return answer(visitor, body, now_ns)
+            reply = answer(visitor, body, now_ns)
         except (errors.HyperfsError, OSError) as error:
             return _failed(error)
+        if len(reply.body) > MOST_BODY_BYTES:
+            return reply._replace(status=Status.REFUSED, body=encode_words("the answer is too long for one message"))
+        return reply
 
     def lend(self, visitor: Visitor, log: bytes) -> LentLog | None:
         """The log of a discovery key for this visitor, who is about to prove that it knows the log's key."""

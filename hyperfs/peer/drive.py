@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final
 
 from hyperfs.errors import Contradiction, Corrupt, Refused
-from hyperfs.log.cleared import Cleared
+from hyperfs.log.cleared import Cleared, Range
 from hyperfs.log.control import Chain
 from hyperfs.log.control_codec import ROOT, LogEntry, Record, decode_file
 from hyperfs.log.heads import Head, Signer
@@ -289,6 +289,11 @@ class HeldDrive:
             self.holds = self.holds.without(clears, forks)
             self._judge_clears(chain)
         self._write(HOLDS, self.holds.encode())
+
+    def unwanted(self, lent: LentLog) -> tuple[Range, ...]:
+        """Blocks of a log that are not to come: its owner has cleared them."""
+        found = self._unwanted.get(lent.fork)
+        return tuple(found.ranges(lent.number)) if found is not None else ()
 
     def _do(self, sequence: int) -> None:
         deed = self.clears.deeds[sequence]

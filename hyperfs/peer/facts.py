@@ -52,6 +52,15 @@ class PeerFacts(NamedTuple):
     floor_bytes: int
 
 
+class Traffic(NamedTuple):
+    """Of the process that serves: connections now, and bytes since it was started."""
+
+    connections: int
+    half_open: int
+    received_bytes: int
+    sent_bytes: int
+
+
 class Event(NamedTuple):
     """`level` is info, warning or error; `what` a few fixed words; the rest is in `about`."""
 

@@ -123,6 +123,24 @@ class FolderStore:
         return self._disk.listdir(folder) if self._disk.exists(folder) else []
 
 
+class OwnRecords:
+    """The records of the peer itself, for its owner's commands, beside the process that has the folder open."""
+
+    def __init__(self, path: Path) -> None:
+        """NotAStore for a folder that is no peer's, FormatTooNew, Corrupt, OSError."""
+        self._disk = Disk(path)
+        if not self._disk.exists(FORMAT_FILE):
+            raise NotAStore(f"{path} is no cloud peer's folder: the file {FORMAT_FILE} is missing in it")
+        _check_format(self._disk.read_all(FORMAT_FILE), path)
+
+    def read(self, name: str) -> bytes | None:
+        path = f"own/{_checked(name)}"
+        return self._disk.read_all(path) if self._disk.exists(path) else None
+
+    def write(self, name: str, data: bytes) -> None:
+        self._disk.replace(f"own/{_checked(name)}", data)
+
+
 def _unfinished(found: set[str]) -> set[str]:
     """What a making that was killed leaves of the format file."""
     return {name for name in found if name.startswith(f"{FORMAT_FILE}.")}

@@ -32,10 +32,16 @@ def decode(data: bytes) -> bytes:
     return seed
 
 
-def key_pair(store: BlockStore, new_seed: bytes) -> SigningKeyPair:
-    """The peer's; made of `new_seed` (32 random bytes) and durable when there was none."""
+def seed_of(store: BlockStore, new_seed: bytes) -> bytes:
+    """The peer's; `new_seed` (32 random bytes), durable, when there was none. Both its key pairs are of it, that which
+    signs receipts and that of the wire, and have one public key."""
     found = store.read(OWN, NAME)
     if found is None:
         store.write(OWN, NAME, encode(new_seed))
         found = encode(new_seed)
-    return SigningKeyPair(decode(found))
+    return decode(found)
+
+
+def key_pair(store: BlockStore, new_seed: bytes) -> SigningKeyPair:
+    """As seed_of: what signs receipts."""
+    return SigningKeyPair(seed_of(store, new_seed))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Protocol
 
 from hyperfs.errors import Corrupt
@@ -39,6 +40,7 @@ class LentLog:
         self._store = store
         self._public_key = public_key
         self._ruling = ruling
+        self._opening = Lock()  # a session looks at the head from its own thread
         self._log: StoredLog | None = store.open(place, public_key, number)
         self.key = self._log.key
         self.is_unsynced = False
@@ -118,14 +120,16 @@ class LentLog:
     def close(self) -> None:
         """What was not synced is forgotten. It opens again by itself when it is asked anything."""
         self.is_unsynced = False
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        with self._opening:
+            if self._log is not None:
+                self._log.close()
+                self._log = None
 
     def _stored(self) -> StoredLog:
-        if self._log is None:
-            self._log = self._store.open(self.place, self._public_key, self.number)
-        return self._log
+        with self._opening:
+            if self._log is None:
+                self._log = self._store.open(self.place, self._public_key, self.number)
+            return self._log
 
     @contextmanager
     def _writing(self) -> Iterator[StoredLog]:

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from hyperfs.peer.facts import DriveFacts, PeerFacts, health
+from hyperfs.peer.facts import DriveFacts, PeerFacts, Traffic, health
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -28,8 +28,9 @@ _OF_A_DRIVE: Final = (
 class _Facts(Collector):
     """Facts are values, so a registry with these gives the same text however often it is asked."""
 
-    def __init__(self, facts: PeerFacts) -> None:
+    def __init__(self, facts: PeerFacts, traffic: Traffic | None) -> None:
         self._facts = facts
+        self._traffic = traffic
 
     def collect(self) -> Iterator[Metric]:
         facts = self._facts
@@ -50,11 +51,13 @@ class _Facts(Collector):
                     family.add_metric([drive.name], number)
             yield family
         yield from _logs(facts)
+        if self._traffic is not None:
+            yield from _of_traffic(self._traffic)
 
 
-def render(facts: PeerFacts) -> bytes:
+def render(facts: PeerFacts, traffic: Traffic | None = None) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Facts(facts))
+    registry.register(_Facts(facts, traffic))
     return generate_latest(registry)
 
 
@@ -83,3 +86,13 @@ def _logs(facts: PeerFacts) -> Iterator[Metric]:
             size.add_metric(names, log.byte_length)
     yield length
     yield size
+
+
+def _of_traffic(traffic: Traffic) -> Iterator[Metric]:
+    yield GaugeMetricFamily("hyperfs_peer_connections", "Connections that are open.", traffic.connections)
+    yield GaugeMetricFamily(
+        "hyperfs_peer_connections_half_open", "Connections on which nothing is exchanged yet.", traffic.half_open
+    )
+    for name, value in (("received", traffic.received_bytes), ("sent", traffic.sent_bytes)):
+        text = f"Bytes {name} over all connections since the start."
+        yield CounterMetricFamily(f"hyperfs_peer_{name}_bytes", text, value)

@@ -47,7 +47,7 @@ class Notice(IntEnum):
     CHAIN = 1
     """A drive's control chain has grown. Body: drive{32}, uint records."""
     TROUBLE = 2
-    """Why something is not taken: quota, full disk. Body: drive{32}, words."""
+    """Why something of a log is not taken: a quota, a full disk, a rule. Body: discovery key{32}, words."""
     LEAVING = 3
     """It is about to end all connections. Body: words."""
 

@@ -1,6 +1,7 @@
 """Connections on which nothing is exchanged yet, counted by address: who only connects gets no further than a few."""
 
 from collections import Counter
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 MOST_HALF_OPEN: Final = 8
@@ -27,3 +28,11 @@ class HalfOpen:
         self._by_address[address] -= 1
         if not self._by_address[address]:
             del self._by_address[address]
+
+
+def network_of(address: str) -> str:
+    """What is counted as one address: who has one of IPv6 has 2^64 of them."""
+    found = ip_address(address.partition("%")[0])
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is None:
+        return str(ip_network((found, 64), strict=False))
+    return address

@@ -4,23 +4,35 @@ Made by the Exchanger, which reads and writes the stream. All of it belongs to t
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import trio
 
-from hyperfs.errors import Corrupt, FormatTooNew, HyperfsError, Misbehaved, Unreachable
+from hyperfs.errors import Corrupt, FormatTooNew, HyperfsError, Misbehaved, NoSpace, Refused, Unreachable
 from hyperfs.replication.connection import MOST_BUFFERED, MOST_UNREAD, Connection, Found
 from hyperfs.replication.dialogue import MOST_OPEN, Answered, Dialogue
+from hyperfs.replication.dialogue_codec import Notice, encode_words
 from hyperfs.replication.exchange import Exchange
 from hyperfs.replication.replicating import Replicating
 
 SILENCE_SECONDS: Final = 60.0
 """Without a byte from the other side."""
 KEEP_ALIVE_SECONDS: Final = 20.0
+PARTING_SECONDS: Final = 5.0
+"""For the last words of a session that ends."""
 FAULTS: Final = (Misbehaved, Corrupt, FormatTooNew)
 """Of the other side: its connection ends."""
 SPEECHLESS: Final = "the peer does not speak hyperfs/1"
 _READ_BYTES: Final = 1 << 16
+
+
+@dataclass
+class Traffic:
+    """Of all sessions that there were, in bytes."""
+
+    received_bytes: int = 0
+    sent_bytes: int = 0
 
 
 class _Call:
@@ -35,7 +47,13 @@ class Session:
     """`address` is the other side's, to count by; `dialogue` None where this side does not speak `hyperfs/1`."""
 
     def __init__(
-        self, stream: trio.abc.Stream, connection: Connection, dialogue: Dialogue | None, address: str, offers: bool
+        self,
+        stream: trio.abc.Stream,
+        connection: Connection,
+        dialogue: Dialogue | None,
+        address: str,
+        offers: bool,
+        traffic: Traffic,
     ) -> None:
         self.stream = stream
         self.connection = connection
@@ -57,9 +75,11 @@ class Session:
         self.error: HyperfsError | None = None
         """Why it was ended here; None where the other side hung up, or this one closed."""
         self.sent_bytes = self.received_bytes = 0
+        self._traffic = traffic
         self._credit = trio.Semaphore(MOST_OPEN)
         self._calls: dict[int, _Call] = {}
         self._is_speechless = dialogue is None
+        self._is_parting = False
 
     @property
     def handshake_hash(self) -> bytes:
@@ -116,6 +136,7 @@ class Session:
             if not data:
                 return
             self.received_bytes += len(data)
+            self._traffic.received_bytes += len(data)
             try:
                 for found in self.connection.receive(bytes(data)):
                     act(found)
@@ -138,10 +159,14 @@ class Session:
                     self.scope.cancel()
                     return
                 self.sent_bytes += len(data)
+                self._traffic.sent_bytes += len(data)
                 self.buffered -= len(data)
                 spoke = trio.current_time()
                 stirred()
                 continue
+            if self._is_parting:
+                self.scope.cancel()
+                return
             with trio.move_on_at(spoke + KEEP_ALIVE_SECONDS) as waiting:
                 await self.wake.wait()
             if waiting.cancelled_caught:
@@ -165,6 +190,22 @@ class Session:
     def close(self) -> None:
         """End it without a fault of anybody's. What was not written yet is not."""
         self.scope.cancel()
+
+    def part(self, kind: int, body: bytes, error: HyperfsError | None = None) -> None:
+        """Say this notice, if the other side speaks `hyperfs/1`, and end: when it is written, or soon."""
+        self.error = self.error or error
+        self.notify(kind, body)
+        self._is_parting = True
+        self.scope.deadline = min(self.scope.deadline, trio.current_time() + PARTING_SECONDS)
+        self.wake.set()
+
+    def dismiss(self, log: bytes, error: HyperfsError) -> None:
+        """End it for what it brings of a log. Where that is no fault of the wire it is told: its owner may do something
+        about it."""
+        if isinstance(error, Refused | NoSpace):
+            self.part(Notice.TROUBLE, log + encode_words(str(error)), error)
+        else:
+            self.end(error)
 
     def end(self, error: HyperfsError) -> None:
         self.error = self.error or error

@@ -211,6 +211,11 @@ class Replicating:
         return ending
 
     @property
+    def is_unsettled(self) -> bool:
+        """Something has come and is not durable yet."""
+        return bool(self._proofs or self._unsynced)
+
+    @property
     def newest_fork(self) -> int:
         """The highest that a peer claims. Nothing of another fork is taken in: that is a log of its own."""
         return max((exchange.remote.fork for exchange in self.exchanges), default=0)

@@ -29,8 +29,8 @@ from hyperfs.replication.curve import CurveKeyPair
 from hyperfs.replication.dialogue import Answered, Dialogue
 from hyperfs.replication.dialogue_codec import Notified, Request, Status, encode_words
 from hyperfs.replication.exchange import Exchange
-from hyperfs.replication.half_open import HalfOpen
-from hyperfs.replication.one_session import FAULTS, Session
+from hyperfs.replication.half_open import HalfOpen, network_of
+from hyperfs.replication.one_session import FAULTS, Session, Traffic
 from hyperfs.replication.replicating import Replicating
 from hyperfs.replication.secret_stream import HEADER_BYTES, Connected, SecretStream
 
@@ -68,6 +68,7 @@ class Exchanger:
         self._sessions: list[Session] = []
         self._by_exchange: dict[Exchange, Session] = {}
         self._half_open = HalfOpen()
+        self.traffic = Traffic()
         self.changed = trio.Event()
         """Set, and replaced, when any log or connection has moved."""
 
@@ -108,6 +109,13 @@ class Exchanger:
             self._wake[log].set()
             self._tell(log)
 
+    def share(self, session: Session, log: Replicating) -> None:
+        """Name this log, which only some may have, to that side."""
+        if log.discovery_key not in self._logs:
+            self._adopt(log)
+            self._found.add(log.discovery_key)
+        self._share(session, log)
+
     def has(self, log: Replicating) -> bool:
         """Whether it is exchanged: not one whose files failed."""
         return log in self._wake
@@ -139,16 +147,21 @@ class Exchanger:
         return session
 
     async def serve(self, listener: trio.SocketListener) -> None:
-        """Take in connections until cancelled. Who has too many half-open ones is hung up on."""
+        """Take in connections until cancelled; those that are there then go on. Who has too many half-open ones is hung
+        up on."""
 
         async def serve_one(stream: trio.SocketStream) -> None:
-            address = str(stream.socket.getpeername()[0])
+            try:
+                address = network_of(str(stream.socket.getpeername()[0]))
+            except OSError:  # gone already
+                await trio.aclose_forcefully(stream)
+                return
             if not self._half_open.may_begin(address):
                 await trio.aclose_forcefully(stream)
                 return
             await self.run(stream, is_initiator=False, offers=False, address=address)
 
-        await trio.serve_listeners(serve_one, [listener])
+        await trio.serve_listeners(serve_one, [listener], handler_nursery=self._nursery)
 
     async def run(
         self, stream: trio.abc.Stream, *, is_initiator: bool, offers: bool = True, address: str = ""
@@ -175,7 +188,7 @@ class Exchanger:
         connection = Connection(
             secret, self._log_of, dialogue=spoken, expected_key=expected_key, seeks=self._find is not None
         )
-        session = Session(stream, connection, spoken, address, offers)
+        session = Session(stream, connection, spoken, address, offers, self.traffic)
         if offers:
             for log in self._logs.values():
                 list(connection.share(log))
@@ -248,11 +261,8 @@ class Exchanger:
             session.connection.refuse(discovery_key)
             session.collect()
             return
-        if discovery_key not in self._logs:
-            self._adopt(log)
-            self._found.add(discovery_key)
         try:
-            self._share(session, self._logs[discovery_key])
+            self.share(session, log)
         except FAULTS as error:
             session.end(error)
 
@@ -278,7 +288,7 @@ class Exchanger:
                 return
             for exchange, error in log.finish(done):
                 if session := self._by_exchange.get(exchange):
-                    session.end(error)
+                    session.dismiss(log.discovery_key, error)
             self._tell(log)
 
     async def _tick(self, log: Replicating) -> None:
