@@ -69,6 +69,10 @@ def invites_kept() -> list[bytes]:
     ]
 
 
+def addresses() -> list[bytes]:
+    return [b"cloud.example:4717\n", b"[::1]:1\n"]
+
+
 def identities() -> list[bytes]:
     return [bytes.fromhex(vectors("peer")["identity"]["hex"])]
 

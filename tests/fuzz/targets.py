@@ -13,6 +13,7 @@ from hyperfs.daemon import last_verify, wire
 from hyperfs.log import control_codec, evicted, heads, manifest, receipt
 from hyperfs.log.control import Chain
 from hyperfs.peer import evidence, holds, identity, invites, settings
+from hyperfs.peer_server import own_folder
 from hyperfs.policy import when
 from hyperfs.replication import dialogue_codec, mux_codec
 from hyperfs.replication import messages as wire_messages
@@ -228,6 +229,13 @@ TARGETS: Final = (
         lambda v: str(v).encode(),
         is_canonical=False,
         errors=(errors.BadRequest,),
+    ),
+    Target(
+        "where a peer is",
+        own_folder.decode_address,
+        peers.addresses,
+        lambda v: f"{v}\n".encode(),
+        is_canonical=False,
     ),
     Target("follow's mark and folder", histories.follow, histories.follow_seeds),
     Target("cold object", object_format.decode, cold.object_seeds, cold.encode_object),
