@@ -34,8 +34,16 @@ DAY = 24 * 3600
 pytestmark = pytest.mark.timeout(3600 if ALL else 300)
 
 
-def noise(seed: int) -> bytes:
-    return random.Random(seed).randbytes(SIZE)
+def noise(seed: int, offset: int) -> bytes:
+    """A piece of a file."""
+    return random.Random(f"{seed} {offset}").randbytes(PIECE)
+
+
+async def write(volume: Volume, path: bytes, seed: int) -> None:
+    inode = await write_file(volume, path, b"")
+    for offset in range(0, SIZE, PIECE):
+        await volume.files.write(inode, offset, noise(seed, offset))
+    await volume.commit()
 
 
 def quiet(what: str, done: int, of: int) -> None:
@@ -74,8 +82,7 @@ async def test_deleted_files_leave_come_back_on_day_29_and_are_gone_on_day_31(st
         nursery.start_soon(cold.run)
         make_folder(volume, b"films")
         for number, name in enumerate(names):
-            await write_file(volume, b"films/" + name, await trio.to_thread.run_sync(noise, number))
-            await volume.commit()
+            await write(volume, b"films/" + name, number)
             store.clock.forward(60)
         full = used(store.path)
         assert full > TOTAL
@@ -93,16 +100,15 @@ async def test_deleted_files_leave_come_back_on_day_29_and_are_gone_on_day_31(st
         await retained(volume)
         await volume.returning.complete(partial(restore, volume, b"films/" + names[3], made), False)
         back = inode_of(volume, b"films/" + names[3])
-        expected = await trio.to_thread.run_sync(noise, 3)
         for offset in range(0, SIZE, PIECE):
             read = partial(volume.files.read_soon, back, offset, PIECE)
-            assert await volume.returning.complete(read, False) == expected[offset : offset + PIECE]
+            assert await volume.returning.complete(read, False) == noise(3, offset)
 
         store.clock.forward(2 * DAY)
         await retained(volume)
         await move(volume, mover, lambda: used(nas) < SIZE + SLACK + 16 * MIB)
         assert used(nas) > SIZE - SLACK, "what was put back is still needed"
         read = partial(volume.files.read_soon, back, SIZE - PIECE, PIECE)
-        assert await volume.returning.complete(read, False) == expected[-PIECE:]
+        assert await volume.returning.complete(read, False) == noise(3, SIZE - PIECE)
         tally.add("MiB deleted, back on the 29th day, gone on the 31st", TOTAL // MIB)
         nursery.cancel_scope.cancel()
