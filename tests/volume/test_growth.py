@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hyperfs.policy.attributes import CLASS
 from hyperfs.values import ROOT_INO
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.opening import open_volume
@@ -113,6 +114,11 @@ async def snapshot(volume: Volume) -> None:
     await volume.make_snapshot(ROOT_INO, b"snapshot %d" % volume.versions.newest.version)
 
 
+async def set_the_class_of_the_root(volume: Volume) -> None:
+    volume.xattrs.set(volume.overlay.inode(ROOT_INO), CLASS, b"cold" if volume.versions.newest.version % 2 else b"hot")
+    await volume.commit()
+
+
 async def open_old_version(volume: Volume) -> None:
     tree = volume.versions.tree(volume.versions.newest.version // 2)
     assert tree.inode(ROOT_INO) is not None
@@ -138,6 +144,7 @@ async def tell_status(volume: Volume) -> None:
         unlink,
         edit_the_image,
         snapshot,
+        set_the_class_of_the_root,
         open_old_version,
         list_an_old_folder,
     ],
