@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from hyperfs.cli import options
-from hyperfs.cli.key import asked_key
 from hyperfs.cli.output import print_json, progress, shown, size_text, table, time_text
+from hyperfs.cli.root_key import asked_key
 from hyperfs.cli.session import Asks, Place, locate, session
 from hyperfs.crypto import recovery
 
