@@ -7,6 +7,7 @@ from hyperfs.errors import Corrupt, KeyMissing, NotAStore
 from hyperfs.log import control_codec
 from hyperfs.log.control import Chain
 from hyperfs.log.control_codec import LogEntry
+from hyperfs.log.heads import Signer
 from hyperfs.log.log import BLOCKS_FILE, HEADS_FILE, TREE_FILE, Log
 from hyperfs.log.manifest import default_v1, discovery_key
 from hyperfs.log.sparse import SparseLog
@@ -49,20 +50,23 @@ def open_logs(disk: Disk, chain: Chain, device: int, keys: DeviceKeys, options: 
     parts. Raises NotAStore, Corrupt."""
     logs: dict[int, Log] = {}
     for entry in chain.logs.values():
-        name = log_folder(entry)
-        gone = [part for part in LOG_FILES if not disk.exists(f"{name}/{part}")]
-        if gone and not (entry.device != device and _is_of_nothing(disk, entry)):
-            raise NotAStore(f"half a store: {', '.join(gone)} of log {entry.number} ({name}) missing; put them back")
         signer = None
         if entry.device == device and entry.state == control_codec.OPEN and not options.read_only:
             signer = keys.log_signer(entry.kind, serial_of(chain, entry))
-        kind = Log if entry.device == device else SparseLog
-        logs[entry.number] = kind.open(
-            disk, name, entry.public_key, signer, entry.number, writable=not options.read_only
-        )
+        logs[entry.number] = open_log(disk, entry, signer, options, entry.device == device)
         if signer is not None:
             logs[entry.number].settle()
     return logs
+
+
+def open_log(disk: Disk, entry: LogEntry, signer: Signer | None, options: Options, is_own: bool) -> Log:
+    """Raises NotAStore where its files are missing, Corrupt."""
+    name = log_folder(entry)
+    gone = [part for part in LOG_FILES if not disk.exists(f"{name}/{part}")]
+    if gone and (is_own or not _is_of_nothing(disk, entry)):
+        raise NotAStore(f"half a store: {', '.join(gone)} of log {entry.number} ({name}) missing; put them back")
+    kind = Log if is_own else SparseLog
+    return kind.open(disk, name, entry.public_key, signer, entry.number, writable=not options.read_only)
 
 
 def _is_of_nothing(disk: Disk, entry: LogEntry) -> bool:

@@ -23,11 +23,17 @@ def check_root(chain: Chain, root: RootSeed) -> None:
 
 
 def enrol(
-    chain: Chain, root: RootSeed, keys: DeviceKeys, name: str, last_heads: Mapping[int, Head] | None = None
+    chain: Chain,
+    root: RootSeed,
+    keys: DeviceKeys,
+    name: str,
+    last_heads: Mapping[int, Head] | None = None,
+    revokes: bool = True,
 ) -> Chain:
     """The chain with a new device, a pair of logs of its own, and every epoch's keys sealed to it.
 
-    `last_heads`: those of all open logs of the devices that are given up, by the logs' numbers.
+    `last_heads`: those of all open logs of the devices whose place it takes, by the logs' numbers. `revokes`: these
+    devices are given up for lost, else only their logs are closed.
     """
     number, log = max(chain.devices) + 1, max(chain.logs) + 1
     device = Device(
@@ -41,29 +47,14 @@ def enrol(
         LogEntry(log, number, LOG_METADATA, keys.log_signer(LOG_METADATA, 0).public_key),
         LogEntry(log + 1, number, LOG_CONTENT, keys.log_signer(LOG_CONTENT, 0).public_key),
     ]
-    before, closed = _given_up(chain, last_heads or {})
+    before, closed = _given_up(chain, last_heads or {}, revokes)
     roster = Roster(chain.root_key, chain.recovery_key, (*before, device), (*closed, *logs))
     signer = root.signing()
     chain = chain.append(chain.make(roster, signer))
     for epoch in list(chain.epochs.values()):
         copy = SealedCopy(*epoch_keys(chain, root, epoch).sealed_copies([(device.box_key, os.urandom(32))])[0])
         chain = chain.append(chain.make(epoch._replace(copies=(copy,)), signer))
-    return chain.append(chain.make(_next_epoch(chain, root), signer)) if last_heads else chain
-
-
-def writers_of(chain: Chain, lengths: Mapping[int, int]) -> list[int]:
-    """The devices that may have written to the drive and may go on: active, with an open log that has versions.
-    `lengths`: of the metadata logs."""
-    return sorted(
-        {
-            entry.device
-            for entry in chain.logs.values()
-            if entry.kind == LOG_METADATA
-            and entry.state == OPEN
-            and lengths.get(entry.number)
-            and chain.devices[entry.device].state == ACTIVE
-        }
-    )
+    return chain.append(chain.make(_next_epoch(chain, root), signer)) if last_heads and revokes else chain
 
 
 def epoch_keys(chain: Chain, root: RootSeed, epoch: Epoch) -> EpochKeys:
@@ -78,8 +69,10 @@ def epoch_keys(chain: Chain, root: RootSeed, epoch: Epoch) -> EpochKeys:
     return keys
 
 
-def _given_up(chain: Chain, last_heads: Mapping[int, Head]) -> tuple[list[Device], list[LogEntry]]:
-    gone = {chain.logs[number].device for number in last_heads}
+def _given_up(
+    chain: Chain, last_heads: Mapping[int, Head], revokes: bool
+) -> tuple[list[Device], list[LogEntry]]:
+    gone = {chain.logs[number].device for number in last_heads} if revokes else set()
     devices = [found._replace(state=REVOKED) if found.number in gone else found for found in chain.devices.values()]
     logs = []
     for entry in chain.logs.values():
