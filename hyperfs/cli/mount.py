@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from hyperfs.cli import mounting, options
-from hyperfs.cli.output import print_json, progress
+from hyperfs.cli.output import print_json, progress, shown
 from hyperfs.daemon.hardening import start_again_with_allocator
 from hyperfs.service.notify import Notifier
 
@@ -63,15 +63,17 @@ def command(
         _serve(plan, as_json, manager)
         return
     with progress() as tell:
-        mounting.start(plan.spec, tell)
-    _tell(plan.directory, plan.store, as_json, f"Mounted at {plan.directory}")
+        why = mounting.start(plan.spec, tell)
+    _tell(plan.directory, plan.store, as_json, f"Mounted at {plan.directory}", why)
 
 
-def _tell(directory: Path, store: Path, as_json: bool, text: str) -> None:
+def _tell(directory: Path, store: Path, as_json: bool, text: str, why_read_only: str | None = None) -> None:
     if as_json:
-        print_json({"mounted_at": str(directory), "store": str(store)})
-    else:
-        click.echo(text)
+        print_json({"mounted_at": str(directory), "store": str(store), "read_only_because": why_read_only})
+        return
+    click.echo(text)
+    if why_read_only is not None:
+        click.echo(f"It can only be read: {shown(why_read_only)}.")
 
 
 def _serve(plan: mounting.Plan, as_json: bool, manager: Notifier) -> None:
@@ -93,7 +95,8 @@ def _serve(plan: mounting.Plan, as_json: bool, manager: Notifier) -> None:
             if "ready" in message:
                 until_ready.close()
                 manager.ready(f"Mounted at {plan.directory}")
-                _tell(plan.directory, plan.store, as_json, f"Mounted at {plan.directory}")
+                mounted = f"Mounted at {plan.directory}"
+                _tell(plan.directory, plan.store, as_json, mounted, message["read_only_because"])
                 sys.stdout.flush()
 
         assert plan.spec is not None

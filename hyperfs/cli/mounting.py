@@ -141,8 +141,8 @@ def _keys(
     return created.device_keys
 
 
-def start(spec: Spec, progress: Progress) -> None:
-    """Starts the drive's process. Where another one was quicker, and mounts the same drive there, that is as good.
+def start(spec: Spec, progress: Progress) -> str | None:
+    """Starts the drive's process; why it takes no writes from this device, if so. Where another one was quicker, and mounts the same drive there, that is as good.
 
     One that has just been unmounted is waited for: when a file manager or fusermount3 takes a drive away, the kernel
     lets it go before its process has committed the last of it.
@@ -150,13 +150,12 @@ def start(spec: Spec, progress: Progress) -> None:
     until = time.monotonic() + FOLLOWER_SECONDS
     while True:
         try:
-            start_in_background(spec, progress)
-            return
+            return start_in_background(spec, progress)
         except Reported as error:
             if error.kind != StoreLocked.__name__:
                 raise
             if _follow(spec):
-                return
+                return None
             if time.monotonic() > until or folder.locked_by(spec.store) is not None:
                 raise
 

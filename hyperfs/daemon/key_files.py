@@ -40,6 +40,11 @@ def _read(disk: Disk, name: str) -> bytes:
 def load_device(store: Path, ask: Ask) -> DeviceKeys:
     """Raises what `folder.inspect` does for what is no store, Corrupt, WrongPassphrase."""
     folder.inspect(store)
+    return read_device(store, ask)
+
+
+def read_device(store: Path, ask: Ask) -> DeviceKeys:
+    """As load_device, of a folder that need not be a store yet."""
     data = _read(Disk(store), folder.KEYS)
     return DeviceKeys.from_bytes(opened(data, wrap.KIND_DEVICE, f"the store {store}", ask))
 

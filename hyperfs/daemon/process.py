@@ -60,8 +60,8 @@ def log_path(store: Path) -> Path:
     return store.with_name(f"{store.name}.log")
 
 
-def start_in_background(spec: Spec, progress: Progress) -> int:
-    """Returns the process's id once the mount answers. Raises Reported with what went wrong there, Unreachable."""
+def start_in_background(spec: Spec, progress: Progress) -> str | None:
+    """Returns once the mount answers: why the drive takes no writes from this device, None where it does. Raises Reported with what went wrong there, Unreachable."""
     environment = {name: value for name, value in os.environ.items() if name != PASSPHRASE_VARIABLE}
     set_allocator(environment)
     ready, tell = os.pipe()
@@ -90,13 +90,14 @@ def start_in_background(spec: Spec, progress: Progress) -> int:
         return _wait_until_ready(lines, spec, progress)
 
 
-def _wait_until_ready(lines: Any, spec: Spec, progress: Progress) -> int:
+def _wait_until_ready(lines: Any, spec: Spec, progress: Progress) -> str | None:
     for line in lines:
         message = wire.decode(line)
         if "error" in message:
             raise wire.reported(message)
         if "ready" in message:
-            return int(message["ready"])
+            why = message["read_only_because"]
+            return None if why is None else str(why)
         progress(*message["progress"])
     raise Unreachable(f"the drive's process ended before it had mounted: {log_path(spec.store)} may say why")
 

@@ -50,7 +50,7 @@ Say = Callable[[Message], None]
 def serve(spec: Spec, say: Say, manager: Notifier) -> None:
     """Mounts and serves; returns when the drive has been unmounted, with everything on disk.
 
-    `say` gets progress, then {"ready": pid}; the service manager hears how it goes after that. Raises what opening,
+    `say` gets progress, then {"ready": pid, "read_only_because": words}; the service manager hears how it goes after that. Raises what opening,
     mounting or the last commit raises.
     """
     keep_memory_private()
@@ -75,7 +75,8 @@ def serve(spec: Spec, say: Say, manager: Notifier) -> None:
         retention = Retention(drive, Clocks(volume.overlay.now_ns))
         drive.background = retention
         drive.mover = Mover(volume)
-        trio.run(_run, drive, mount, retention, control, partial(say, {"ready": os.getpid()}), manager)
+        ready = {"ready": os.getpid(), "read_only_because": volume.parts.why_read_only}
+        trio.run(_run, drive, mount, retention, control, partial(say, ready), manager)
         if drive.failure is not None:
             raise drive.failure
     finally:
@@ -100,7 +101,7 @@ def _mount(volume: Volume, spec: Spec) -> Mount:
     options = MountOptions(
         fsname=str(spec.store),
         allow_other=spec.allow_other,
-        read_only=spec.read_only or spec.at is not None,
+        read_only=volume.read_only,
         show_versions=spec.show_versions,
     )
     with _words_on_stderr() as words:

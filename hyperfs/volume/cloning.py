@@ -20,6 +20,7 @@ from hyperfs.log.cleared import Cleared
 from hyperfs.log.control import Chain
 from hyperfs.log.control_codec import LogEntry
 from hyperfs.log.evicted import Evicted
+from hyperfs.log.heads import NoHead
 from hyperfs.log.log import HEADS_FILE, Log
 from hyperfs.log.manifest import default_v1
 from hyperfs.log.replica import HAVE_FILE
@@ -32,7 +33,11 @@ from hyperfs.volume.reserve import Reserve
 from hyperfs.volume.residence import RECORD, record_tag
 
 MARKER: Final = "clone"
-_MARKER: Final = re.compile(r"hyperfs clone\nformat 1\ndrive ([0-9a-f]{64})\npeer ([!-~]{1,400})\nformer (lost|stays)\n")
+NOTHING: Final = NoHead().head
+"""Where a log ends of which nothing is known."""
+_MARKER: Final = re.compile(
+    r"hyperfs clone\nformat 1\ndrive ([0-9a-f]{64})\npeer ([!-~]{1,400})\nformer (lost|stays)\n"
+)
 
 
 @dataclass(frozen=True)
