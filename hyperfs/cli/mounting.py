@@ -142,10 +142,11 @@ def _keys(
 
 
 def start(spec: Spec, progress: Progress) -> str | None:
-    """Starts the drive's process; why it takes no writes from this device, if so. Where another one was quicker, and mounts the same drive there, that is as good.
+    """Starts the drive's process; why it takes no writes from this device, if so.
 
-    One that has just been unmounted is waited for: when a file manager or fusermount3 takes a drive away, the kernel
-    lets it go before its process has committed the last of it.
+    Where another one was quicker, and mounts the same drive there, that is as good. One that has just been unmounted
+    is waited for: when a file manager or fusermount3 takes a drive away, the kernel lets it go before its process has
+    committed the last of it.
     """
     until = time.monotonic() + FOLLOWER_SECONDS
     while True:

@@ -61,7 +61,9 @@ def log_path(store: Path) -> Path:
 
 
 def start_in_background(spec: Spec, progress: Progress) -> str | None:
-    """Returns once the mount answers: why the drive takes no writes from this device, None where it does. Raises Reported with what went wrong there, Unreachable."""
+    """Returns once the mount answers: why the drive takes no writes from this device, None where it does.
+
+    Raises Reported with what went wrong there, Unreachable."""
     environment = {name: value for name, value in os.environ.items() if name != PASSPHRASE_VARIABLE}
     set_allocator(environment)
     ready, tell = os.pipe()

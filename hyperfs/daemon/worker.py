@@ -50,8 +50,8 @@ Say = Callable[[Message], None]
 def serve(spec: Spec, say: Say, manager: Notifier) -> None:
     """Mounts and serves; returns when the drive has been unmounted, with everything on disk.
 
-    `say` gets progress, then {"ready": pid, "read_only_because": words}; the service manager hears how it goes after that. Raises what opening,
-    mounting or the last commit raises.
+    `say` gets progress, then {"ready": pid, "read_only_because": words}; the service manager hears how it goes after
+    that. Raises what opening, mounting or the last commit raises.
     """
     keep_memory_private()
     volume = open_volume(

@@ -1,0 +1,112 @@
+"""A drive, a cloud peer that has it, and clones of it, in one process over TCP on loopback."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import trio
+
+from hyperfs.cloning.clone import Made, Wanted, clone
+from hyperfs.crypto.keys import DeviceKeys, RootSeed
+from hyperfs.store.files import Disk
+from hyperfs.syncing.home import Home
+from hyperfs.syncing.peers import Peers
+from hyperfs.volume import cloning
+from hyperfs.volume.moving import Mover
+from hyperfs.volume.opening import open_volume
+from hyperfs.volume.options import Options
+from hyperfs.volume.volume import Volume
+from tests.syncing.conftest import Server, _nobody_waits, running
+from tests.volume.conftest import DRIVE, Store, empty_store, make_folder, read_file, store, write_file
+
+__all__ = ["_nobody_waits", "empty_store", "store"]
+
+LONG = [Random(number).randbytes(300_000) for number in range(4)]
+
+
+async def fill(volume: Volume) -> dict[int, dict[bytes, bytes]]:
+    """Writes some versions; what each of them has."""
+    states: dict[int, dict[bytes, bytes]] = {}
+    now: dict[bytes, bytes] = {}
+    make_folder(volume, b"/deep")
+    for number, text in enumerate(LONG):
+        now |= {b"/long": text, b"/deep/%d" % number: text[::-1], b"/small": b"%d" % number}
+        for path, data in now.items():
+            await write_file(volume, path, data)
+        states[(await volume.commit()).version] = dict(now)
+    return states
+
+
+def no_progress(what: str, done: int, of: int) -> None:
+    """Nobody watches."""
+
+
+class Machine:
+    """A bare one: what it knows of the drive is in its store folder. `peers` are those of its open drive."""
+
+    def __init__(self, path: Path, server: Server, name: str = "other", root: RootSeed = DRIVE.root) -> None:
+        self.path = path
+        self.server = server
+        self.name = name
+        self.root = root
+        self.keys = DeviceKeys(*(Random(f"{name}{n}").randbytes(32) for n in range(4)))
+
+    def wanted(self, lost: bool = True) -> Wanted:
+        return Wanted(self.server.known.address, self.path, self.root, self.name, lost, reserve_bytes=1 << 20)
+
+    async def clone(self, lost: bool = True) -> Made:
+        return await clone(self.wanted(lost), lambda: (self.keys, b"keys"), lambda: self.keys, no_progress)
+
+    def options(self, read_only: bool = False) -> Options:
+        return Options(read_only=read_only, memory_index=True, reserve_bytes=1 << 20, wall_ns=self.server.clock)
+
+    @property
+    def marker(self) -> cloning.Marker | None:
+        return cloning.marker_of(Disk(self.path))
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Volume]:
+        """With the peer that it was cloned from, which keeps what is written here."""
+        volume = open_volume(self.path, self.keys, self.options())
+        async with volume.running(), trio.open_nursery() as nursery:
+            peers = Peers(Home(volume, self.server.clock, pick=Random(1).randrange))
+            peers.add(self.server.known)
+            volume.returning.elsewhere = peers
+            nursery.start_soon(peers.run, True)
+            yield volume
+            nursery.cancel_scope.cancel()
+
+
+async def synced(volume: Volume) -> None:
+    """All that is committed, by this device or another, is attested by the peer."""
+    peers = volume.returning.elsewhere
+    assert isinstance(peers, Peers)
+    await Mover(volume).turn()
+
+    async def tell(what: str, done: int, of: int) -> None:
+        await trio.lowlevel.checkpoint()
+
+    await peers.until_synced(["cloud"], tell)
+
+
+@asynccontextmanager
+async def held(store: Store, folders: Path) -> AsyncIterator[tuple[Server, dict[int, dict[bytes, bytes]]]]:
+    """A cloud peer that has all of a drive that is closed now; what each version of it has."""
+    servers: dict[str, Server] = {}
+    async with running(store, "cloud", servers=servers, folders=folders) as side:
+        states = await fill(side.volume)
+        await side.synced()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(servers["cloud"].serve)
+        yield servers["cloud"], states
+        nursery.cancel_scope.cancel()
+
+
+async def read(volume: Volume, path: bytes) -> bytes:
+    """As a program would, of which the kernel asks again when what it lacked has come."""
+
+    async def look() -> bytes:
+        return read_file(volume, path)
+
+    return await volume.returning.complete(look)
