@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from hyperfs.cli import options, passphrases
-from hyperfs.cli.key import asked_key
 from hyperfs.cli.output import print_json, progress, shown
-from hyperfs.crypto import recovery
-from hyperfs.crypto.keys import DeviceKeys, RootSeed
+from hyperfs.cli.root_key import root_of, root_options
+from hyperfs.crypto.keys import DeviceKeys
 from hyperfs.crypto.wrap import KIND_DEVICE
 from hyperfs.daemon import key_files
 from hyperfs.daemon.hardening import keep_memory_private
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
 @click.command("clone")
 @click.argument("address", metavar="ADDRESS")
 @click.argument("store", metavar="STORE", type=click.Path(path_type=Path))
-@click.option("--recovery-key", metavar="KEY", help="The key. Else it is asked for, or read from standard input.")
-@click.option("--recovery-key-file", metavar="FILE", type=click.Path(path_type=Path), help="Read it from this file.")
+@root_options
 @click.option(
     "--former-device-lost",
     "former_lost",
@@ -42,6 +40,8 @@ def command(
     store: Path,
     recovery_key: str | None,
     recovery_key_file: Path | None,
+    shares: tuple[Path, ...],
+    share_passphrase_file: Path | None,
     former_lost: bool,
     name: str | None,
     drive_id: str | None,
@@ -64,10 +64,8 @@ def command(
 
     keep_memory_private()
     store = store.absolute().resolve()
-    root = _root(recovery_key, recovery_key_file)
-    wanted = Wanted(
-        parse(address), store, root, name or socket.gethostname(), former_lost, _drive_of(drive_id)
-    )
+    root = root_of(recovery_key, recovery_key_file, shares, share_passphrase_file)
+    wanted = Wanted(parse(address), store, root, name or socket.gethostname(), former_lost, _drive_of(drive_id))
 
     def new_keys() -> tuple[DeviceKeys, bytes]:
         keys = DeviceKeys(*(os.urandom(32) for _ in range(4)))
@@ -100,15 +98,6 @@ def _tell(made: "Made", store: Path) -> None:
     if made.why_read_only is not None:
         click.echo(f"It can only be read here: {shown(made.why_read_only)}.")
     click.echo(f"Mount it with:  hyperfs mount {store} DIR")
-
-
-def _root(text: str | None, file: Path | None) -> RootSeed:
-    if text is not None and file is not None:
-        raise BadRequest("--recovery-key and --recovery-key-file are two ways to give one key")
-    if file is not None:
-        with file.open("rb") as source:
-            text = source.read(recovery.MAX_TEXT_CHARACTERS + 1).decode(errors="replace")
-    return recovery.from_text(text if text is not None else asked_key())
 
 
 def _drive_of(text: str | None) -> bytes | None:

@@ -20,6 +20,7 @@ NOT_READ_FROM_OTHERS = {
     "daemon/process.py Spec.decode": "a pipe from the process that wrote it",
     "daemon/server.py _is_ours": "the kernel's answer about a connection",
     "cli/cat.py command": "the drive's own answer",
+    "cli/clone.py _drive_of": "what somebody typed, which must be 64 hex digits",
     "cli/diff.py _side": "as above",
     "peer/folder_store.py FolderStore.drives": "names of folders, which must be hex digits in pairs",
     "peer/folder_store.py FolderStore.places": "as above",
