@@ -239,6 +239,10 @@ def recovery_shares() -> list[bytes]:
     return [text.encode() for text in (*words, card)]
 
 
+def heard_nearby() -> list[bytes]:
+    return [b'{"name": "n", "hosts": ["10.0.0.1", "fe80::1%eth0"], "port": 4780}', b'{"gone": "n"}']
+
+
 def indexes() -> list[bytes]:
     """A value for each kind of key: the mark, a chunk, a version, a time, a second, and two births."""
     sizes = (24, 24, 36, 8, 8, 8, 8)

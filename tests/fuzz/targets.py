@@ -10,6 +10,7 @@ from hyperfs.chunks import codec, pack
 from hyperfs.cold import object_format
 from hyperfs.crypto import recovery
 from hyperfs.daemon import last_verify, wire
+from hyperfs.lan import nearby
 from hyperfs.log import control_codec, evicted, heads, manifest, receipt
 from hyperfs.log.control import Chain
 from hyperfs.peer import evidence, holds, identity, invites, settings
@@ -151,6 +152,7 @@ TARGETS: Final = (
         is_canonical=False,
         errors=(errors.BadRecoveryKey,),
     ),
+    Target("what was heard on the local network", nearby.parse, seeds.heard_nearby),
     Target(
         "format file",
         lambda data: folder.decode_format(data, Path("store")),
