@@ -22,7 +22,8 @@ def test_places_of_this_network_are_worth_a_try(host: str) -> None:
     "host",
     [
         "8.8.8.8", "2001:4860:4860::8888", "127.0.0.1", "::1", "0.0.0.0", "::", "224.0.0.1", "ff02::1",
-        "255.255.255.255", "192.0.2.1", "100.64.0.1", "172.32.0.1", "::ffff:8.8.8.8", "::ffff:127.0.0.1", "example.org", "", "10.0.0.1; x",
+        "255.255.255.255", "192.0.2.1", "100.64.0.1", "172.32.0.1", "::ffff:8.8.8.8", "::ffff:127.0.0.1", "example.org",
+        "", "10.0.0.1; x",
     ],
 )  # fmt: skip
 def test_an_announcement_leads_nowhere_else(host: str) -> None:
