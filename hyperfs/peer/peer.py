@@ -91,6 +91,17 @@ class Peer:
                 failed[drive.id] = str(error)
         return failed
 
+    def survey(self) -> dict[bytes, str]:
+        """Open every log once, so that facts name them all; the drives of which one can't be opened, with why."""
+        failed: dict[bytes, str] = {}
+        for drive in self.drives.values():
+            try:
+                drive.lend_all()
+            except (HyperfsError, OSError) as error:
+                failed[drive.id] = str(error)
+            drive.rest()
+        return failed
+
     def rest(self) -> None:
         """HeldDrive.rest of all: for when the process has many files open."""
         for drive in self.drives.values():

@@ -14,7 +14,7 @@ import trio
 from hyperfs.crypto.keys import SigningKeyPair
 from hyperfs.errors import StoreLocked, Unreachable
 from hyperfs.peer import identity
-from hyperfs.peer.facts import Event, PeerFacts, Traffic
+from hyperfs.peer.facts import SHOWN, Event, PeerFacts, Traffic
 from hyperfs.peer.folder_store import FolderStore
 from hyperfs.peer.peer import Peer
 from hyperfs.peer_server import health_page
@@ -53,6 +53,8 @@ async def serve(options: Options, say: Callable[[Event], None], manager: Notifie
         try:
             seed = identity.seed_of(store, os.urandom(32))
             peer = Peer(store, SigningKeyPair(seed), options.only_listed)
+            for drive, why in peer.survey().items():
+                say(Event("error", "log can't be opened", drive.hex()[:SHOWN], {"why": why}))
             async with open_server(peer, seed, say, options.quota_bytes) as server:
                 await _run(options, server, peer, say, manager, signals)
         finally:
@@ -85,7 +87,7 @@ async def _run(
         about = {"address": str(address), "port": port, "drives": len(peer.drives)}
         say(Event("info", "serving", "", about))
         for drive, why in sorted(peer.broken.items()):
-            say(Event("error", "drive can't be served", drive.hex()[:16], {"why": why}))
+            say(Event("error", "drive can't be served", drive.hex()[:SHOWN], {"why": why}))
         manager.ready(f"{len(peer.drives)} drives; listening on {Endpoint(options.listen.host, port)}")
         number = await anext(signals)
         manager.stopping("ending connections")
