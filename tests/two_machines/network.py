@@ -141,7 +141,7 @@ class Wire:
 
 
 def _read_all(fd: int) -> list[bytes]:
-    found = []
+    found: list[bytes] = []
     while len(found) < 256:
         try:
             found.append(os.read(fd, 65536))
