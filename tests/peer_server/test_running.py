@@ -1,4 +1,4 @@
-"""The commands `hyperfs peer serve` and `invite`: what they print, how they end, what is on the disk before they say so."""
+"""The commands `hyperfs peer serve` and `invite`: what they print, how they end, and what is durable by then."""
 
 import json
 import os
