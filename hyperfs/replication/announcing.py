@@ -55,8 +55,9 @@ class Announcing:
                 self._told_whole = length
                 yield Range(0, length)
             return
-        is_newest = start + NEWEST >= length
-        if (is_newest or self._is_wanted(start, end)) and self._remote_has.next_unset(start, end) < end:
+        # Who asked hears of what it has itself too: it may have asked to know that there is another copy.
+        is_news = start + NEWEST >= length and self._remote_has.next_unset(start, end) < end
+        if is_news or self._is_wanted(start, end):
             yield Range(start, end - start)
 
     def lost(self, start: int, end: int) -> Iterator[Message]:

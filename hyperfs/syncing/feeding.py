@@ -41,7 +41,6 @@ class Feeding:
         self._exchanger = exchanger
         self.logs: dict[int, ShownLog] = {}
         self._seen: dict[int, tuple[object, ...]] = {}
-        self._asked_what: set[int] = set()
         self._looked_at = -LOOK_SECONDS
         self.lags: dict[int, Lag] = {}
         """By log, as far as the peer has said where it stands."""
@@ -92,9 +91,7 @@ class Feeding:
             shown.may_go(self.offered(number))
             self._exchanger.touch(shown)
         if shown.knows_remote:
-            if number not in self._asked_what:
-                self._asked_what.add(number)
-                shown.inquire()
+            if shown.inquire():
                 self._exchanger.touch(shown)
             self.lags[number] = self._lag(shown)
 

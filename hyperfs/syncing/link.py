@@ -60,6 +60,7 @@ class Link:
         self._tried: dict[int, float] = {}
         self._looked_through: dict[int, float] = {}
         self._asking = trio.Lock()
+        self._good: set[int] = set()
         self.is_open = trio.Event()
         """The chains have met, and the logs' channels are being opened."""
         self._attesting = Attesting(
@@ -149,6 +150,7 @@ class Link:
                 log.info("no receipt for log %d: %s", number, error)
                 return
             self._attested.keep(key, word._replace(audited_ns=self._home.now_ns()))
+            self._good.add(number)
         self._home.tell_proven()
 
     async def _audit(self, number: int, found: Log, word: Word) -> None:
@@ -202,6 +204,11 @@ class Link:
         while True:
             self.space = await self.client.space(self._home.volume.drive_id)
             await trio.sleep(SPACE_SECONDS)
+
+    @property
+    def was_good(self) -> bool:
+        """Whether over this connection its word was found good for every log of which it has something."""
+        return all(number in self._good for number in self.feeding.logs if self.feeding.has(number))
 
     @property
     def is_caught_up(self) -> bool:

@@ -1,8 +1,8 @@
 """Which blocks of content logs may be at which place, by the policies.
 
-Where no policy of the drive or of an old version names places, every block may be at every peer, at once. Else a block
-may go when a survey has looked at it (volume/survey.py), and while no policy has changed since: what holds for a block
-is what all that need it ask for together.
+Where no policy that is set, and none of an old version, names places, every block may be at every peer, at once. Else a
+block may go when a survey has looked at it (volume/survey.py), and while no policy has changed since: what holds for a
+block is what all that need it ask for together.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from typing import Final
 
 import trio
 
+from hyperfs.policy.attributes import PLACES
 from hyperfs.syncing.runs import NONE, Runs
 from hyperfs.volume.survey import Survey, Surveyed
 from hyperfs.volume.volume import Volume
@@ -60,7 +61,10 @@ class Permits:
         """Call now and then, and after anything that could change what may go."""
         newest = self._volume.survey
         if newest is not None and newest is not self._looked:
-            restricting = await trio.to_thread.run_sync(restricts, newest.survey)
+            # A policy may be on a folder that has no file yet: then the survey has met nothing of it.
+            own = self._volume.overlay.policies.snapshot().values()
+            restricting = any(PLACES in found for found in own)
+            restricting = restricting or await trio.to_thread.run_sync(restricts, newest.survey)
             found = await trio.to_thread.run_sync(allowed, newest.survey, self._place) if restricting else {}
             self._looked, self._restricts, self._allowed = newest, restricting, found
             self.changes += 1

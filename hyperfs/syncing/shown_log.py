@@ -84,6 +84,7 @@ class ShownLog(Replicating):
         self.is_known = False
         """Whether it was said what may go."""
         self._looked = 0  # how long the log was when that was last said
+        self._inquired = 0  # blocks before this one were asked about
         self._tell = tell
         self._queue: deque[Wanted] = deque()
         self._asked: dict[int, Wanted] = {}
@@ -140,11 +141,13 @@ class ShownLog(Replicating):
         has = self.remote_has
         return Runs(run for low, high in self.offered.may_go for run in lacking(has, low, high))
 
-    def inquire(self) -> None:
-        """Asks what the peer has."""
-        if self.exchange is not None:
-            for block in range(0, self.log.signed_length, STRETCH):
-                self.exchange.inquire(block)
+    def inquire(self) -> bool:
+        """Asks what the peer has of the log as long as it is; whether there was anything new to ask."""
+        before = self._inquired
+        while self.exchange is not None and self._inquired < self.log.signed_length:
+            self.exchange.inquire(self._inquired)
+            self._inquired += STRETCH
+        return self._inquired > before
 
     # Asking for blocks
 
@@ -182,6 +185,7 @@ class ShownLog(Replicating):
 
     def leave(self, exchange: Exchange) -> None:
         super().leave(exchange)
+        self._inquired = 0
         for wanted in [*self._asked.values(), *self._queue]:
             wanted.land(None, "the connection ended")
         self._asked.clear()

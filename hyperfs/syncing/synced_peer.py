@@ -152,6 +152,8 @@ class SyncedPeer:
             if link.is_caught_up:
                 self._since = None
                 self._failures = 0
+                if self.trouble is not None and link.was_good:
+                    self._clear()
             elif self._since is None:
                 self._since = trio.current_time()
             if link.space is not None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -14,18 +15,21 @@ from hyperfs.cold.cold import Cold
 from hyperfs.crypto.keys import SigningKeyPair
 from hyperfs.log.manifest import default_v1
 from hyperfs.log.merkle import hash32
+from hyperfs.log.proof import Request, TreeProof
 from hyperfs.peer.blockstore import BlockStore
 from hyperfs.peer.desk import Desk, Visitor
 from hyperfs.peer.drive import HeldDrive
 from hyperfs.peer.folder_store import FolderStore
+from hyperfs.peer.lent import LentLog
 from hyperfs.peer.memory_store import MemoryStore
 from hyperfs.peer.peer import Peer
+from hyperfs.replication import dialogue_codec
 from hyperfs.replication.address import Address, Endpoint
 from hyperfs.replication.curve import CurveKeyPair
-from hyperfs.replication.dialogue_codec import Notified, Request
 from hyperfs.replication.one_session import Session
 from hyperfs.replication.replicating import Replicating
 from hyperfs.replication.session import Exchanger, open_exchanger
+from hyperfs.policy.attributes import CLASS
 from hyperfs.syncing import feeding, link, synced_peer
 from hyperfs.syncing.home import Home
 from hyperfs.syncing.peers import Peers
@@ -34,21 +38,39 @@ from hyperfs.syncing.synced_peer import SyncedPeer
 from hyperfs.syncing.together import Together
 from hyperfs.volume.moving import Mover
 from hyperfs.volume.volume import Volume
-from tests.volume.conftest import Clock, Store, empty_store, store, write_file
+from tests.volume.conftest import Clock, Store, empty_store, inode_of, store, write_file
 
 __all__ = ["empty_store", "store"]
 
 SEED = 1
 
 
+class Lying:
+    """A log that gives other bytes than it has, while its server is to."""
+
+    def __init__(self, lent: LentLog, server: "Server") -> None:
+        self._lent = lent
+        self._server = server
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lent, name)
+
+    def proof(self, request: Request) -> TreeProof:
+        found = self._lent.proof(request)
+        if found.block is None or not self._server.lies:
+            return found
+        return found._replace(block=found.block._replace(value=found.block.value[:-1] + b"?"))
+
+
 @dataclass
 class Server:
-    """A cloud peer in this process. `spoil` changes what it answers in `hyperfs/1`."""
+    """A cloud peer in this process. `spoil` changes what it answers in `hyperfs/1`; `lies`: blocks that it gives are others."""
 
     name: str
     clock: Clock
     store: BlockStore = field(default_factory=MemoryStore)
     spoil: Callable[[int, bytes], bytes] = lambda method, body: body
+    lies: bool = False
     port: int = 0
     asked: list[int] = field(default_factory=list)
 
@@ -58,7 +80,6 @@ class Server:
         self.desk = Desk(self.peer)
         self.visitors: dict[Session, Visitor] = {}
         self.exchanger: Exchanger | None = None
-        self._lent: dict[bytes, Replicating] = {}
         self._thread = trio.CapacityLimiter(1)
         self._scope = trio.CancelScope()
 
@@ -88,15 +109,16 @@ class Server:
 
     async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self._scope = trio.CancelScope()
-        self._lent.clear()
         key_pair = CurveKeyPair.from_seed(self.seed)
-        with self._scope:
-            async with open_exchanger(key_pair, self._find, self._hear, self._thread) as self.exchanger:
-                [listener] = await trio.open_tcp_listeners(self.port, host="127.0.0.1")
-                self.port = listener.socket.getsockname()[1]
-                task_status.started()
-                await self.exchanger.serve(listener)
-        self.exchanger = None
+        try:
+            with self._scope:
+                async with open_exchanger(key_pair, self._find, self._hear, self._thread) as self.exchanger:
+                    [listener] = await trio.open_tcp_listeners(self.port, host="127.0.0.1")
+                    self.port = listener.socket.getsockname()[1]
+                    task_status.started()
+                    await self.exchanger.serve(listener)
+        finally:
+            self.exchanger = None
 
     def _visitor(self, session: Session) -> Visitor:
         if session not in self.visitors:
@@ -110,14 +132,14 @@ class Server:
         number = lent.number
         chain = self.peer.drives[next(iter(self.peer.drives))].chain
         assert chain is not None
-        found = Replicating(lent, default_v1(chain.logs[number].public_key), lent)
-        return found
+        held: Any = Lying(lent, self)
+        return Replicating(held, default_v1(chain.logs[number].public_key), held)
 
-    def _hear(self, session: Session, said: Request | Notified) -> None:
-        if isinstance(said, Request):
+    def _hear(self, session: Session, said: dialogue_codec.Request | dialogue_codec.Notified) -> None:
+        if isinstance(said, dialogue_codec.Request):
             self.exchanger._nursery.start_soon(self._answer, session, said)  # type: ignore[union-attr]
 
-    async def _answer(self, session: Session, asked: Request) -> None:
+    async def _answer(self, session: Session, asked: dialogue_codec.Request) -> None:
         self.asked.append(asked.method)
         visitor = self._visitor(session)
         work = partial(self.desk.answer, visitor, asked.method, asked.body, self.clock())
@@ -164,6 +186,27 @@ class Side:
         """All that is committed is attested."""
         await self.mover.turn()
         await self.peers.until_synced(names or sorted(self.servers), _silent)
+
+    async def set(self, path: bytes, name: bytes, value: bytes) -> None:
+        """A policy of a file or folder; all is looked at again."""
+        self.volume.xattrs.set(inode_of(self.volume, path), name, value)
+        await self.volume.commit()
+        await self.mover.turn()
+
+    async def leave(self, path: bytes, size: int, name: bytes = b"cloud") -> None:
+        """A file that is there alone: it was written, proved and punched."""
+        await self.write(path, size)
+        await self.set(path, CLASS, b"cold")
+        await self.synced()
+        await self.mover.turn()
+        self.volume.parts.chunkstore.cache.clear()
+        assert self.volume.parts.residence.cold_bytes > 0
+
+    async def read(self, path: bytes) -> bytes:
+        inode = inode_of(self.volume, path)
+        return await self.volume.returning.complete(
+            lambda: self.volume.files.read_soon(inode, 0, inode.size), keep=False
+        )
 
     async def until(self, true: Callable[[], bool]) -> None:
         """The test's timeout is the bound."""
