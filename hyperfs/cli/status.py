@@ -42,6 +42,7 @@ def _show(facts: dict[str, Any]) -> None:
         ("contents", f"{facts['files']} files, {facts['directories']} folders, {size_text(facts['bytes'])}"),
         ("unwritten", size_text(facts["dirty_bytes"])),
         *_elsewhere(facts),
+        *(("peer", _peer(peer)) for peer in facts["peers"]),
         ("verified", _verified(facts["last_verify"])),
         ("access", "read-only" if facts["read_only"] else "read and write"),
     ]
@@ -63,6 +64,16 @@ def _elsewhere(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     words = [f"{size_text(moving[name])} {verb}" for name, verb in _MOVING if moving[name]]
     if words:
         yield "moving", ", ".join(words)
+
+
+def _peer(peer: dict[str, Any]) -> str:
+    """One line; what is wrong in full stands in `peer list`, and where it is loud, in the warnings."""
+    from hyperfs.cli.peering import behind
+
+    lag = behind(peer)
+    seen = f"last receipt {time_text(peer['last_receipt'])}" if peer["last_receipt"] else "no receipt yet"
+    how = "connected" if peer["connected"] else "not connected"
+    return f"{shown(peer['name'])}, {how}, {'has everything' if lag == 'nothing' else f'behind by {lag}'}, {seen}"
 
 
 def _verified(last: dict[str, Any] | None) -> str:

@@ -3,14 +3,14 @@
 Who has shown nothing learns nothing: what is not held and what is not for it are refused in the same words.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
 from hyperfs import errors
 from hyperfs.crypto.keys import verify_signature
 from hyperfs.errors import Corrupt, NotHeld, NotResident, Refused
-from hyperfs.log.control_codec import decode_records, encode_records
+from hyperfs.log.control_codec import Record, decode_records, encode_records
 from hyperfs.log.proof import TreeProof
 from hyperfs.peer import rules
 from hyperfs.peer.drive import HeldDrive, Offered
@@ -144,10 +144,20 @@ class Desk:
 
     def _chain(self, visitor: Visitor, body: bytes, now_ns: int) -> Reply:
         asked = bodies.ChainFrom.decode(body)
-        drive = self._admitted(visitor, asked.drive, or_paired=True)
-        records = drive.chain.records if drive.chain is not None else ()
+        records = self._records(visitor, asked.drive)
         data, _ = encode_records(records[asked.start :], bodies.MOST_RECORDS_BYTES)
         return Reply(Status.OK, bodies.ChainPart(len(records), data).encode())
+
+    def _records(self, visitor: Visitor, drive: bytes) -> Sequence[Record]:
+        """Of the drive's chain, those that this visitor may read: a device that was taken out, up to where it was. So
+        it learns of that, and of nothing later."""
+        held = self._peer.drives.get(drive)
+        out = rules.taken_out_by(visitor.holds, held.chain) if held is not None else None
+        if held is not None and held.chain is not None and out is not None and drive not in visitor.roots:
+            visitor.is_trusted = True
+            return held.chain.records[: out + 1]
+        held = self._admitted(visitor, drive, or_paired=True)
+        return held.chain.records if held.chain is not None else ()
 
     def _offer(self, visitor: Visitor, body: bytes, now_ns: int) -> Reply:
         asked = bodies.Offer.decode(body)

@@ -112,6 +112,17 @@ def may_replicate(holds: Holds, knows_log_key: bool, only_listed: bool, chain: C
     return not only_listed or is_listed(holds, chain)
 
 
+def taken_out_by(holds: Holds, chain: Chain | None) -> int | None:
+    """The number of the record that took the session's device out of the roster; None where none did, or it is in."""
+    if chain is None or is_listed(holds, chain):
+        return None
+    for number, record in enumerate(chain.records):
+        devices = record.body.devices if isinstance(record.body, Roster) else ()
+        if any(device.state == REVOKED and holds(device.transport_key) for device in devices):
+            return number
+    return None
+
+
 def is_listed(holds: Holds, chain: Chain | None) -> bool:
     """Whether a session holds the transport key of an active device of the drive."""
     devices = chain.devices.values() if chain is not None else ()

@@ -16,7 +16,13 @@ async def meet(client: PeerClient, chain: Chain) -> Chain:
     Raises Contradiction where they part, Corrupt or Refused where its chain breaks the rules, and what it refuses.
     """
     records = chain.records
-    taken = await client.offer(chain.drive_id, records, len(records) - 1)
+    try:
+        taken = await client.offer(chain.drive_id, records, len(records) - 1)
+    except NotHeld:
+        found = await longer(client, chain)  # a device that was taken out may still read that it was
+        if found is chain:
+            raise
+        return found
     if taken.outcome is Outcome.APART:
         taken = await client.offer(chain.drive_id, records, await _joint(client, chain))
     if taken.outcome is Outcome.APART:
@@ -41,7 +47,7 @@ async def longer(client: PeerClient, chain: Chain) -> Chain:
     while True:
         total, data = await client.chain(chain.drive_id, len(found.records))
         more = decode_records(data)
-        found = found.extend(more)
+        found = found.extend(more) if more else found
         if len(found.records) >= total:
             return found
         if not more:

@@ -37,6 +37,8 @@ class Home:
     down: Bucket = field(default_factory=Bucket)
     limits: Limits = field(default_factory=Limits)
     system_is_metered: bool = False
+    is_out: bool = False
+    """This device was taken out of the drive: peers take nothing of it any more."""
     proven: trio.Event = field(default_factory=trio.Event)
     """Set, and replaced, when more is proven, or the peers are others."""
 

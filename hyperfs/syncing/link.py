@@ -76,6 +76,8 @@ class Link:
     async def run(self) -> None:
         """Raises Broken, Contradiction, NotHeld, PlaceFull, ...: what the peer, or its word, is at fault with."""
         await self._meet()
+        if self._home.is_out:
+            return
         self.feeding.begin()
         self.is_open.set()
         async with trio.open_nursery() as nursery:
@@ -94,6 +96,10 @@ class Link:
         self._met = ours
         if found is not ours:
             self._newer_chain(found)
+
+    def meet_again(self) -> None:
+        """The peer says that its chain has grown."""
+        self._met = None
 
     async def _keep_chain(self) -> None:
         while True:
@@ -203,7 +209,10 @@ class Link:
     async def _keep_space(self) -> None:
         while True:
             self.space = await self.client.space(self._home.volume.drive_id)
-            await trio.sleep(SPACE_SECONDS)
+            attested = self._home.proven
+            with trio.move_on_after(SPACE_SECONDS):
+                await attested.wait()
+                await trio.sleep(LEAST_SECONDS)
 
     @property
     def was_good(self) -> bool:

@@ -138,6 +138,7 @@ class Peers:
         if not volume.read_only:
             volume.parts.disk.replace(folder.CONTROL, chain.encode())
         if is_out:
+            self._home.is_out = True
             words = (
                 f"this device was taken out of the drive (the peer {peer.name} has the record, signed by the drive's "
                 "root): another device goes on in its place. What is here can be read; what was written here and not "

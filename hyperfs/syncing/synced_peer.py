@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import trio
 
-from hyperfs.errors import Corrupt, HyperfsError, Misbehaved, Unreachable
+from hyperfs.errors import Corrupt, HyperfsError, Misbehaved, PlaceFull, Refused, Unreachable
 from hyperfs.log.control import Chain
 from hyperfs.replication.client import PeerClient
 from hyperfs.replication.dialogue_bodies import Space
@@ -65,7 +65,7 @@ class SyncedPeer:
         self.attested.load([found.discovery_key for _, found in home.logs()], home.now_ns())
         self.link: Link | None = None
         self.trouble: Trouble | None = None
-        self._told_full: str | None = None
+        self._told: Trouble | None = None
         self._failures = 0
         self.attempts = 0
         """How often it was tried to connect, and failed."""
@@ -104,7 +104,7 @@ class SyncedPeer:
 
     def _wait(self, trouble: Trouble) -> float:
         wait = wait_after(self._failures, self._home.pick)
-        return max(wait, STANDS_SECONDS) if trouble.kind in (Kind.APART, Kind.NOT_HELD, Kind.STRANGER) else wait
+        return max(wait, STANDS_SECONDS) if trouble.stands else wait
 
     async def _hurried(self) -> None:
         await self._hurry.wait()
@@ -114,6 +114,7 @@ class SyncedPeer:
         """One connection, to its end, and why it ended."""
         session: Session | None = None
         error: Exception
+        self._told = None
         try:
             async with connected(self._home, self.known, self._hear) as (exchanger, session):
                 self.link = Link(
@@ -130,7 +131,7 @@ class SyncedPeer:
                     nursery.start_soon(self._note_standing, self.link)
                     await self.link.run()
                     nursery.cancel_scope.cancel()
-            error = session.error or Unreachable(self._told_full or "the connection has ended")
+            error = session.error or Unreachable("the connection has ended")
         except* Exception as group:  # noqa: BLE001  # whatever it is must not end the drive
             error = _innermost(group)
             if not isinstance(error, HyperfsError | OSError):
@@ -141,9 +142,18 @@ class SyncedPeer:
                 self.received_bytes += session.received_bytes
             self.link = None
             self._tell()
+        return self._judged(error)
+
+    def _judged(self, error: Exception) -> Trouble:
+        """Why a connection ended: what the peer told before it hung up says more than that."""
+        found = trouble_of(error)
+        if self._home.is_out:
+            return Trouble(Kind.OUT, Refused("this device was taken out of the drive"))
         if isinstance(error, Misbehaved) and "another than was expected" in str(error):
             return Trouble(Kind.STRANGER, error)
-        return trouble_of(error)
+        if found.kind is Kind.UNREACHABLE and self._told is not None:
+            return self._told
+        return found
 
     async def _note_standing(self, link: Link) -> None:
         await link.is_open.wait()
@@ -163,8 +173,15 @@ class SyncedPeer:
 
     def _hear(self, said: Notified) -> None:
         """A notice of the peer."""
+        words = decode_words(said.body[_HASH_BYTES:])
         if said.kind == Notice.TROUBLE:
-            self._told_full = decode_words(said.body[_HASH_BYTES:])
+            # The notice has no kind but its words: what is not taken for want of room is told by an answer as well.
+            is_full = any(word in words for word in ("quota", "full", "room"))
+            self._told = trouble_of(PlaceFull(words) if is_full else Refused(words))
+        elif said.kind == Notice.CHAIN and self.link is not None:
+            self.link.meet_again()
+        elif said.kind == Notice.LEAVING:
+            self._told = trouble_of(Unreachable(decode_words(said.body)))
 
     def _works(self) -> None:
         """It talks to us, and holds the drive. What was found of its word stays until that is good again."""

@@ -25,6 +25,7 @@ class Kind(Enum):
     FULL = "full"
     LIES = "can't be relied on"
     APART = "another history"
+    OUT = "taken out"
     REFUSES = "refuses"
 
 
@@ -35,10 +36,13 @@ _ADVICE = {
     Kind.FULL: "make room there, or have its owner raise the quota; what it has stays",
     Kind.LIES: "what it has is counted for nothing until it shows that it has it; look at its disk",
     Kind.APART: "nothing more goes there. Was this device restored from an old image, or copied? See 'hyperfs verify'",
+    Kind.OUT: "another device goes on in its place",
     Kind.REFUSES: "it is tried again",
 }
 LOUD = frozenset({Kind.STRANGER, Kind.NOT_HELD, Kind.FULL, Kind.LIES, Kind.APART})
 """In the warnings of `status`, not only beside the peer."""
+
+STANDS = frozenset({Kind.STRANGER, Kind.NOT_HELD, Kind.APART, Kind.OUT})
 
 
 class Trouble(NamedTuple):
@@ -51,6 +55,11 @@ class Trouble(NamedTuple):
     @property
     def is_loud(self) -> bool:
         return self.kind in LOUD
+
+    @property
+    def stands(self) -> bool:
+        """Whether it goes on until a person has done something."""
+        return self.kind in STANDS
 
     def raised(self, name: str) -> HyperfsError:
         """For whoever waits: an error of the kind that the command line has an exit code for."""
@@ -65,6 +74,7 @@ _RAISED: dict[Kind, type[HyperfsError]] = {
     Kind.FULL: PlaceFull,
     Kind.LIES: Corrupt,
     Kind.APART: Corrupt,
+    Kind.OUT: Refused,
     Kind.REFUSES: Refused,
 }
 

@@ -100,7 +100,17 @@ def test_a_revoked_device_is_a_stranger(desk: Desk, drive: HeldDrive, owner: Own
     assert ask(desk, who, Method.SPACE, bodies.OfDrive(owner.id)).status == Status.OK
     drive.offer_chain(owner.revoke().encode())
     for method, body in questions(owner).items():
-        assert ask(desk, who, method, body).status == Status.NOT_HERE
+        if method != Method.CHAIN:
+            assert ask(desk, who, method, body).status == Status.NOT_HERE
+
+
+def test_a_revoked_device_may_read_that_it_was_and_nothing_later(desk: Desk, drive: HeldDrive, owner: Owner) -> None:
+    out = owner.revoke().records
+    later = owner.record(out[-1].body, by_root=True)
+    drive.offer_chain(later.encode())
+    total, data = bodies.ChainPart.decode(ask(desk, visitor(), Method.CHAIN, bodies.ChainFrom(owner.id, 0)).body)
+    assert (total, tuple(decode_records(data))) == (len(out), out)
+    assert ask(desk, stranger(), Method.CHAIN, bodies.ChainFrom(owner.id, 0)).status == Status.NOT_HERE
 
 
 def test_an_invite_lets_a_drive_in_and_its_chain(desk: Desk, peer: Peer, owner: Owner, store: BlockStore) -> None:

@@ -4,7 +4,6 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +12,19 @@ import trio
 
 from hyperfs.cold.cold import Cold
 from hyperfs.crypto.keys import SigningKeyPair
-from hyperfs.log.manifest import default_v1
 from hyperfs.log.merkle import hash32
 from hyperfs.log.proof import Request, TreeProof
 from hyperfs.peer.blockstore import BlockStore
-from hyperfs.peer.desk import Desk, Visitor
+from hyperfs.peer.desk import Desk, Reply, Visitor
 from hyperfs.peer.drive import HeldDrive
+from hyperfs.peer.facts import Event
 from hyperfs.peer.folder_store import FolderStore
-from hyperfs.peer.lent import LentLog
 from hyperfs.peer.memory_store import MemoryStore
 from hyperfs.peer.peer import Peer
-from hyperfs.replication import dialogue_codec
-from hyperfs.replication.address import Address, Endpoint
-from hyperfs.replication.curve import CurveKeyPair
-from hyperfs.replication.one_session import Session
-from hyperfs.replication.replicating import Replicating
-from hyperfs.replication.session import Exchanger, open_exchanger
+from hyperfs.peer_server.serving import open_server
 from hyperfs.policy.attributes import CLASS
+from hyperfs.replication.address import Address, Endpoint
+from hyperfs.replication.session import Exchanger
 from hyperfs.syncing import feeding, link, synced_peer
 from hyperfs.syncing.home import Home
 from hyperfs.syncing.peers import Peers
@@ -45,42 +40,38 @@ __all__ = ["empty_store", "store"]
 SEED = 1
 
 
-class Lying:
-    """A log that gives other bytes than it has, while its server is to."""
+class Spoiling:
+    """A desk whose answers a server changes."""
 
-    def __init__(self, lent: LentLog, server: "Server") -> None:
-        self._lent = lent
+    def __init__(self, desk: Desk, server: "Server") -> None:
+        self._desk = desk
         self._server = server
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._lent, name)
+        return getattr(self._desk, name)
 
-    def proof(self, request: Request) -> TreeProof:
-        found = self._lent.proof(request)
-        if found.block is None or not self._server.lies:
-            return found
-        return found._replace(block=found.block._replace(value=found.block.value[:-1] + b"?"))
+    def answer(self, visitor: Visitor, method: int, body: bytes, now_ns: int) -> Reply:
+        self._server.asked.append(method)
+        reply = self._desk.answer(visitor, method, body, now_ns)
+        return reply._replace(body=self._server.spoil(method, reply.body))
 
 
 @dataclass
 class Server:
-    """A cloud peer in this process. `spoil` changes what it answers in `hyperfs/1`; `lies`: blocks that it gives are others."""
+    """A cloud peer in this process. `spoil` changes what it answers in `hyperfs/1`."""
 
     name: str
     clock: Clock
     store: BlockStore = field(default_factory=MemoryStore)
     spoil: Callable[[int, bytes], bytes] = lambda method, body: body
-    lies: bool = False
     port: int = 0
     asked: list[int] = field(default_factory=list)
+    said: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.seed = hash32(self.name.encode())
         self.peer = Peer(self.store, SigningKeyPair(self.seed), floor_bytes=0)
-        self.desk = Desk(self.peer)
-        self.visitors: dict[Session, Visitor] = {}
-        self.exchanger: Exchanger | None = None
-        self._thread = trio.CapacityLimiter(1)
+        self._exchanger: Exchanger | None = None
         self._scope = trio.CancelScope()
 
     @property
@@ -96,59 +87,42 @@ class Server:
         lent = self.drive(volume).lend(volume.parts.logs[number].discovery_key)
         return {block for low, high in lent.ranges() for block in range(low, high)}
 
+    def lie(self, volume: Volume, number: int) -> None:
+        """From now on it gives other bytes for the blocks of a log than it has."""
+        lent = self.drive(volume).lend(volume.parts.logs[number].discovery_key)
+        honest = lent.proof
+
+        def proof(request: Request) -> TreeProof:
+            found = honest(request)
+            if found.block is None:
+                return found
+            return found._replace(block=found.block._replace(value=found.block.value[:-1] + b"?"))
+
+        vars(lent)["proof"] = proof
+
     def hang_up(self) -> None:
         """On everybody."""
-        for session in self.exchanger.sessions if self.exchanger is not None else ():
+        for session in self._exchanger.sessions if self._exchanger is not None else ():
             session.close()
 
     async def stop(self) -> None:
         """Nobody can connect any more."""
         self._scope.cancel()
-        while self.exchanger is not None:
+        while self._exchanger is not None:
             await trio.sleep(0)
 
     async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        self._scope = trio.CancelScope()
-        key_pair = CurveKeyPair.from_seed(self.seed)
         try:
-            with self._scope:
-                async with open_exchanger(key_pair, self._find, self._hear, self._thread) as self.exchanger:
+            with trio.CancelScope() as self._scope:
+                async with open_server(self.peer, self.seed, self.said.append, now_ns=self.clock) as server:
+                    vars(server)["_desk"] = Spoiling(server._desk, self)
+                    self._exchanger = server.exchanger
                     [listener] = await trio.open_tcp_listeners(self.port, host="127.0.0.1")
                     self.port = listener.socket.getsockname()[1]
                     task_status.started()
-                    await self.exchanger.serve(listener)
+                    await server.exchanger.serve(listener)
         finally:
-            self.exchanger = None
-
-    def _visitor(self, session: Session) -> Visitor:
-        if session not in self.visitors:
-            self.visitors[session] = Visitor(session.remote_key, session.handshake_hash)
-        return self.visitors[session]
-
-    async def _find(self, session: Session, log: bytes) -> Replicating | None:
-        lent = self.desk.lend(self._visitor(session), log)
-        if lent is None:
-            return None
-        number = lent.number
-        chain = self.peer.drives[next(iter(self.peer.drives))].chain
-        assert chain is not None
-        held: Any = Lying(lent, self)
-        return Replicating(held, default_v1(chain.logs[number].public_key), held)
-
-    def _hear(self, session: Session, said: dialogue_codec.Request | dialogue_codec.Notified) -> None:
-        if isinstance(said, dialogue_codec.Request):
-            self.exchanger._nursery.start_soon(self._answer, session, said)  # type: ignore[union-attr]
-
-    async def _answer(self, session: Session, asked: dialogue_codec.Request) -> None:
-        self.asked.append(asked.method)
-        visitor = self._visitor(session)
-        work = partial(self.desk.answer, visitor, asked.method, asked.body, self.clock())
-        reply = await trio.to_thread.run_sync(work, limiter=self._thread)
-        if visitor.is_trusted and self.exchanger is not None:
-            self.exchanger.trust(session)
-        session.answer(asked.id, reply.status, self.spoil(asked.method, reply.body))
-        if reply.grown is not None and self.exchanger is not None:
-            self.exchanger.offer(session)
+            self._exchanger = None
 
 
 @dataclass

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from hyperfs.crypto.keys import SigningKeyPair
-from hyperfs.errors import Corrupt, PlaceFull, Refused, Unreachable
+from hyperfs.errors import Corrupt, PlaceFull, ReadOnlyDrive, Refused, Unreachable
 from hyperfs.log.control_codec import REVOKED, ROOT, Roster
 from hyperfs.peer.memory_store import MemoryStore
 from hyperfs.policy.attributes import PLACES
@@ -201,7 +201,7 @@ class TestFetching:
     async def test_a_peer_that_gives_other_bytes_is_named_and_the_next_one_asked(self, store: Store) -> None:
         async with running(store, "attic", "cloud") as side:
             await side.leave(b"film", MIB)
-            side.servers["attic"].lies = True
+            side.servers["attic"].lie(side.volume, side.log)
             assert await side.read(b"film") == random.Random(SEED).randbytes(MIB)
             assert "other bytes" in side.volume.warnings["peer-attic"]
             assert side.peers.proven(side.log, 0, side.length) == {"cloud"}
@@ -263,13 +263,14 @@ class TestWhatIsWrong:
         async with running(store, "cloud") as side:
             await side.synced()
             drive = side.servers["cloud"].drive(side.volume)
-            drive.set_quota(drive.used_bytes + 10_000)
+            drive.set_quota(drive.used_bytes + 50_000)
             await side.write(b"file", MIB)
-            await side.mover.turn()
-            with pytest.raises((PlaceFull, Unreachable)):
+            with pytest.raises(PlaceFull, match="quota"):
                 await side.synced()
+            assert "make room there" in side.volume.warnings["peer-cloud"]
             drive.set_quota(None)
             await side.synced()
+            assert "peer-cloud" not in side.volume.warnings
 
     async def test_attack_d02_a_device_restored_from_an_old_image_is_told_before_it_writes_more_there(
         self, store: Store, tmp_path: Path
@@ -323,7 +324,10 @@ class TestWhatIsWrong:
             revoked = chain.append(chain.make(out, DRIVE.root.signing(), ROOT))
             drive.offer_chain(revoked.encode())
             side.servers["cloud"].hang_up()
-            await side.until(lambda: "roster" in side.volume.warnings or side.peer().trouble is not None)
+            await side.until(lambda: "roster" in side.volume.warnings)
+            with pytest.raises(ReadOnlyDrive, match="taken out of the drive"):
+                side.volume.check_writable()
+            assert (store.path / "control").read_bytes() == revoked.encode()
 
 
 def _ino(side: Side, path: bytes) -> int:
