@@ -9,9 +9,9 @@ import click
 from hyperfs.cli import options
 from hyperfs.cli.output import print_json, shown, size_text, time_text
 from hyperfs.cli.session import locate, session
-from hyperfs.daemon.times import iso_time
+from hyperfs.daemon.times import duration_text, iso_time
 
-_MOVING: Final = (("to_leave_bytes", "to leave"), ("to_return_bytes", "to come back"))
+_MOVING: Final = (("to_leave", "to leave"), ("to_return", "to come back"))
 
 
 @click.command("status")
@@ -59,9 +59,17 @@ def _elsewhere(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         here = f"{size_text(facts['resident_bytes'])} here"
         limit = f", at most {size_text(budget)}" if budget is not None else ""
         yield "elsewhere", f"{size_text(facts['cold_bytes'])}; {here}{limit}"
+    transfer = facts["transfer"]
+    if facts["cold_bytes"]:
+        line = f"{transfer['mbit_per_second']} Mbit/s"
+        yield "all back", f"{size_text(facts['cold_bytes'])} to fetch: {_lasts(transfer, 'all_back')} at {line}"
     if facts["freeable_bytes"]:
         yield "can go", f"{size_text(facts['freeable_bytes'])} here are safe elsewhere too"
-    words = [f"{size_text(moving[name])} {verb}" for name, verb in _MOVING if moving[name]]
+    words = [
+        f"{size_text(moving[f'{what}_bytes'])} {verb} ({_lasts(transfer, what)})"
+        for what, verb in _MOVING
+        if moving[f"{what}_bytes"]
+    ]
     if words:
         yield "moving", ", ".join(words)
 
@@ -74,6 +82,10 @@ def _peer(peer: dict[str, Any]) -> str:
     seen = f"last receipt {time_text(peer['last_receipt'])}" if peer["last_receipt"] else "no receipt yet"
     how = "connected" if peer["connected"] else "not connected"
     return f"{shown(peer['name'])}, {how}, {'has everything' if lag == 'nothing' else f'behind by {lag}'}, {seen}"
+
+
+def _lasts(transfer: dict[str, Any], what: str) -> str:
+    return duration_text(transfer[f"{what}_seconds"])
 
 
 def _verified(last: dict[str, Any] | None) -> str:

@@ -21,6 +21,8 @@ CONFIRMED_SETTING: Final = b"recovery-confirmed"
 LITTLE_ROOM: Final = 0.05
 LITTLE_ROOM_BYTES: Final = 5 << 30
 CLOCK_BEHIND_NS: Final = 2 * 10**9
+LINE_MBIT: Final = 50
+"""A line for estimates; nobody's is measured."""
 BLOCK_BYTES: Final = 512
 """The unit of st_blocks."""
 
@@ -46,6 +48,7 @@ def status(volume: Volume) -> dict[str, Any]:
         "freeable_bytes": volume.standing.freeable_bytes,
         "local_budget": budget_of(volume),
         "moving": asdict(volume.standing) | {"fetched_bytes": volume.returning.fetched_bytes},
+        "transfer": _transfer(volume),
         "streamed_programs": list(_streamed(volume)),
         "recovery_key_confirmed": is_confirmed(volume),
         "logs": [_log(volume, entry, volume.parts.logs[entry.number]) for entry in volume.parts.chain.logs.values()],
@@ -54,6 +57,18 @@ def status(volume: Volume) -> dict[str, Any]:
         "brake": volume.brake.facts(),
         "warnings": list(warnings(volume)),
     }
+
+
+def _transfer(volume: Volume) -> dict[str, Any]:
+    """What there is to move, and for how long that keeps a line busy."""
+    standing = volume.standing
+    nbytes = {
+        "all_back": volume.parts.residence.cold_bytes,
+        "to_leave": standing.to_leave_bytes,
+        "to_return": standing.to_return_bytes,
+    }
+    seconds = {f"{what}_seconds": round(8 * size / (LINE_MBIT * 10**6), 1) for what, size in nbytes.items()}
+    return {"mbit_per_second": LINE_MBIT, **seconds}
 
 
 def _log(volume: Volume, entry: LogEntry, log: Log) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from hyperfs.daemon.times import duration_text
 from hyperfs.web import addresses, words
 from hyperfs.web.door import Door
 from hyperfs.web.guard import Session
@@ -89,6 +90,7 @@ def _environment(zone: tzinfo) -> Environment:
         "shown": words.shown,
         "size": words.size_text,
         "counted": words.count_text,
+        "duration": duration_text,
         "time": lambda time_ns: words.time_text(time_ns, zone),
         "iso": lambda text: words.time_text(words.from_iso(text), zone),
         "field": addresses.to_field,

@@ -107,7 +107,21 @@ def test_space_by_folder_and_by_version(page: Page) -> None:
 def test_the_status_page_tells_policies_and_that_there_are_no_peers(page: Page) -> None:
     text = page.get("drive", p="notes").text
     assert "all for an hour" in text
-    assert "None yet: everything is on this computer only" in text
+    assert "Everything is on this computer only" in text
+
+
+def test_the_status_page_tells_what_is_where(page: Page, drive: Machine) -> None:
+    nas = drive.folder / "nas"
+    drive.run("cold", "add", nas.as_uri(), drive.point)
+    try:
+        text = page.get("drive", p="").text
+        assert re.search(r"nas.*cold store.*0 B.*none yet.*answers", text, re.S)
+        assert re.search(r"Only elsewhere.*0 B", text)
+        nas.rename(drive.folder / "away")
+        drive.run("cold", "list", drive.point, "--check")
+        assert "answers" not in page.get("drive", p="").text
+    finally:
+        drive.run("cold", "remove", "nas", drive.point)
 
 
 def test_only_what_changes_is_sent_to_one_who_scrubs(page: Page) -> None:
