@@ -35,6 +35,7 @@ class Machine:
     def __init__(self, folder: Path, ordinary_user: bool = False) -> None:
         self.folder = folder
         self.prefix: list[str] = []
+        self.patience_seconds = 120.0
         self._namespace: subprocess.Popen[bytes] | None = None
         if ordinary_user:
             self._namespace = subprocess.Popen(
@@ -77,7 +78,7 @@ class Machine:
             capture_output=True,
             text=True,
             errors="surrogateescape",
-            timeout=120,
+            timeout=self.patience_seconds,
             check=False,
         )
         said = f"{arguments}\n{done.stdout}\n{done.stderr}"

@@ -72,7 +72,7 @@ def come_back(pair: Pair, address: str, folder: Path) -> Machine:
 
 
 def synced(laptop: Machine) -> None:
-    """However often a cut ends the waiting: the work goes on in the background."""
+    laptop.patience_seconds = 3600
     laptop.run("sync", laptop.point, "--wait")
 
 
