@@ -12,12 +12,16 @@ import trio
 
 from hyperfs.errors import HyperfsError, NotHeld, Refused, Unreachable
 from hyperfs.log import receipt as receipts
+from hyperfs.log.log import Log
+from hyperfs.peer.facts import health
 from hyperfs.replication import invitation
 from hyperfs.replication.address import Address
 from hyperfs.replication.client import PeerClient
 from hyperfs.replication.dialogue_bodies import Outcome
 from hyperfs.replication.half_open import MOST_HALF_OPEN
+from hyperfs.store.files import Disk
 from tests.peer.conftest import CONTENT, METADATA, NOW, Owner, key
+from tests.replication.sides import serves
 
 from .between import line_to, untouched
 from .conftest import Served, Serving
@@ -69,6 +73,33 @@ async def until_cut(device: Device) -> None:
         async with trio.open_nursery() as nursery:
             for _ in range(10):
                 nursery.start_soon(try_to_ask)
+
+
+async def test_attack_m04_another_history_of_a_log_is_refused_kept_as_evidence_and_told(
+    serving: Serving, owner: Owner, tmp_path: Path
+) -> None:
+    """A disk image of the device, put back and written to: the same key signs other blocks in the same places."""
+    async with held(serving, owner) as (served, honest):
+        image = Log.create(Disk(tmp_path), "image", owner.signer(CONTENT), CONTENT)
+        image.append([b"another past %d" % number for number in range(80)])
+        image.flush()
+        other = serves(image)
+        async with connected(owner, served.address) as device:
+            device.exchanger.add(other)
+            device.exchanger.offer(device.session)
+            with trio.fail_after(PATIENCE_SECONDS):
+                await device.session.ended.wait()
+                while not served.heard("contradiction"):
+                    await trio.sleep(0.01)
+        (event,) = served.heard("contradiction")
+        assert "its key has signed two histories" in str(event.about["what"])
+        assert "restored from an old image, or its key is stolen" in str(event.about["what"])
+        found = health(await served.server.look())
+        assert found.is_serving
+        assert len(found.problems) == 1
+        honest.append(CONTENT, 5)
+        assert (await honest.until_held(CONTENT)).ranges == ((0, 55),)
+        image.close()
 
 
 async def test_attack_m05_a_peer_that_shows_an_old_state_can_not_pass_it_off_as_the_present(
