@@ -30,6 +30,7 @@ _public = click.option(
 @click.option("--only-listed", is_flag=True, help="Serve a drive's logs to its own devices alone.")
 @click.option("--quota", metavar="SIZE", help="What a drive may take, if its invite says nothing else.")
 @click.option("--metrics", metavar="HOST:PORT", help="Answer /health and /metrics there, over HTTP.")
+@click.option("--lan", is_flag=True, help="Announce it on the local network, to its devices (docs/lan.md).")
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as JSON, an object a line.")
 def serve(
     folder: Path,
@@ -38,6 +39,7 @@ def serve(
     only_listed: bool,
     quota: str | None,
     metrics: str | None,
+    lan: bool,
     as_json: bool,
 ) -> None:
     """Hold drives in the folder DIR, made on first use, for all who were invited. Runs until it is ended.
@@ -60,6 +62,7 @@ def serve(
         parse_endpoint(metrics, least_port=0) if metrics else None,
         size_of(quota) if quota else None,
         only_listed,
+        lan,
     )
     trio.run(run, chosen, _print_json if as_json else _print_words, Notifier.taken(os.environ))
 

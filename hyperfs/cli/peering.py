@@ -137,17 +137,26 @@ def remove(name: str, where: Path, force: bool, passphrase_file: Path | None, as
     type=click.Choice(["auto", "yes", "no"]),
     help="Whether the network is paid by the byte: then contents wait. auto: as NetworkManager says.",
 )
+@click.option(
+    "--lan", type=click.Choice(["yes", "no"]), help="Whether to listen for peers that announce themselves nearby."
+)
 @options.passphrase_file
 @options.as_json
 def limit(
-    where: Path, up: str | None, down: str | None, metered: str | None, passphrase_file: Path | None, as_json: bool
+    where: Path,
+    up: str | None,
+    down: str | None,
+    metered: str | None,
+    lan: str | None,
+    passphrase_file: Path | None,
+    as_json: bool,
 ) -> None:
-    """Tell or set how fast bytes go to the peers of the drive at DIR, all together.
+    """Tell or set how fast bytes go to the peers of the drive at DIR, all together, and where they are looked for.
 
     Example:  hyperfs peer limit ~/Hyper --up 500K
     """
     with session(locate(where), passphrase_file) as drive:
-        facts = drive.request("limit_peers", {"up": up, "down": down, "metered": metered})
+        facts = drive.request("limit_peers", {"up": up, "down": down, "metered": metered, "lan": lan})
     if as_json:
         print_json(facts)
         return
@@ -155,3 +164,4 @@ def limit(
         click.echo(f"{name:<9}{size_text(facts[name]) + ' a second' if facts[name] else 'no limit'}")
     now = "contents wait now" if facts["is_metered"] else "contents go now"
     click.echo(f"{'metered':<9}{facts['metered']} ({now})")
+    click.echo(f"{'lan':<9}{facts['lan']}")

@@ -15,10 +15,10 @@ from hyperfs.replication.address import Address
 from hyperfs.replication.client import PeerClient
 from hyperfs.replication.invitation import Invitation
 from hyperfs.syncing import chain_sync, settings
+from hyperfs.syncing.dialling import connected
 from hyperfs.syncing.home import bytes_of
 from hyperfs.syncing.runs import Runs
 from hyperfs.syncing.settings import METERED, Known, Limits
-from hyperfs.syncing.synced_peer import connected
 from hyperfs.syncing.trouble import trouble_of
 from hyperfs.volume.status import is_confirmed
 
@@ -136,7 +136,7 @@ def _only_at(drive: Drive, name: str) -> Iterator[int]:
 
 
 async def limit_peers(drive: Drive, params: Message, tell: Tell) -> Message:
-    """Sets what is given of `up`, `down` (rates as text) and `metered`; tells what holds."""
+    """Sets what is given of `up`, `down` (rates as text), `metered` and `lan`; tells what holds."""
     limits: Limits = drive.peers.limits
     changes: dict[str, Any] = {
         name: settings.read_rate(given.text(params, name)) for name in ("up", "down") if params.get(name) is not None
@@ -146,6 +146,10 @@ async def limit_peers(drive: Drive, params: Message, tell: Tell) -> Message:
         if metered not in METERED:
             raise BadRequest(f"metered={metered!r}: write {', '.join(METERED)}")
         changes["metered"] = metered
+    if params.get("lan") is not None:
+        changes["lan"] = lan = given.text(params, "lan")
+        if lan not in ("yes", "no"):
+            raise BadRequest(f"lan={lan!r}: write yes or no")
     if changes:
         limits = limits._replace(**changes)
         await settings.remember_limits(drive.volume, limits)

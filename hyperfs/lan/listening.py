@@ -22,14 +22,14 @@ class Listening:
     def __init__(
         self,
         transport: BoxKeyPair,
-        told: Callable[[bytes], None],
+        told: Callable[[bytes], None] = lambda peer: None,
         now_ns: Callable[[], int] = time.time_ns,
         addresses: Sequence[str] = (),
         allow_loopback: bool = False,
     ) -> None:
         """`told` hears of a peer for which there is a new place to try."""
         self._transport = transport
-        self._told = told
+        self.told = told
         self._now_ns = now_ns
         self._addresses = addresses
         self._allow_loopback = allow_loopback
@@ -51,8 +51,13 @@ class Listening:
         found = self._nearby.get(peer)
         return [] if found is None else found.places()
 
+    def lose(self, peer: bytes, place: tuple[str, int]) -> None:
+        """Nobody answered there: it is not tried again before it is heard again."""
+        if peer in self._nearby:
+            self._nearby[peer].lose(place)
+
     def shun(self, peer: bytes, place: tuple[str, int]) -> None:
-        """Another one answered there, or nobody."""
+        """Another one answered there."""
         if peer in self._nearby:
             self._nearby[peer].shun(place, trio.current_time())
 
@@ -84,4 +89,4 @@ class Listening:
                 self._nearby[peer].gone(gone)
             new = [self._nearby[peer].hear(found, around, trio.current_time()) for found in heard]
             if any(new):
-                self._told(peer)
+                self.told(peer)

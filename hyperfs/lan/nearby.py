@@ -83,6 +83,10 @@ class Nearby:
         for place in [place for place, known in self._places.items() if known == name]:
             del self._places[place]
 
+    def lose(self, place: tuple[str, int]) -> None:
+        """Nobody answered there."""
+        self._places.pop(place, None)
+
     def shun(self, place: tuple[str, int], now: float) -> None:
         """Somebody else answered there."""
         self._places.pop(place, None)

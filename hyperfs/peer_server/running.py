@@ -13,6 +13,9 @@ import trio
 
 from hyperfs.crypto.keys import SigningKeyPair
 from hyperfs.errors import StoreLocked, Unreachable
+from hyperfs.lan.announcing import announce
+from hyperfs.lan.names import secret_of_peer
+from hyperfs.log.control_codec import ACTIVE
 from hyperfs.peer import identity
 from hyperfs.peer.facts import SHOWN, Event, PeerFacts, Traffic
 from hyperfs.peer.folder_store import FolderStore
@@ -33,7 +36,7 @@ _EVERYWHERE: Final = ("::", "0.0.0.0")
 
 class Options(NamedTuple):
     """`public`: where others reach it, if that is not where it listens. `quota_bytes`: of a drive whose invite names
-    none."""
+    none. `lan`: announce it on the local network."""
 
     store: Path
     listen: Endpoint
@@ -41,6 +44,7 @@ class Options(NamedTuple):
     metrics: Endpoint | None = None
     quota_bytes: int | None = None
     only_listed: bool = False
+    lan: bool = False
 
 
 async def serve(options: Options, say: Callable[[Event], None], manager: Notifier) -> None:
@@ -56,7 +60,7 @@ async def serve(options: Options, say: Callable[[Event], None], manager: Notifie
             for drive, why in peer.survey().items():
                 say(Event("error", "log can't be opened", drive.hex()[:SHOWN], {"why": why}))
             async with open_server(peer, seed, say, options.quota_bytes) as server:
-                await _run(options, server, peer, say, manager, signals)
+                await _run(options, server, peer, say, manager, signals, partial(secrets_of, seed, peer))
         finally:
             if peer is not None:
                 peer.close()
@@ -71,6 +75,7 @@ async def _run(
     say: Callable[[Event], None],
     manager: Notifier,
     signals: AsyncIterator[int],
+    secrets: Callable[[], list[bytes]],
 ) -> None:
     listeners = await _listen(options.listen)
     port = listeners[0].socket.getsockname()[1]
@@ -84,6 +89,9 @@ async def _run(
             for listener in await _listen(options.metrics):
                 nursery.start_soon(health_page.serve, listener, partial(_look, server))
         nursery.start_soon(beat, manager)
+        if options.lan:
+            only = () if options.listen.host in _EVERYWHERE else (options.listen.host,)
+            nursery.start_soon(partial(announce, port, secrets, addresses=only))
         about = {"address": str(address), "port": port, "drives": len(peer.drives)}
         say(Event("info", "serving", "", about))
         for drive, why in sorted(peer.broken.items()):
@@ -96,6 +104,14 @@ async def _run(
     with trio.move_on_after(ENDING_SECONDS):
         await server.drain()
     say(Event("info", "stopped", "", {}))
+
+
+def secrets_of(seed: bytes, peer: Peer) -> list[bytes]:
+    """What the peer shares with each device that is active in a drive of its."""
+    chains = [drive.chain for drive in list(peer.drives.values())]
+    devices = [device for chain in chains if chain for device in chain.devices.values() if device.state == ACTIVE]
+    secrets = {secret_of_peer(seed, device.transport_key) for device in devices}
+    return [secret for secret in secrets if secret is not None]
 
 
 async def _look(server: PeerServer) -> tuple[PeerFacts, Traffic]:

@@ -10,6 +10,7 @@ import trio
 
 from hyperfs.crypto.keys import LOG_METADATA
 from hyperfs.errors import Corrupt
+from hyperfs.lan.listening import Listening
 from hyperfs.log.log import Log
 from hyperfs.log.proof import TreeProof
 from hyperfs.replication.curve import CurveKeyPair
@@ -44,6 +45,7 @@ class Home:
 
     def __post_init__(self) -> None:
         self.key_pair = CurveKeyPair(self.volume.parts.transport.secret())
+        self.listening = Listening(self.volume.parts.transport)
         self._taking: dict[int, trio.Lock] = {}
 
     @property

@@ -44,6 +44,9 @@ class Peers:
         self._background = True
         self._runs = trio.Event()
         self._limiter = trio.CapacityLimiter(FETCHES)
+        self._limits_set = trio.Event()
+        self._listens = trio.CancelScope()
+        home.listening.told = self._heard_nearby
         home.set_limits(settings.limits(home.volume))
         for known in settings.known(home.volume).values():
             self.add(known)
@@ -58,12 +61,15 @@ class Peers:
                 before.leave()
             self._stop(known.name)
         self._peers[known.name] = SyncedPeer(self._home, known, self._newer_chain)
+        self._home.listening.listen_for(known.address.key)
         if self._nursery is not None:
             self._nursery.start_soon(self._run_one, self._peers[known.name])
         self._home.tell_proven()
 
     def remove(self, name: str) -> None:
-        self._peers.pop(name).leave()
+        peer = self._peers.pop(name)
+        peer.leave()
+        self._home.listening.forget(peer.known.address.key)
         self._stop(name)
         self._home.tell_proven()
 
@@ -86,6 +92,10 @@ class Peers:
 
     def set_limits(self, limits: settings.Limits) -> None:
         self._home.set_limits(limits)
+        if limits.lan != "yes":
+            self._listens.cancel()
+        told, self._limits_set = self._limits_set, trio.Event()
+        told.set()
 
     @property
     def limits(self) -> settings.Limits:
@@ -104,6 +114,7 @@ class Peers:
                 self._nursery.start_soon(self._run_one, peer)
             self._nursery.start_soon(surroundings.watch, self._changed_around)
             self._nursery.start_soon(self._keep_metered)
+            self._nursery.start_soon(self._listen)
             self._runs.set()
             await trio.sleep_forever()
 
@@ -122,6 +133,20 @@ class Peers:
             if self._peers and self._home.limits.metered == "auto":
                 self._home.system_is_metered = await trio.to_thread.run_sync(surroundings.is_metered)
             await trio.sleep(surroundings.METERED_SECONDS)
+
+    async def _listen(self) -> None:
+        """While it is wanted: for peers that announce themselves on the local network."""
+        while True:
+            if self._home.limits.lan == "yes":
+                with trio.CancelScope() as self._listens:
+                    await self._home.listening.run()
+                    await trio.sleep_forever()
+            await self._limits_set.wait()
+
+    def _heard_nearby(self, key: bytes) -> None:
+        for peer in self._peers.values():
+            if peer.known.address.key == key and peer.link is None:
+                peer.hurry()
 
     def _newer_chain(self, peer: SyncedPeer, chain: Chain) -> None:
         """A peer has a longer chain of this drive, which goes on from ours; each record is signed by whom it must be.

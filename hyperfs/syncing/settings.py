@@ -43,21 +43,28 @@ class Known(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Bytes a second over all peers, 0 for no limit; `metered`: auto asks the system."""
+    """Bytes a second over all peers, 0 for no limit; `metered`: auto asks the system; `lan`: whether peers are listened
+    for on the local network."""
 
     up: int = 0
     down: int = 0
     metered: str = "auto"
+    lan: str = "no"
 
     def encode(self) -> bytes:
-        return f"up={self.up} down={self.down} metered={self.metered}".encode()
+        return f"up={self.up} down={self.down} metered={self.metered} lan={self.lan}".encode()
 
     @classmethod
     def decode(cls, value: bytes) -> "Limits":
         """What is not understood is as if it was never set."""
         found = dict(part.split("=", 1) for part in value.decode(errors="replace").split(" ") if "=" in part)
         metered = found.get("metered", "auto")
-        return cls(_number(found.get("up")), _number(found.get("down")), metered if metered in METERED else "auto")
+        return cls(
+            _number(found.get("up")),
+            _number(found.get("down")),
+            metered if metered in METERED else "auto",
+            "yes" if found.get("lan") == "yes" else "no",
+        )
 
 
 def _number(text: str | None) -> int:

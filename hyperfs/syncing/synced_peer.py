@@ -11,46 +11,24 @@ from hyperfs.errors import Corrupt, HyperfsError, Misbehaved, PlaceFull, Refused
 from hyperfs.log.control import Chain
 from hyperfs.replication.client import PeerClient
 from hyperfs.replication.dialogue_bodies import Space
-from hyperfs.replication.dialogue_codec import Notice, Notified, Request, decode_words
+from hyperfs.replication.dialogue_codec import Notice, Notified, decode_words
 from hyperfs.replication.one_session import Session
-from hyperfs.replication.session import Exchanger, open_exchanger
 from hyperfs.syncing.attested import DAY_NS, Attested
 from hyperfs.syncing.backoff import GOOD_SECONDS, wait_after
+from hyperfs.syncing.dialling import connected
 from hyperfs.syncing.home import Home, bytes_of, log
-from hyperfs.syncing.limits import LimitedStream
 from hyperfs.syncing.link import Link
 from hyperfs.syncing.permits import Permits
 from hyperfs.syncing.runs import NONE, Runs
 from hyperfs.syncing.settings import Known
 from hyperfs.syncing.trouble import Kind, Trouble, trouble_of
 
-CONNECT_SECONDS: Final = 10.0
 STALE_NS: Final = DAY_NS
 """A peer that has been behind for so long is named in `status`."""
 STANDS_SECONDS: Final = 300.0
 """A trouble that needs a person is looked at again after so long, and not sooner."""
 _HASH_BYTES: Final = 32
 _NS: Final = 10**9
-
-
-@asynccontextmanager
-async def connected(
-    home: Home, known: Known, hear: Callable[[Notified], None]
-) -> AsyncIterator[tuple[Exchanger, Session]]:
-    """A connection that is proved to be the peer's. Raises OSError, Unreachable, Misbehaved."""
-    host, port = known.address.endpoint
-    with trio.move_on_after(CONNECT_SECONDS) as waiting:
-        stream = await trio.open_tcp_stream(host, port)
-    if waiting.cancelled_caught:
-        raise Unreachable(f"{known.address.endpoint} does not answer within {CONNECT_SECONDS:.0f} s")
-
-    def heard(_: Session, said: Request | Notified) -> None:
-        if isinstance(said, Notified):
-            hear(said)
-
-    async with open_exchanger(home.key_pair, hear=heard) as exchanger:
-        session = await exchanger.connect(LimitedStream(stream, home.up, home.down), known.address.key, offers=True)
-        yield exchanger, session
 
 
 class SyncedPeer:
