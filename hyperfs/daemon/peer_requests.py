@@ -28,6 +28,8 @@ _TIMES: Final = ("added", "last_receipt", "last_audit")
 
 async def list_peers(drive: Drive, params: Message, tell: Tell) -> Message:
     limits = drive.peers.limits
+    for peer in drive.peers.all():
+        await peer.look_at_space()
     return {"peers": await peer_facts(drive), "limits": limits._asdict()}
 
 
@@ -180,4 +182,6 @@ async def sync(drive: Drive, params: Message, tell: Tell) -> Message:
             await tell("looking what may go where", 0, 0)
             await drive.mover.looked()
         await drive.peers.until_synced([peer.name for peer in peers], tell)
+        for peer in peers:
+            await peer.look_at_space()
     return {"version": version, "peers": await peer_facts(drive)}

@@ -51,6 +51,8 @@ class Done(NamedTuple):
 class Replicating:
     """`taking` is the same log as `held` where blocks are to come; None where it is only served."""
 
+    served_bytes = SERVED_BYTES
+
     def __init__(self, held: Held, manifest: Manifest, taking: Taking | None = None) -> None:
         if manifest.key() != held.key:
             raise BadRequest("the manifest is not that of the log")
@@ -165,7 +167,7 @@ class Replicating:
         durable = self._sync_if_due(work, taken)
         requests = [(wish, self._request(wish)) for wish in work.wishes]
         answers: list[tuple[Exchange, Ask, TreeProof | HyperfsError]] = []
-        room = SERVED_BYTES
+        room = self.served_bytes
         for exchange, ask in work.asks:
             if room <= 0:
                 break

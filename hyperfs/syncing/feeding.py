@@ -16,8 +16,9 @@ from hyperfs.syncing.runs import NONE, Runs
 from hyperfs.syncing.shown_log import ShownLog
 
 ROOM_BYTES: Final = 16 << 20
-BUSY_BYTES: Final = 1 << 20
-"""Shown and not taken of a content log, while programs use the mount."""
+BUSY_BYTES: Final = 512 << 10
+BUSY_SECONDS: Final = 0.0625
+"""While programs use the mount and nobody waits for the peer, so much of content is shown so often: 8 MiB a second."""
 LOOK_SECONDS: Final = 0.5
 """How often is looked at what may go, at most."""
 STEP_SECONDS: Final = 0.02
@@ -42,6 +43,7 @@ class Feeding:
         self.logs: dict[int, ShownLog] = {}
         self._seen: dict[int, tuple[object, ...]] = {}
         self._looked_at = -LOOK_SECONDS
+        self._shown_at = -BUSY_SECONDS
         self.lags: dict[int, Lag] = {}
         """By log, as far as the peer has said where it stands."""
         self.urgent = 0
@@ -58,7 +60,7 @@ class Feeding:
         while True:
             changed = self._exchanger.changed
             await self.turn()
-            with trio.move_on_after(LOOK_SECONDS):
+            with trio.move_on_after(BUSY_SECONDS if self._is_feeding else LOOK_SECONDS):
                 await changed.wait()
             await trio.sleep(STEP_SECONDS)
 
@@ -100,9 +102,17 @@ class Feeding:
             return
         if not shown.is_metadata and (self._waits_for_metadata() or self.is_metered):
             return
-        room = BUSY_BYTES if self._home.is_busy and not shown.is_metadata else ROOM_BYTES
-        if shown.show(room):
+        is_slow = not shown.is_metadata and not self.urgent and self._home.is_busy
+        now = trio.current_time()
+        if is_slow and now - self._shown_at < BUSY_SECONDS:
+            return
+        if shown.show(BUSY_BYTES if is_slow else ROOM_BYTES):
+            self._shown_at = now
             self._exchanger.touch(shown)
+
+    @property
+    def _is_feeding(self) -> bool:
+        return any(not shown.revealing.is_done for shown in self.logs.values())
 
     @property
     def is_metered(self) -> bool:

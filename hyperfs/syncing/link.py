@@ -206,9 +206,12 @@ class Link:
 
     # Room
 
+    async def look_at_space(self) -> None:
+        self.space = await self.client.space(self._home.volume.drive_id)
+
     async def _keep_space(self) -> None:
         while True:
-            self.space = await self.client.space(self._home.volume.drive_id)
+            await self.look_at_space()
             attested = self._home.proven
             with trio.move_on_after(SPACE_SECONDS):
                 await attested.wait()

@@ -67,7 +67,7 @@ class Revealing:
         nbytes = sum(size(low, high) for low, high in waiting)
         while self._todo and blocks < MOST_BLOCKS and nbytes < room_bytes:
             start, end = self._todo.pop()
-            low = max(start, end - STEP_BLOCKS)
+            low = _start(max(start, end - STEP_BLOCKS), end, room_bytes - nbytes, size)
             if start < low:
                 self._todo.append((start, low))
             for run in offered.within(low, end):
@@ -86,6 +86,18 @@ class Revealing:
         self.shown.discard(start, end)
         self._waiting = list(Runs(sorted(self._waiting)) - Runs([(start, end)]))
         return found
+
+
+def _start(low: int, end: int, room_bytes: int, size: Sizes) -> int:
+    """From where on the blocks before `end` have so many bytes at most, one block at least; not before `low`."""
+    high = end - 1
+    while low < high:
+        middle = (low + high) // 2
+        if size(middle, end) <= room_bytes:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def lacking(has: Bitfield, start: int, end: int) -> Iterator[Range]:

@@ -21,6 +21,8 @@ from hyperfs.replication.replicating import Replicating
 from hyperfs.syncing.revealing import Revealing, lacking
 from hyperfs.syncing.runs import NONE, Runs
 
+SERVED_BYTES: Final = 512 << 10
+"""In one piece: sealing it keeps the mount's thread for a millisecond."""
 STRETCH: Final = 1 << 21
 """Of so many blocks the peer is asked at once whether it has them."""
 
@@ -73,6 +75,8 @@ class Wanted:
 
 class ShownLog(Replicating):
     """Of one connection. Owned by the trio thread, but for what `Replicating` does in a worker thread."""
+
+    served_bytes = SERVED_BYTES
 
     def __init__(self, log: Log, is_metadata: bool, tell: Callable[["ShownLog"], None]) -> None:
         """`tell` is called when there is something to send that no peer has asked for."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import trio
@@ -25,6 +25,7 @@ from hyperfs.syncing.trouble import Kind, Trouble, trouble_of
 
 STALE_NS: Final = DAY_NS
 """A peer that has been behind for so long is named in `status`."""
+SPACE_SECONDS: Final = 2.0
 STANDS_SECONDS: Final = 300.0
 """A trouble that needs a person is looked at again after so long, and not sooner."""
 _HASH_BYTES: Final = 32
@@ -294,6 +295,13 @@ class SyncedPeer:
 
     async def refresh(self) -> None:
         await self._permits.refresh()
+
+    async def look_at_space(self) -> None:
+        """How much of it is there, if it answers soon."""
+        if self.link is not None and self.link.is_open.is_set():
+            with trio.move_on_after(SPACE_SECONDS), suppress(HyperfsError):
+                await self.link.look_at_space()
+                self.space = self.link.space
 
     @property
     def waits_for_survey(self) -> bool:

@@ -50,7 +50,8 @@ class Trouble(NamedTuple):
     error: HyperfsError
 
     def words(self, name: str) -> str:
-        return f"the peer {name}: {str(self.error).rstrip('.')}: {_ADVICE[self.kind]}"
+        can = " can't be reached" if self.kind is Kind.UNREACHABLE else ""
+        return f"the peer {name}{can}: {str(self.error).rstrip('.')}: {_ADVICE[self.kind]}"
 
     @property
     def is_loud(self) -> bool:

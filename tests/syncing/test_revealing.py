@@ -29,8 +29,9 @@ def test_the_newest_blocks_come_first() -> None:
     assert made.take(EVERYTHING, has, size, room) == [(STEP_BLOCKS, 2 * STEP_BLOCKS)]
     made.grow(length + 5)
     has.add(0, length)
-    assert made.take(EVERYTHING, has, size, room) == [(length, length + 5), (0, STEP_BLOCKS)]
+    assert made.take(EVERYTHING, has, size, room)[0] == (length, length + 5)
     assert made.is_done
+    assert list(made.shown.runs(0, 2 * length)) == [(0, length + 5)]
 
 
 def test_what_may_not_go_is_not_shown() -> None:
@@ -55,6 +56,12 @@ def test_what_is_there_takes_no_room() -> None:
     assert made.waiting(has) == []
 
 
+def test_large_blocks_are_bounded_by_their_bytes() -> None:
+    made = begun(100)
+    assert made.take(EVERYTHING, Bitfield(), size, 750) == [(93, 100), (92, 93)]
+    assert made.take(EVERYTHING, Bitfield(), lambda low, high: 10**9 * (high - low), 8 * 10**9 + 1) == [(91, 92)]
+
+
 def test_small_blocks_are_bounded_by_their_number() -> None:
     made = begun(10 * MOST_BLOCKS)
     shown = made.take(EVERYTHING, Bitfield(), size, ROOM)
@@ -73,4 +80,4 @@ def test_what_is_hidden_can_be_shown_again() -> None:
 def test_what_somebody_waits_for_goes_before_the_rest() -> None:
     made = begun(10 * STEP_BLOCKS)
     made.first(Runs([(5, 8), (700, 710)]))
-    assert made.take(EVERYTHING, Bitfield(), size, size(0, 12)) == [(700, 710), (5, 8)]
+    assert made.take(EVERYTHING, Bitfield(), size, size(0, 12)) == [(700, 710), (6, 8)]

@@ -247,7 +247,7 @@ class TestWhatIsWrong:
             assert side.peers.proven(side.log, 0, side.length) == frozenset()
             server.spoil = lambda method, body: body
             await side.synced()
-            assert "peer-cloud" not in side.volume.warnings
+            await side.until(lambda: "peer-cloud" not in side.volume.warnings)
 
     async def test_attack_n01_another_machine_at_the_address_is_told_nothing(self, store: Store) -> None:
         async with running(store, "cloud") as side:
@@ -270,7 +270,7 @@ class TestWhatIsWrong:
             assert "make room there" in side.volume.warnings["peer-cloud"]
             drive.set_quota(None)
             await side.synced()
-            assert "peer-cloud" not in side.volume.warnings
+            await side.until(lambda: "peer-cloud" not in side.volume.warnings)
 
     async def test_attack_d02_a_device_restored_from_an_old_image_is_told_before_it_writes_more_there(
         self, store: Store, tmp_path: Path
