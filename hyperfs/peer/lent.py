@@ -45,6 +45,8 @@ class LentLog:
         self.key = self._log.key
         self.is_unsynced = False
         """Something was kept since the last sync."""
+        self.losses = 0
+        """How often what was kept was lost before its sync."""
 
     @property
     def discovery_key(self) -> bytes:
@@ -119,6 +121,7 @@ class LentLog:
 
     def close(self) -> None:
         """What was not synced is forgotten. It opens again by itself when it is asked anything."""
+        self.losses += self.is_unsynced
         self.is_unsynced = False
         with self._opening:
             if self._log is not None:

@@ -15,11 +15,17 @@ from hyperfs.replication.scheduler import ALL
 
 
 class Lending(NamedTuple):
-    """A log that is exchanged, of which drive, and as what it was lent."""
+    """A log that is exchanged, of which drive, and as what it was lent. `losses`: the lent log's, when it began."""
 
     log: Replicating
     drive: HeldDrive
     lent: LentLog
+    losses: int
+
+    @property
+    def is_good(self) -> bool:
+        """What it knows of the log is right: nothing was lost since it began."""
+        return self.log.error is None and self.losses == self.lent.losses
 
 
 def begin(drive: HeldDrive, lent: LentLog) -> Lending:
@@ -27,7 +33,7 @@ def begin(drive: HeldDrive, lent: LentLog) -> Lending:
     manifest = default_v1(drive.entry(lent.discovery_key).public_key)
     log = Replicating(lent, manifest, lent)
     log.want(without(drive.unwanted(lent)))
-    return Lending(log, drive, lent)
+    return Lending(log, drive, lent, lent.losses)
 
 
 def without(unwanted: Iterable[Range]) -> Iterator[Range]:

@@ -13,12 +13,13 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import trio
 
-from hyperfs.errors import Contradiction, HyperfsError, Refused
+from hyperfs.errors import Contradiction, HyperfsError, NoSpace, Refused
 from hyperfs.log import compact
 from hyperfs.log.cleared import Range
 from hyperfs.log.proof import TreeProof
 from hyperfs.peer.desk import Desk, Visitor
 from hyperfs.peer.facts import SHOWN, Event, PeerFacts, Traffic, events
+from hyperfs.peer.lent import LentLog
 from hyperfs.peer.looking import look
 from hyperfs.peer.peer import Peer
 from hyperfs.peer_server.lent_logs import Lending, begin, had, is_within, lost, without
@@ -113,7 +114,7 @@ class PeerServer:
         if found is None:
             return None
         held = self._lendings.get(discovery_key)
-        if held is None or held.lent is not found.lent or held.log.error is not None:
+        if held is None or held.lent is not found.lent or not held.is_good:
             if held is not None:
                 self._drop(held)
             self._lendings[discovery_key] = held = found
@@ -130,7 +131,7 @@ class PeerServer:
         if lent is None:
             return None
         held = self._lendings.get(discovery_key)
-        if held is not None and held.lent is lent and held.log.error is None:
+        if held is not None and held.lent is lent and held.is_good:
             return held
         return begin(self._peer.drives[lent.place.drive], lent)
 
@@ -225,6 +226,8 @@ class PeerServer:
                     await self._witness(lending, lending.log.contradictions.popleft())
                 if lending.log.error is not None:
                     self._fail(lending, lending.log.error)
+                elif not lending.is_good:
+                    await self._renew(lending)
             if trio.current_time() >= next_look:
                 next_look = trio.current_time() + LOOK_SECONDS
                 await self._rest()
@@ -244,11 +247,12 @@ class PeerServer:
         except (HyperfsError, OSError) as error:
             self._say(Event("warning", "a peer's claim", lending.drive.id.hex()[:SHOWN], {"why": str(error)}))
 
-    def _fail(self, lending: Lending, error: OSError) -> None:
-        """Its files have failed. Who comes again gets it as the disk has it."""
+    def _fail(self, lending: Lending, error: OSError | NoSpace) -> None:
+        """Its files have failed, or the disk is full. Who comes again gets it as the disk has it."""
         self._say(Event("error", "disk", lending.drive.id.hex()[:SHOWN], {"why": str(error)}))
+        told = error if isinstance(error, NoSpace) else Refused(f"this peer's disk fails: {error.strerror or error}")
         for session in list(self._users.pop(lending.log, ())):
-            session.dismiss(lending.log.discovery_key, Refused(f"this peer's disk fails: {error.strerror or error}"))
+            session.dismiss(lending.log.discovery_key, told)
         self._drop(lending)
 
     async def _rest(self) -> None:
@@ -258,11 +262,17 @@ class PeerServer:
         self._idle = idle
         for lending in resting:
             self._drop(lending)
-            await self._run(lending.lent.close)
+            await self._run(partial(_close, lending.lent))
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         """In the one thread that may touch the peer's files now."""
         return await trio.to_thread.run_sync(work, limiter=self.limiter)
+
+
+def _close(lent: LentLog) -> None:
+    """In the peer's thread. Not where somebody has taken it up again."""
+    if not lent.is_unsynced:
+        lent.close()
 
 
 def _look_at(lending: Lending) -> tuple[tuple[Range, ...], tuple[Range, ...], bool]:

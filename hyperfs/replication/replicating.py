@@ -15,6 +15,7 @@ from hyperfs.log.cleared import Range, runs_of
 from hyperfs.log.held import Held, Taking
 from hyperfs.log.manifest import Manifest
 from hyperfs.log.proof import MAX_LENGTH, BlockRequest, Request, TreeProof
+from hyperfs.log.verify_proof import Verified
 from hyperfs.replication.bitfield import Bitfield
 from hyperfs.replication.exchange import Answered, Asked, Contradicted, Denied, Event, Exchange, Withdrawn
 from hyperfs.replication.messages import Ask
@@ -62,8 +63,8 @@ class Replicating:
         self.have = Bitfield(_UNBOUNDED)
         for start, end in held.ranges():
             self.have.add(start, end)
-        self.error: OSError | None = None
-        """Why it is exchanged no more: its files failed."""
+        self.error: OSError | NoSpace | None = None
+        """Why it is exchanged no more: its files failed, or the disk is full."""
         self.contradictions: deque[TreeProof] = deque(maxlen=4)
         """Proofs of peers that the owner signed something else; not checked."""
         self.exchanges: list[Exchange] = []
@@ -154,16 +155,19 @@ class Replicating:
         return Work(asks, proofs, wishes, is_due)
 
     def perform(self, work: Work) -> Done:
-        """The part of it that reads and writes files. OSError: the log is to be closed and opened anew."""
+        """The part of it that reads and writes files. OSError, or NoSpace for a full disk: the log is to be closed and
+        opened anew, and what was not synced is lost."""
         taken: list[TreeProof] = []
         refused: list[tuple[Exchange, HyperfsError]] = []
         for exchange, proof in work.proofs:
+            assert self.taking is not None
             try:
-                self._keep(proof)
+                verified = self.taking.check_proof(proof)
             except (Corrupt, Refused, BadRequest, NoSpace) as error:
                 refused.append((exchange, error))
-            else:
-                taken.append(proof)
+                continue
+            self._keep(proof, verified)
+            taken.append(proof)
         durable = self._sync_if_due(work, taken)
         requests = [(wish, self._request(wish)) for wish in work.wishes]
         answers: list[tuple[Exchange, Ask, TreeProof | HyperfsError]] = []
@@ -253,9 +257,9 @@ class Replicating:
         else:
             exchange.refuse(ask, is_invalid=isinstance(answer, BadRequest))
 
-    def _keep(self, proof: TreeProof) -> None:
+    def _keep(self, proof: TreeProof, verified: Verified) -> None:
         assert self.taking is not None
-        self.taking.keep(self.taking.check_proof(proof))
+        self.taking.keep(verified)
         if proof.block is not None:
             self._unsynced.append(proof.block.block)
             self._unsynced_bytes += len(proof.block.value)
@@ -266,8 +270,8 @@ class Replicating:
             return None
         assert self.taking is not None
         self.taking.sync()
-        durable, self._unsynced, self._unsynced_bytes = self._unsynced, [], 0
-        return durable
+        kept, self._unsynced, self._unsynced_bytes = self._unsynced, [], 0
+        return [block for block in kept if self.taking.has(block)]  # another's failed sync may have lost some
 
     def _request(self, wish: Wish) -> Request:
         assert self.taking is not None

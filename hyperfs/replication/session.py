@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from hyperfs.errors import Misbehaved, Unreachable
+from hyperfs.errors import Misbehaved, NoSpace, Unreachable
 from hyperfs.replication import dialogue
 from hyperfs.replication.connection import (
     MOST_BUFFERED,
@@ -281,7 +281,7 @@ class Exchanger:
                 continue
             try:
                 done = await trio.to_thread.run_sync(log.perform, work, limiter=self._limiter)
-            except OSError as trouble:
+            except (OSError, NoSpace) as trouble:
                 log.error = trouble
                 if log in self._wake:
                     self.remove(log)
