@@ -69,16 +69,21 @@ async def clone(wanted: Wanted, keys_for: KeysFor, keys_of: Callable[[], DeviceK
     """
     was_begun = cloning.was_begun(wanted.store)
     keys, key_file = (keys_of(), b"") if was_begun else keys_for()
+    failure: Exception | None = None
     async with open_exchanger(CurveKeyPair(keys.transport().secret())) as exchanger:
-        client = await asking.dial(exchanger, wanted.address)
-        drive = await asking.drive_of(client, wanted.root, wanted.drive)
-        chain = await asking.chain_of(client, drive, wanted.root)
-        marker = Marker(drive, str(wanted.address), wanted.former_lost)
-        if was_begun:
-            cloning.go_on(wanted.store, marker)
-        else:
-            cloning.begin(wanted.store, marker, key_file)
-        return await _Cloning(wanted, keys, exchanger, client, progress).run(chain)
+        try:
+            client = await asking.dial(exchanger, wanted.address)
+            drive = await asking.drive_of(client, wanted.root, wanted.drive)
+            chain = await asking.chain_of(client, drive, wanted.root)
+            marker = Marker(drive, str(wanted.address), wanted.former_lost)
+            if was_begun:
+                cloning.go_on(wanted.store, marker)
+            else:
+                cloning.begin(wanted.store, marker, key_file)
+            return await _Cloning(wanted, keys, exchanger, client, progress).run(chain)
+        except Exception as error:  # noqa: BLE001  # raised again below, and not in the group that a nursery makes of it
+            failure = error
+    raise failure
 
 
 class _Cloning:
@@ -93,6 +98,10 @@ class _Cloning:
         self._disk = Disk(wanted.store)
 
     async def run(self, chain: Chain) -> Made:
+        if (finishing := cloning.taken_chain(self._disk)) is not None:
+            # The peer has it, and all that is to come has come: what was killed was the last step.
+            whole = [number for number, entry in chain.logs.items() if entry.kind == LOG_METADATA]
+            return self._finish(chain, finishing, whole, await asking.heads_of(self._client, finishing))
         for _ in range(ATTEMPTS):
             whole = [number for number, entry in chain.logs.items() if entry.kind == LOG_METADATA]
             heads = await self._bring(chain, whole)

@@ -251,7 +251,7 @@ class Log(LogReader):
         if start == end:
             return
         first, last = self.byte_range(start, end)
-        least, most = self.byte_range(low, high)
+        least, most = self.bytes_about(low, high)  # what is here has its place for sure, before that run and behind it
         first = max(least, first // PAGE_BYTES * PAGE_BYTES)
         last = min(most, -(-last // PAGE_BYTES) * PAGE_BYTES)
         self._blocks.punch(first, last - first)

@@ -7,8 +7,6 @@ import trio
 
 from hyperfs.errors import HyperfsError, Unreachable
 from hyperfs.log.control import Chain
-from hyperfs.log.control_codec import ACTIVE, OPEN
-from hyperfs.store import folder
 from hyperfs.syncing import settings, surroundings
 from hyperfs.syncing.home import Home, log
 from hyperfs.syncing.runs import Runs
@@ -16,7 +14,9 @@ from hyperfs.syncing.settings import Known
 from hyperfs.syncing.synced_peer import SyncedPeer
 from hyperfs.syncing.trouble import Kind
 from hyperfs.values import BlockRef
+from hyperfs.volume.chains import take_newer
 from hyperfs.volume.elsewhere import Wish
+from hyperfs.volume.writers import why_barred
 
 FETCH_SECONDS: Final = 6.0
 """From one peer; then the next is asked."""
@@ -28,7 +28,6 @@ STALL_SECONDS: Final = 120.0
 """Or when a peer has taken nothing for so long."""
 STALE_SECONDS: Final = 300.0
 TELL_SECONDS: Final = 0.2
-ROSTER: Final = "roster"
 
 Tell = Callable[[str, int, int], Awaitable[None]]
 
@@ -151,31 +150,17 @@ class Peers:
     def _newer_chain(self, peer: SyncedPeer, chain: Chain) -> None:
         """A peer has a longer chain of this drive, which goes on from ours; each record is signed by whom it must be.
 
-        The next opening goes by it. Where it takes this device out, nothing more is written here.
+        Where it takes this device out, nothing more is written here.
         """
         volume = self._home.volume
         ours = volume.parts.chain
-        if not chain.continues(ours) or len(chain.records) <= len(ours.records):
+        if not volume.parts.keeps or not chain.continues(ours) or len(chain.records) <= len(ours.records):
             return
-        device = chain.devices[volume.device]
-        mine = [entry for entry in chain.logs.values() if entry.device == volume.device]
-        is_out = device.state != ACTIVE or all(entry.state != OPEN for entry in mine)
-        if not volume.read_only:
-            volume.parts.disk.replace(folder.CONTROL, chain.encode())
-        if is_out:
+        take_newer(volume, chain)
+        why = why_barred(chain, volume.device)
+        if why is not None:
             self._home.is_out = True
-            words = (
-                f"this device was taken out of the drive (the peer {peer.name} has the record, signed by the drive's "
-                "root): another device goes on in its place. What is here can be read; what was written here and not "
-                "synced before is here alone"
-            )
-            volume.journaling.read_only_because = words
-            volume.warnings[ROSTER] = words
-            log.error("%s", words)
-        elif set(chain.logs) == set(ours.logs):
-            volume.parts.chain = chain
-        else:
-            volume.warnings[ROSTER] = "another device was added to the drive: this one knows it from the next mount on"
+            log.error("the peer %s has a record, signed by the drive's root: %s", peer.name, why)
 
     # Elsewhere
 

@@ -94,6 +94,11 @@ def go_on(path: Path, marker: Marker) -> None:
         )
 
 
+def taken_chain(disk: Disk) -> Chain | None:
+    """The control chain that `finish` has put down; None before. Raises Corrupt."""
+    return Chain.parse(disk.read_all(folder.CONTROL)) if disk.exists(folder.CONTROL) else None
+
+
 def finish(
     path: Path,
     chain: Chain,

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
@@ -9,16 +10,20 @@ import trio
 
 from hyperfs.cloning.clone import Made, Wanted, clone
 from hyperfs.crypto.keys import DeviceKeys, RootSeed
+from hyperfs.peer.peer import Peer
+from hyperfs.peer_server.serving import open_server
+from hyperfs.replication.address import Address, Endpoint
 from hyperfs.store.files import Disk
 from hyperfs.syncing.home import Home
 from hyperfs.syncing.peers import Peers
+from hyperfs.syncing.settings import Known
 from hyperfs.volume import cloning
 from hyperfs.volume.moving import Mover
 from hyperfs.volume.opening import open_volume
 from hyperfs.volume.options import Options
 from hyperfs.volume.volume import Volume
 from tests.syncing.conftest import Server, _nobody_waits, running
-from tests.volume.conftest import DRIVE, Store, empty_store, make_folder, read_file, store, write_file
+from tests.volume.conftest import DRIVE, Clock, Store, empty_store, make_folder, read_file, store, write_file
 
 __all__ = ["_nobody_waits", "empty_store", "store"]
 
@@ -42,10 +47,30 @@ def no_progress(what: str, done: int, of: int) -> None:
     """Nobody watches."""
 
 
+@dataclass
+class Cloud:
+    """The product's cloud peer in this process."""
+
+    peer: Peer
+    seed: bytes
+    clock: Clock
+    known: Known
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    async def serve(self, task_status: trio.TaskStatus[None]) -> None:
+        with self.scope:
+            async with open_server(self.peer, self.seed, lambda event: None, None, self.clock) as server:
+                [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+                endpoint = Endpoint("127.0.0.1", listener.socket.getsockname()[1])
+                self.known = self.known._replace(address=Address(self.peer.key, endpoint))
+                task_status.started()
+                await server.exchanger.serve(listener)
+
+
 class Machine:
     """A bare one: what it knows of the drive is in its store folder. `peers` are those of its open drive."""
 
-    def __init__(self, path: Path, server: Server, name: str = "other", root: RootSeed = DRIVE.root) -> None:
+    def __init__(self, path: Path, server: Cloud, name: str = "other", root: RootSeed = DRIVE.root) -> None:
         self.path = path
         self.server = server
         self.name = name
@@ -87,19 +112,22 @@ async def synced(volume: Volume) -> None:
     async def tell(what: str, done: int, of: int) -> None:
         await trio.lowlevel.checkpoint()
 
-    await peers.until_synced(["cloud"], tell)
+    with trio.fail_after(20):
+        await peers.until_synced(["cloud"], tell)
 
 
 @asynccontextmanager
-async def held(store: Store, folders: Path) -> AsyncIterator[tuple[Server, dict[int, dict[bytes, bytes]]]]:
+async def held(store: Store, folders: Path) -> AsyncIterator[tuple[Cloud, dict[int, dict[bytes, bytes]]]]:
     """A cloud peer that has all of a drive that is closed now; what each version of it has."""
     servers: dict[str, Server] = {}
     async with running(store, "cloud", servers=servers, folders=folders) as side:
         states = await fill(side.volume)
         await side.synced()
+    before = servers["cloud"]
+    cloud = Cloud(before.peer, before.seed, store.clock, before.known)
     async with trio.open_nursery() as nursery:
-        await nursery.start(servers["cloud"].serve)
-        yield servers["cloud"], states
+        await nursery.start(cloud.serve)
+        yield cloud, states
         nursery.cancel_scope.cancel()
 
 

@@ -4,8 +4,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+import trio
 
-from hyperfs.errors import ReadOnlyDrive
+from hyperfs.cloning import asking
+from hyperfs.cloning import clone as clone_module
+from hyperfs.crypto.keys import RootSeed, SigningKeyPair
+from hyperfs.errors import Misbehaved, NotAStore, NotHeld, ReadOnlyDrive, Refused, Unreachable
+from hyperfs.store import folder
+from hyperfs.store.journal import Journal
+from hyperfs.volume import cloning
+from hyperfs.volume.paths import find
 from tests.volume.conftest import Store, damage, write_file
 
 from .conftest import LONG, Machine, held, read, synced
@@ -50,3 +58,100 @@ async def test_a_clone_that_may_only_read_says_so_and_changes_nothing_for_the_wr
         async with store.opened() as volume:
             await write_file(volume, b"/still", b"it goes on")
             assert (await volume.commit()).version == max(states) + 1
+
+
+async def test_a_writer_that_is_connected_hears_of_a_reader_and_goes_on(store: Store, tmp_path: Path) -> None:
+    async with held(store, tmp_path / "peers") as (server, _):
+        writer = Machine(tmp_path / "writer", server, "writer")
+        await writer.clone()
+        async with writer.opened() as volume:
+            await synced(volume)
+            await Machine(tmp_path / "reader", server, "reader").clone(lost=False)
+            with trio.fail_after(20):
+                while len(volume.parts.chain.devices) < 3:
+                    await trio.sleep(0.01)
+            await write_file(volume, b"/new", b"goes on")
+            await volume.commit()
+            await synced(volume)
+        async with writer.opened() as volume:
+            assert not volume.read_only
+            assert await read(volume, b"/new") == b"goes on"
+            assert damage(volume) == []
+
+
+async def test_a_writer_that_is_given_up_writes_no_more_and_the_peer_takes_nothing_of_it(
+    store: Store, tmp_path: Path
+) -> None:
+    async with held(store, tmp_path / "peers") as (server, _):
+        first = Machine(tmp_path / "first", server, "first")
+        second = Machine(tmp_path / "second", server, "second")
+        await first.clone()
+        async with first.opened() as volume:
+            await synced(volume)
+            await write_file(volume, b"/late", b"not committed when the drive was taken over")
+            assert (await second.clone()).given_up == ("device 'first'",)
+            with trio.fail_after(20):
+                while volume.journaling.read_only_because is None:
+                    await trio.sleep(0.01)
+            with pytest.raises(ReadOnlyDrive, match="declared lost"):
+                volume.check_writable()
+        async with first.opened() as volume:
+            assert volume.read_only
+            assert await read(volume, b"/late") == b"not committed when the drive was taken over"
+        async with second.opened() as volume:
+            assert not volume.read_only
+            assert find(volume.overlay.live, b"/late") is None
+            assert await read(volume, b"/long") == LONG[-1]
+            await write_file(volume, b"/new", b"of the second")
+            await synced(volume)
+
+
+async def test_a_clone_that_was_killed_goes_on_whatever_it_had_done(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before each of its steps in turn; it is one device in the end."""
+    async with held(store, tmp_path / "peers") as (server, states):
+        machine = Machine(tmp_path / "clone", server)
+        for module, name in STEPS:
+            with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
+                patch.setattr(module, name, _killed)
+                await machine.clone()
+            assert machine.marker is not None
+            with pytest.raises(NotAStore):
+                folder.inspect(machine.path)
+        made = await machine.clone()
+        assert made.device == 2
+        async with machine.opened() as volume:
+            assert await read(volume, b"/long") == LONG[-1]
+            assert volume.versions.newest.version == max(states)
+
+
+STEPS = (
+    (clone_module, "bring"),
+    (clone_module, "enrol"),
+    (asking, "offer"),
+    (cloning, "finish"),
+    (Journal, "create"),
+    (folder, "write_format"),
+)
+
+
+def _killed(*args: object, **kwargs: object) -> None:
+    raise RuntimeError("killed")
+
+
+async def test_what_is_wrong_is_said_before_anything_is_made(store: Store, tmp_path: Path) -> None:
+    async with held(store, tmp_path / "peers") as (server, _):
+        stranger = Machine(tmp_path / "clone", server, root=RootSeed(b"\x63" * 32))
+        with pytest.raises(NotHeld, match="right card"):
+            await stranger.clone()
+        with pytest.raises(Refused, match="a store already"):
+            await Machine(store.path, server).clone()
+        known = server.known
+        server.known = known._replace(address=known.address._replace(key=SigningKeyPair(b"\x07" * 32).public_key))
+        with pytest.raises(Misbehaved, match="another"):
+            await Machine(tmp_path / "clone", server).clone()
+        server.scope.cancel()
+        with pytest.raises(Unreachable, match="can't be reached"):
+            await Machine(tmp_path / "clone", server).clone()
+        assert not (tmp_path / "clone").exists()

@@ -151,3 +151,20 @@ def test_a_whole_log_is_a_sparse_one_that_lacks_nothing(source: Log, disk: Disk,
     assert [whole.get(block) for block in range(COUNT)] == [content(block) for block in range(COUNT)]
     assert whole.missing(2 * 44) == 0
     whole.close()
+
+
+def test_what_leaves_among_blocks_that_never_came_takes_nothing_of_others_along(
+    source: Log, sparse: SparseLog
+) -> None:
+    fetch(source, sparse, *range(290, 311))
+    marks = sparse.evicted
+    assert marks is not None
+    for block in range(290, 311):
+        marks.remove(block, block + 1)
+    marks.add(300, 301)
+    sparse.punch(300, 301, marks.around(300))
+    assert [sparse.get(block) for block in (299, 301)] == [content(block) for block in (299, 301)]
+    marks.add(290, 311)
+    sparse.punch(290, 299, marks.around(290))
+    with pytest.raises(NotResident):
+        sparse.get(295)
