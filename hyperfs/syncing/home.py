@@ -18,6 +18,7 @@ from hyperfs.syncing.limits import Bucket
 from hyperfs.syncing.runs import Runs
 from hyperfs.syncing.settings import Limits
 from hyperfs.volume.volume import Volume
+from hyperfs.volume.writers import why_barred
 
 log = logging.getLogger("hyperfs.syncing")
 
@@ -46,6 +47,7 @@ class Home:
     def __post_init__(self) -> None:
         self.key_pair = CurveKeyPair(self.volume.parts.transport.secret())
         self.listening = Listening(self.volume.parts.transport)
+        self.is_out = why_barred(self.volume.parts.chain, self.volume.device) is not None
         self._taking: dict[int, trio.Lock] = {}
 
     @property

@@ -13,6 +13,7 @@ from hyperfs.log.control_codec import OPEN, LogEntry
 from hyperfs.log.log import Log
 from hyperfs.volume import keys
 from hyperfs.volume.budget import budget_of
+from hyperfs.volume.cloning import MARKER
 from hyperfs.volume.creating import NAME_SETTING
 from hyperfs.volume.volume import Volume
 
@@ -98,7 +99,9 @@ def device_name(volume: Volume, number: int) -> str:
 
 
 def is_confirmed(volume: Volume) -> bool:
-    """Whether the recovery key was ever given back."""
+    """Whether the recovery key was ever given back; a clone was made with it."""
+    if volume.parts.disk.exists(MARKER):
+        return True
     return volume.overlay.live.fact(keys.setting_key(CONFIRMED_SETTING)) is not None
 
 

@@ -324,8 +324,8 @@ class TestWhatIsWrong:
             revoked = chain.append(chain.make(out, DRIVE.root.signing(), ROOT))
             drive.offer_chain(revoked.encode())
             side.servers["cloud"].hang_up()
-            await side.until(lambda: "roster" in side.volume.warnings)
-            with pytest.raises(ReadOnlyDrive, match="taken out of the drive"):
+            await side.until(lambda: side.volume.journaling.read_only_because is not None)
+            with pytest.raises(ReadOnlyDrive, match="declared lost"):
                 side.volume.check_writable()
             assert (store.path / "control").read_bytes() == revoked.encode()
 
