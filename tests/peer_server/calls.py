@@ -46,6 +46,10 @@ def calls(record: str) -> Iterator[Call]:
             yield Call(begun, number, name, text, int(result[1]))
 
 
+def has_ended(record: str, process: int) -> bool:
+    return re.search(rf"^{process} +\+\+\+ exited", record, re.M) is not None
+
+
 def unsynced_when_sent(record: str, folder: Path, sent_bytes: int) -> list[str]:
     """Files and folders below `folder` that were changed and not synced since, when the byte `sent_bytes` of the
     connection was handed to the kernel. Every write that was begun by then counts, and only a sync that was done.

@@ -17,7 +17,7 @@ from hyperfs.replication import invitation, one_session
 from tests import tally
 from tests.peer.conftest import CONTENT, METADATA, Owner
 
-from .calls import TRACE, unsynced_when_sent
+from .calls import TRACE, has_ended, unsynced_when_sent
 from .devices import Device, connected, until
 from .process import Process, free_port, invite, run
 
@@ -207,7 +207,7 @@ async def test_nothing_is_acknowledged_before_it_is_on_the_disk(
         process.process.send_signal(signal.SIGTERM)
         await trio.to_thread.run_sync(process.wait)
     with trio.fail_after(60):
-        while f"\n{process.process.pid} +++ exited" not in (text := record.read_text()):
+        while not has_ended(text := record.read_text(), process.process.pid):
             await trio.sleep(0.05)  # strace writes its last lines after the process is gone
     assert {name: unsynced_when_sent(text, folder, sent) for name, sent in moments.items()} == {n: [] for n in moments}
     # The record does show what is not synced: without the syncs all of it would count.
