@@ -20,6 +20,7 @@ from hyperfs.syncing.home import bytes_of
 from hyperfs.syncing.runs import Runs
 from hyperfs.syncing.settings import METERED, Known, Limits
 from hyperfs.syncing.trouble import trouble_of
+from hyperfs.volume.moving import Mover
 from hyperfs.volume.status import is_confirmed
 
 PAIR_SECONDS: Final = 60.0
@@ -178,9 +179,9 @@ async def sync(drive: Drive, params: Message, tell: Tell) -> Message:
     if params.get("wait"):
         if not peers:
             raise Refused("the drive has no peer: 'hyperfs peer add CODE' adds one")
-        if drive.mover is not None and any(peer.waits_for_survey for peer in peers):
+        if any(peer.waits_for_survey for peer in peers):
             await tell("looking what may go where", 0, 0)
-            await drive.mover.looked()
+            await (drive.mover.looked() if drive.mover is not None else Mover(volume).look())
         await drive.peers.until_synced([peer.name for peer in peers], tell)
         for peer in peers:
             await peer.look_at_space()

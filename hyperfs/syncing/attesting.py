@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import trio
 
-from hyperfs.errors import Corrupt, NotResident
+from hyperfs.errors import Corrupt, NotResident, Refused
 from hyperfs.log import receipt
 from hyperfs.log.log import Log
 from hyperfs.log.receipt import MOST_RANGES, Receipt, SignedReceipt
@@ -41,14 +41,17 @@ class Attesting(NamedTuple):
     fetch: Callable[[Log, int], Awaitable[bytes]]
 
     async def receive(self, log: Log, is_ours: bool) -> tuple[SignedReceipt, ...]:
-        """What the peer attests of a log now, in as many receipts as it takes. Raises Contradiction, Corrupt,
-        Refused."""
+        """What the peer attests of a log now, in as many receipts as it takes. Raises Broken for what is no such word,
+        Contradiction, and what the peer refuses."""
         found: list[SignedReceipt] = []
         start = 0
         while len(found) < MOST_PAGES:
             challenge = self.challenge()
             data = await self.client.receipt(self.drive, log.discovery_key, challenge, start)
-            got = receipt.check(data, self.peer_key, self.drive, log.discovery_key, challenge, self.now_ns())
+            try:
+                got = receipt.check(data, self.peer_key, self.drive, log.discovery_key, challenge, self.now_ns())
+            except (Corrupt, Refused) as error:
+                raise Broken(str(error)) from None
             await trio.to_thread.run_sync(judge, log, got, is_ours)
             found.append(receipt.decode(data))
             if len(got.ranges) < MOST_RANGES:

@@ -10,7 +10,7 @@ import trio
 
 from hyperfs.log.log import Log
 from hyperfs.replication.session import Exchanger
-from hyperfs.syncing.home import Home
+from hyperfs.syncing.home import Home, bytes_of_runs
 from hyperfs.syncing.permits import Permits
 from hyperfs.syncing.runs import NONE, Runs
 from hyperfs.syncing.shown_log import ShownLog
@@ -125,7 +125,7 @@ class Feeding:
     @staticmethod
     def _lag(shown: ShownLog) -> Lag:
         missing = shown.missing()
-        return Lag(missing.blocks, sum(shown.size(*run) for run in missing))
+        return Lag(missing.blocks, bytes_of_runs(shown.log, missing))
 
     def has(self, number: int) -> Runs:
         """What the peer says that it has of a log."""

@@ -104,6 +104,17 @@ def _taken(found: Log, block: int, proof: TreeProof) -> bytes | None:
         return None
 
 
+RUNS_COUNTED: Final = 1000
+"""Of more runs the bytes are estimated: each takes a look into the tree."""
+
+
+def bytes_of_runs(found: Log, runs: Runs) -> int:
+    """Of all blocks of some runs, or about as many."""
+    if len(runs) <= RUNS_COUNTED:
+        return sum(bytes_of(found, *run) for run in runs)
+    return runs.blocks * found.byte_length // max(1, found.length)
+
+
 def bytes_of(found: Log, first: int, end: int) -> int:
     """Of blocks [first, end), or about as many."""
     start, stop = found.bytes_about(first, end)

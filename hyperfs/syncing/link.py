@@ -46,6 +46,7 @@ class Link:
         client: PeerClient,
         attested: Attested,
         permits: Permits,
+        lost: dict[int, Runs],
         newer_chain: Callable[[Chain], None],
     ) -> None:
         self._home = home
@@ -61,6 +62,8 @@ class Link:
         self._looked_through: dict[int, float] = {}
         self._asking = trio.Lock()
         self._good: set[int] = set()
+        self.lost = lost
+        """By log, the blocks that it had promised to keep and has not."""
         self.is_open = trio.Event()
         """The chains have met, and the logs' channels are being opened."""
         self._attesting = Attesting(
@@ -155,9 +158,17 @@ class Link:
                     raise
                 log.info("no receipt for log %d: %s", number, error)
                 return
+            self._note_lost(number, word)
             self._attested.keep(key, word._replace(audited_ns=self._home.now_ns()))
             self._good.add(number)
         self._home.tell_proven()
+
+    def _note_lost(self, number: int, word: Word) -> None:
+        """What it had given its word for and does not any more, though nobody let go of it."""
+        shown = self.feeding.logs[number]
+        before = self._attested.word(shown.log.discovery_key)
+        lost = self.lost.get(number, Runs()) | (before.runs if before is not None else Runs())
+        self.lost[number] = lost - word.runs - self._home.cleared(number)
 
     async def _audit(self, number: int, found: Log, word: Word) -> None:
         before = self._attested.word(found.discovery_key)

@@ -22,7 +22,7 @@ FETCH_SECONDS: Final = 6.0
 """From one peer; then the next is asked."""
 FETCHES: Final = 64
 """Blocks on their way at a time."""
-REACH_SECONDS: Final = 20.0
+REACH_SECONDS: Final = 8.0
 """Who waits for a peer that can't be connected to gives up after so long, and two attempts."""
 STALL_SECONDS: Final = 120.0
 """Or when a peer has taken nothing for so long."""

@@ -67,7 +67,9 @@ class Revealing:
         nbytes = sum(size(low, high) for low, high in waiting)
         while self._todo and blocks < MOST_BLOCKS and nbytes < room_bytes:
             start, end = self._todo.pop()
-            low = _start(max(start, end - STEP_BLOCKS), end, room_bytes - nbytes, size)
+            low = max(start, end - STEP_BLOCKS)
+            if has.next_unset(low, end) < end:
+                low = _start(low, end, room_bytes - nbytes, size)
             if start < low:
                 self._todo.append((start, low))
             for run in offered.within(low, end):

@@ -16,7 +16,7 @@ from hyperfs.replication.one_session import Session
 from hyperfs.syncing.attested import DAY_NS, Attested
 from hyperfs.syncing.backoff import GOOD_SECONDS, wait_after
 from hyperfs.syncing.dialling import connected
-from hyperfs.syncing.home import Home, bytes_of, log
+from hyperfs.syncing.home import Home, bytes_of_runs, log
 from hyperfs.syncing.link import Link
 from hyperfs.syncing.permits import Permits
 from hyperfs.syncing.runs import NONE, Runs
@@ -45,6 +45,7 @@ class SyncedPeer:
         self.link: Link | None = None
         self.trouble: Trouble | None = None
         self._told: Trouble | None = None
+        self._lost: dict[int, Runs] = {}
         self._failures = 0
         self.attempts = 0
         """How often it was tried to connect, and failed."""
@@ -102,6 +103,7 @@ class SyncedPeer:
                     PeerClient(session),
                     self.attested,
                     self._permits,
+                    self._lost,
                     lambda chain: self._newer_chain(self, chain),
                 )
                 self.link.feeding.urgent = self._urgent
@@ -147,8 +149,26 @@ class SyncedPeer:
                 self._since = trio.current_time()
             if link.space is not None:
                 self.space = link.space
+            self._note_lost(link)
             self._tell()
             await trio.sleep(0.25)
+
+    def _note_lost(self, link: Link) -> None:
+        """What is still here is sent again by itself."""
+        home, key = self._home, f"{self._warning}-lost"
+        lost = {number: runs for number, runs in link.lost.items() if runs}
+        if not lost:
+            home.volume.warnings.pop(key, None)
+            return
+        logs = home.volume.parts.logs
+        nbytes = sum(bytes_of_runs(logs[number], runs) for number, runs in lost.items())
+        away = sum(bytes_of_runs(logs[number], runs & home.away(number)) for number, runs in lost.items())
+        words = f"the peer {self.name} has lost {nbytes} bytes that it had promised to keep: what is here is sent again"
+        if away:
+            words += f"; {away} bytes of it are not on this device: see 'hyperfs verify'"
+        if home.volume.warnings.get(key) != words:
+            log.error("%s", words)
+        home.volume.warnings[key] = words
 
     def _hear(self, said: Notified) -> None:
         """A notice of the peer."""
@@ -197,7 +217,8 @@ class SyncedPeer:
     def leave(self) -> None:
         """It is no peer of ours any more."""
         self.attested.forget_all()
-        self._home.volume.warnings.pop(self._warning, None)
+        for key in (self._warning, f"{self._warning}-lost"):
+            self._home.volume.warnings.pop(key, None)
 
     def hurry(self) -> None:
         """It is worth trying now: somebody waits, or the surroundings have changed."""
@@ -253,9 +274,13 @@ class SyncedPeer:
         return block in self.proven(number)
 
     async def fetch(self, number: int, block: int) -> bytes:
-        """A block's bytes, checked; waits for a connection. Raises Unreachable; the caller has a deadline."""
+        """A block's bytes, checked; waits for a connection, if one comes about at once. Raises Unreachable; the caller
+        has a deadline."""
+        attempts = self.attempts
         async with self.wanted():
             while (link := self.link) is None:
+                if self.attempts > attempts and self.trouble is not None:
+                    raise Unreachable(self.trouble.words(self.name))
                 await self.moved()
             try:
                 return await link.fetch(number, block)
@@ -318,7 +343,7 @@ class SyncedPeer:
                 continue
             missing = self.offered(number) - self.attested.runs(found.discovery_key, self._home.now_ns())
             blocks += missing.blocks
-            nbytes += sum(bytes_of(found, *run) for run in missing)
+            nbytes += bytes_of_runs(found, missing)
         return blocks, nbytes
 
     def facts(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ _ADVICE = {
     Kind.STRANGER: "nothing was told to it. If the peer was made anew, have it give another invite",
     Kind.NOT_HELD: "it does not hold this drive: 'hyperfs peer invite' there, then 'hyperfs peer add' here",
     Kind.FULL: "make room there, or have its owner raise the quota; what it has stays",
-    Kind.LIES: "what it has is counted for nothing until it shows that it has it; look at its disk",
+    Kind.LIES: "what it has is counted for nothing until it shows that it has it; look at its disk and its clock",
     Kind.APART: "nothing more goes there. Was this device restored from an old image, or copied? See 'hyperfs verify'",
     Kind.OUT: "another device goes on in its place",
     Kind.REFUSES: "it is tried again",

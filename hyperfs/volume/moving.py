@@ -93,6 +93,10 @@ class Mover:
         """Something was set, or somebody waits for what is to move."""
         self._wakes.set()
 
+    async def look(self) -> None:
+        """Surveys, and moves nothing: for a volume on which no mover runs. Raises OSError, Corrupt."""
+        await self._surveyed_now(lambda what, done, of: None)
+
     async def looked(self) -> None:
         """Returns when a turn has ended that was begun after the call. Raises Unreachable where none came about."""
         wanted = self._begun + 1

@@ -249,6 +249,43 @@ class TestWhatIsWrong:
             await side.synced()
             await side.until(lambda: "peer-cloud" not in side.volume.warnings)
 
+    async def test_attack_m10_a_peer_that_has_lost_what_it_promised_is_named_and_gets_it_again(
+        self, store: Store
+    ) -> None:
+        async with running(store, "cloud") as side:
+            await side.write(b"file", MIB)
+            await side.synced()
+            server = side.servers["cloud"]
+            server.drive(side.volume).lend(side.volume.parts.logs[side.log].discovery_key).forget(0)
+            link = side.peer().link
+            assert link is not None
+            await link.attest(side.log)
+            await side.until(lambda: "peer-cloud-lost" in side.volume.warnings)
+            assert "has lost" in side.volume.warnings["peer-cloud-lost"]
+            assert side.peers.proven(side.log, 0, 1) == frozenset()
+            await server.stop()
+            async with trio.open_nursery() as nursery:
+                await nursery.start(server.serve)  # who begins anew asks for what is missing
+                await side.synced()
+                await side.until(lambda: "peer-cloud-lost" not in side.volume.warnings)
+                nursery.cancel_scope.cancel()
+
+    async def test_attack_m11_an_old_receipt_played_again_is_not_believed(self, store: Store) -> None:
+        async with running(store, "cloud") as side:
+            server = side.servers["cloud"]
+            old: dict[bytes, bytes] = {}
+
+            def spoil(method: int, body: bytes) -> bytes:
+                return old.setdefault(body[128:160], body) if method == Method.RECEIPT else body
+
+            server.spoil = spoil
+            await side.write(b"file", 1000)
+            await side.until(lambda: bool(side.peers.proven(side.metadata, 0, 1)))
+            await side.write(b"file", 2000, 2)
+            with pytest.raises(Corrupt, match="played again"):
+                await side.synced()
+            assert side.peers.proven(side.metadata, 0, 1) == frozenset()
+
     async def test_attack_n01_another_machine_at_the_address_is_told_nothing(self, store: Store) -> None:
         async with running(store, "cloud") as side:
             server = side.servers["cloud"]
