@@ -70,7 +70,7 @@ def of_follow(program: Sequence[str], source: Path, into: Path) -> Plan:
 
 
 def peer_options(
-    listen: str | None, public: str | None, metrics: str | None, quota: str | None, only_listed: bool
+    listen: str | None, public: str | None, metrics: str | None, quota: str | None, flags: dict[str, bool]
 ) -> list[str]:
     """As `hyperfs peer serve` takes them. Raises BadRequest, InvalidArgument."""
     words = []
@@ -80,7 +80,7 @@ def peer_options(
     if quota is not None:
         size_of(quota)
         words += ["--quota", quota]
-    return [*words, "--only-listed"] if only_listed else words
+    return [*words, "--json", *(flag for flag, is_set in flags.items() if is_set)]
 
 
 def of_peer(program: Sequence[str], store: Path | None, options: Sequence[str]) -> Plan:

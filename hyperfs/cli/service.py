@@ -34,6 +34,7 @@ def command() -> None:
 @click.option("--metrics", metavar="HOST:PORT", help="Where the cloud peer tells of its health.")
 @click.option("--quota", metavar="SIZE", help="What one drive may take on the cloud peer.")
 @click.option("--only-listed", is_flag=True, help="The cloud peer serves none but the drives' devices.")
+@click.option("--lan", is_flag=True, help="The cloud peer announces itself on the local network.")
 @click.option("--no-start", is_flag=True, help="From the next log-in or boot on.")
 @options.passphrase_file
 @options.as_json
@@ -47,6 +48,7 @@ def install(
     metrics: str | None,
     quota: str | None,
     only_listed: bool,
+    lan: bool,
     no_start: bool,
     passphrase_file: Path | None,
     as_json: bool,
@@ -60,13 +62,14 @@ def install(
     """
     from hyperfs.cli import installing
 
-    if peer == (listen is None) or (not peer and any((public, metrics, quota, only_listed))):
-        raise click.UsageError("--peer goes with --listen, and --public, --metrics, --quota, --only-listed with both")
+    if peer == (listen is None) or (not peer and any((public, metrics, quota, only_listed, lan))):
+        raise click.UsageError("--peer goes with --listen, and --public, --metrics, --quota, --only-listed, --lan with both")
     if source is not None and (peer or store is not None or passphrase_file is not None):
         raise click.UsageError("a follow is neither a cloud peer nor has a store or a passphrase of its own")
     program = this_program()
     if peer:
-        plan = installing.of_peer(program, store, installing.peer_options(listen, public, metrics, quota, only_listed))
+        words = installing.peer_options(listen, public, metrics, quota, {"--only-listed": only_listed, "--lan": lan})
+        plan = installing.of_peer(program, store, words)
     elif source is not None:
         plan = installing.of_follow(program, source, folder)
     else:
