@@ -63,7 +63,7 @@ def install(
     from hyperfs.cli import installing
 
     if peer == (listen is None) or (not peer and any((public, metrics, quota, only_listed, lan))):
-        raise click.UsageError("--peer goes with --listen, and --public, --metrics, --quota, --only-listed, --lan with both")
+        raise click.UsageError("--peer wants --listen; --public, --metrics, --quota, --only-listed, --lan want --peer")
     if source is not None and (peer or store is not None or passphrase_file is not None):
         raise click.UsageError("a follow is neither a cloud peer nor has a store or a passphrase of its own")
     program = this_program()

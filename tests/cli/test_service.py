@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from hyperfs.cli import installing
+from hyperfs.cli.peer_serving import serve
+from hyperfs.errors import BadRequest
 from tests.service import own_systemd
 from tests.service.own_systemd import OwnSystemd
 
@@ -87,6 +90,14 @@ def test_a_cloud_peer_is_a_matter_of_root(machine: Machine) -> None:
     machine.prefix = AS_NOBODY if os.geteuid() == 0 else []
     done = machine.run("service", "install", "--peer", "--listen", "0.0.0.0:4780", code=5, cwd=Path("/"))
     assert "call this as root" in done.stderr
+
+
+def test_a_cloud_peers_options_are_those_of_serve() -> None:
+    words = installing.peer_options("[::]:4780", "x.org:1", None, "20G", {"--only-listed": True, "--lan": False})
+    assert words == ["--listen", "[::]:4780", "--public", "x.org:1", "--quota", "20G", "--json", "--only-listed"]
+    serve.make_context("serve", ["--store", "/s", *words])
+    with pytest.raises(BadRequest):
+        installing.peer_options("x.org", None, None, None, {})
 
 
 def test_what_is_no_service_is_not_removed(machine: Machine) -> None:
