@@ -1,10 +1,13 @@
 """What a cloud peer answers in `hyperfs/1`, and to whom."""
 
 import errno
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hyperfs.crypto.keys import BoxKeyPair
 from hyperfs.log.control_codec import Record, decode_records, encode_records
@@ -320,3 +323,31 @@ def test_what_makes_no_sense_and_what_fails_are_answers(
         reply = ask(desk, who, Method.OFFER, offer(owner, owner.chain.records))
         assert reply.status == status
     assert [event.level for event in reply.events] == ["error"]
+
+
+EDGES = [(1 << bits) + more for bits in (31, 32, 52, 53, 63) for more in (-1, 0, 1)]
+NUMBERS = st.one_of(st.integers(0, 80), st.sampled_from([*EDGES, (1 << 64) - 1]))
+
+
+@pytest.mark.parametrize("reopen", ["folder"], indirect=True)
+@settings(max_examples=200 if os.environ.get("HYPERFS_ALL") == "1" else 25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(start=NUMBERS, fork=NUMBERS, blocks=st.lists(NUMBERS, max_size=5), rest=st.binary(max_size=60))
+def test_attack_m13_absurd_numbers_and_bytes_are_answered_like_any_others(
+    desk: Desk, drive: HeldDrive, owner: Owner, start: int, fork: int, blocks: list[int], rest: bytes
+) -> None:
+    """Whatever a listed device asks, the peer answers, and does not fall over."""
+    who, log = visitor(), owner.discovery_key(CONTENT)
+    if drive.lend(log).head() is None:
+        upload(owner, drive, CONTENT)
+    for method, body in (
+        (Method.CHAIN, bodies.ChainFrom(owner.id, start).encode()),
+        (Method.OFFER, bodies.Offer(owner.id, start, bytes(32), rest).encode()),
+        (Method.RECEIPT, bodies.ReceiptWanted(owner.id, log, CHALLENGE, start).encode()),
+        (Method.AUDIT, bodies.Audit(owner.id, log, fork % 3, CHALLENGE, (start, *blocks)).encode()),
+        (Method.AUDIT, bodies.Audit(owner.id, log, fork, CHALLENGE, (start,)).encode()),
+        *((method, owner.id + rest) for method in Method),
+        *((method, rest) for method in Method),
+    ):
+        reply = desk.answer(who, method, body, NOW)
+        assert reply.status in Status
+    assert drive.chain == owner.chain
