@@ -325,12 +325,13 @@ def test_what_makes_no_sense_and_what_fails_are_answers(
     assert [event.level for event in reply.events] == ["error"]
 
 
+EXAMPLES = 200 if os.environ.get("HYPERFS_ALL") == "1" else 25
 EDGES = [(1 << bits) + more for bits in (31, 32, 52, 53, 63) for more in (-1, 0, 1)]
 NUMBERS = st.one_of(st.integers(0, 80), st.sampled_from([*EDGES, (1 << 64) - 1]))
 
 
 @pytest.mark.parametrize("reopen", ["folder"], indirect=True)
-@settings(max_examples=200 if os.environ.get("HYPERFS_ALL") == "1" else 25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(start=NUMBERS, fork=NUMBERS, blocks=st.lists(NUMBERS, max_size=5), rest=st.binary(max_size=60))
 def test_attack_m13_absurd_numbers_and_bytes_are_answered_like_any_others(
     desk: Desk, drive: HeldDrive, owner: Owner, start: int, fork: int, blocks: list[int], rest: bytes
