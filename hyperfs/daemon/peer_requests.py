@@ -165,7 +165,7 @@ async def sync(drive: Drive, params: Message, tell: Tell) -> Message:
     that is committed and may be there."""
     volume = drive.volume
     version = volume.versions.newest.version
-    if not volume.read_only:
+    if not volume.read_only and volume.journaling.read_only_because is None:
         version = (await volume.commit()).version
     peers = drive.peers.all()
     if params.get("name") is not None:

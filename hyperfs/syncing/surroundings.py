@@ -47,11 +47,9 @@ def slept() -> float:
 
 
 async def _watch_addresses(changed: Callable[[str], None]) -> None:
-    try:
-        plain = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-        plain.bind((0, _GROUPS))
-    except OSError:
-        return  # not here: connections end by themselves, only later
+    plain = _listening()
+    if plain is None:
+        return
     with trio.socket.from_stdlib_socket(plain) as messages:
         while True:
             with suppress(OSError):  # too many came at once: that is a change as well
@@ -59,6 +57,20 @@ async def _watch_addresses(changed: Callable[[str], None]) -> None:
             await trio.sleep(SETTLE_SECONDS)
             _drain(plain)
             changed("an address of this machine has changed")
+
+
+def _listening() -> socket.socket | None:
+    """None where the system has nothing of that kind: there connections end by themselves, only later."""
+    try:
+        plain = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    except OSError:
+        return None
+    try:
+        plain.bind((0, _GROUPS))
+    except OSError:
+        plain.close()
+        return None
+    return plain
 
 
 def _drain(messages: socket.socket) -> None:

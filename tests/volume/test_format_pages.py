@@ -13,9 +13,11 @@ from hyperfs.chunks.extents import Extent, Place
 from hyperfs.crypto.journal_cipher import JournalCipher
 from hyperfs.crypto.keys import EpochKeys
 from hyperfs.errors import Corrupt, FormatTooNew
+from hyperfs.replication import address
 from hyperfs.store.files import Disk
 from hyperfs.store.journal import Journal
 from hyperfs.store.journal_records import Kind, read_records
+from hyperfs.syncing.settings import Known
 from hyperfs.trie.node import Ref
 from hyperfs.volume import brake_record, commit_record, entries, journal_items, keys, undo_record
 from hyperfs.volume.brake_record import BrakeRecord
@@ -140,6 +142,9 @@ def test_the_pages_on_inodes_and_places() -> None:
     for name in ("inode", "dentry", "extent", "xattr", "snapshot", "setting", "keep", "policy"):
         assert page.pop(f"{name} key").hex() == by_key[name]
     assert page.pop("cold store key") == keys.setting_key(b"cold:nas")
+    assert page.pop("peer key") == keys.setting_key(b"peer:cloud")
+    where = address.parse(f"hyperfs://{'ab' * 32}@cloud.example:4780")
+    assert page.pop("peer") == Known("cloud", where, 1_795_000_000_000_000_000).encode()
     assert page.pop("undo key").hex() == INODE["values"]["undo"]["key"]
     assert page.pop("brake key").hex() == INODE["values"]["brake"]["key"]
     for name in ("dentry", "xattr", "long xattr", "snapshot", "keep", "policy", "undo", "brake"):
