@@ -25,7 +25,7 @@ _public = click.option(
 
 @click.command("serve")
 @_folder
-@click.option("--listen", metavar="HOST:PORT", required=True, help="Where to take in devices; [::]:4717 is everywhere.")
+@click.option("--listen", metavar="HOST:PORT", required=True, help="Where to take in devices; [::]:4780 is everywhere.")
 @_public
 @click.option("--only-listed", is_flag=True, help="Serve a drive's logs to its own devices alone.")
 @click.option("--quota", metavar="SIZE", help="What a drive may take, if its invite says nothing else.")
@@ -44,7 +44,7 @@ def serve(
 ) -> None:
     """Hold drives in the folder DIR, made on first use, for all who were invited. Runs until it is ended.
 
-    Example:  hyperfs peer serve --store /srv/peer --listen 0.0.0.0:4717 --public cloud.example.org:4717
+    Example:  hyperfs peer serve --store /srv/peer --listen 0.0.0.0:4780 --public cloud.example.org:4780
 
     Devices know the peer by its key, which lies in DIR: keep a copy of DIR/own/identity. SIGTERM ends it in order;
     killed, it has all that it has acknowledged.

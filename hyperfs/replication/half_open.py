@@ -17,8 +17,13 @@ class HalfOpen:
     def total(self) -> int:
         return self._by_address.total()
 
+    @property
+    def is_full(self) -> bool:
+        """The oldest makes room for another: who means it is done with the handshake by then, however many don't."""
+        return self.total >= MOST_HALF_OPEN_IN_ALL
+
     def may_begin(self, address: str) -> bool:
-        return self._by_address[address] < MOST_HALF_OPEN and self.total < MOST_HALF_OPEN_IN_ALL
+        return self._by_address[address] < MOST_HALF_OPEN
 
     def begin(self, address: str) -> None:
         self._by_address[address] += 1

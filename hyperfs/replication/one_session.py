@@ -62,6 +62,8 @@ class Session:
         self.offers = offers
         """Names the logs that are here, by their discovery keys."""
         self.exchanges: list[tuple[Replicating, Exchange]] = []
+        self.is_half_open = True
+        """Nothing is exchanged yet, and it may still come to that."""
         self.scope = trio.CancelScope()
         self.wake = trio.Event()
         self._out: list[bytes] = []

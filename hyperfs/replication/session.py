@@ -159,9 +159,17 @@ class Exchanger:
             if not self._half_open.may_begin(address):
                 await trio.aclose_forcefully(stream)
                 return
+            if self._half_open.is_full:
+                self._make_room()
             await self.run(stream, is_initiator=False, offers=False, address=address)
 
         await trio.serve_listeners(serve_one, [listener], handler_nursery=self._nursery)
+
+    def _make_room(self) -> None:
+        oldest = next((session for session in self._sessions if session.is_half_open), None)
+        if oldest is not None:
+            oldest.is_half_open = False
+            oldest.end(Misbehaved("nothing was exchanged, and others wait"))
 
     async def run(
         self, stream: trio.abc.Stream, *, is_initiator: bool, offers: bool = True, address: str = ""
@@ -215,6 +223,7 @@ class Exchanger:
                 while not session.connection.is_in_use:
                     await self.changed.wait()
         finally:
+            session.is_half_open = False
             self._half_open.settle(session.address)
         if not session.connection.is_in_use:
             session.end(Misbehaved(f"no log was exchanged within {HANDSHAKE_SECONDS:g} s"))

@@ -70,7 +70,7 @@ def invites_kept() -> list[bytes]:
 
 
 def addresses() -> list[bytes]:
-    return [b"cloud.example:4717\n", b"[::1]:1\n"]
+    return [b"cloud.example:4780\n", b"[::1]:1\n"]
 
 
 def identities() -> list[bytes]:

@@ -275,6 +275,27 @@ async def test_attack_n05_a_flood_of_half_open_connections_keeps_no_device_of_an
             await trio.aclose_forcefully(stream)
 
 
+async def test_attack_n05_a_flood_from_many_addresses_goes_oldest_first_and_a_device_gets_in(
+    serving: Serving, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hyperfs.replication.half_open.MOST_HALF_OPEN_IN_ALL", 5)
+    async with held(serving, owner) as (served, _):
+        streams = []
+        for number in range(2, 14):
+            flood = trio.socket.socket()
+            await flood.bind((f"127.0.0.{number}", 0))
+            await flood.connect(tuple(served.address.endpoint))
+            streams.append(trio.SocketStream(flood))
+            await trio.testing.wait_all_tasks_blocked(0.005)
+            assert served.server.exchanger.half_open <= 5
+        async with connected(owner, served.address) as device:
+            assert (await device.client.space(owner.id)).used_bytes > 0
+            with trio.fail_after(PATIENCE_SECONDS):
+                assert await streams[0].receive_some() == b""
+        for stream in streams:
+            await trio.aclose_forcefully(stream)
+
+
 async def test_attack_n05_a_stranger_can_not_have_the_peer_keep_much_or_answer_much(
     serving: Serving, owner: Owner
 ) -> None:

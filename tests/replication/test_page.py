@@ -46,7 +46,7 @@ def test_the_bounds_of_the_page() -> None:
     )
     assert table["time until a log is exchanged"] == f"{session.HANDSHAKE_SECONDS:g} s"
     assert table["connections of one address on which none is, and of all"] == (
-        f"{half_open.MOST_HALF_OPEN}, {half_open.MOST_HALF_OPEN_IN_ALL}"
+        f"{half_open.MOST_HALF_OPEN}, {half_open.MOST_HALF_OPEN_IN_ALL}: then the oldest goes"
     )
     assert table["open requests of a side in `hyperfs/1`, and the body of one"] == (
         f"{dialogue.MOST_OPEN}, {dialogue_codec.MOST_BODY_BYTES:,} bytes"
