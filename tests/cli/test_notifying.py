@@ -1,7 +1,8 @@
-"""What a service manager hears of a mounted drive and of a follow."""
+"""What a service manager hears of a mounted drive, a follow and a cloud peer."""
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,6 +77,19 @@ def test_a_refused_mount_is_never_ready(machine: Machine, ear: Ear) -> None:
     with service(machine, ear, "mount", "--foreground", machine.store, machine.point) as process:
         assert process.wait(timeout=120) == 5
     assert ear.is_silent(0.1)
+
+
+def test_a_cloud_peer_is_ready_when_it_listens_and_tells_that_it_drains(machine: Machine, ear: Ear) -> None:
+    words = ("peer", "serve", "--store", machine.folder / "peer", "--listen", "127.0.0.1:0")
+    with service(machine, ear, *words) as process:
+        pid, said = ear.hear_of("READY")
+        assert pid == process.pid
+        socket.create_connection(("127.0.0.1", int(said["STATUS"].rpartition(":")[2]))).close()
+        assert ear.hear_of("WATCHDOG") == (process.pid, {"WATCHDOG": "1"})
+        process.send_signal(signal.SIGTERM)
+        assert ear.hear_of("STOPPING")[0] == process.pid
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
 
 
 def test_a_follow_tells_what_it_does_and_waits_for(mounted: Machine, ear: Ear) -> None:

@@ -251,6 +251,18 @@ def test_remove_keeps_the_data_and_says_where_it_and_the_keys_are(checkout: Path
     assert (made.exists(), kept.exists()) == (False, True)
 
 
+def test_remove_takes_the_services_of_its_venv_out_of_systemd(checkout: Path, tmp_path: Path) -> None:
+    program(checkout / ".venv/bin/hyperfs", f'echo "$@" >>"{tmp_path}/called"')
+    units = tmp_path / "config/systemd/user"
+    for name, venv in (("hyperfs-mount@me.service", checkout / ".venv"), ("hyperfs-mount@other.service", tmp_path)):
+        (units / f"{name}.d").mkdir(parents=True)
+        (units / f"{name}.d/hyperfs.conf").write_text(f'ExecStart="{venv}/bin/hyperfs" "mount"\n')
+    (units / "hyperfs-peer.service.d").mkdir()
+    done = run(checkout / "packaging/remove", XDG_CONFIG_HOME=str(tmp_path / "config"), XDG_DATA_HOME=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "called").read_text() == "service remove hyperfs-mount@me.service\n"
+
+
 def test_remove_refuses_while_something_runs_from_the_venv(checkout: Path, tmp_path: Path) -> None:
     sleeper = checkout / ".venv/bin/sleeper"
     sleeper.parent.mkdir(parents=True)
