@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import select
 import signal
 import sys
 from typing import Any, Final
@@ -75,8 +76,12 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point. No traceback ever reaches the user unless HYPERFS_DEBUG is set."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `hyperfs log | head` ends as quietly as any other program
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _end_as_whom_nobody_reads()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -100,5 +105,21 @@ def _report(error: BaseException) -> int:
     if os.environ.get("HYPERFS_DEBUG"):
         raise error
     error = innermost(error)
+    if isinstance(error, BrokenPipeError) and _nobody_reads():
+        _end_as_whom_nobody_reads()
     click.echo(f"hyperfs: {words_of(error)}", err=True)
     return exit_code_of(error)
+
+
+def _nobody_reads() -> bool:
+    """Whether what the standard output leads to is closed at its other end."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _end_as_whom_nobody_reads() -> None:
+    """`hyperfs log | head` ends as quietly as any other program. Python's own way, an error at the write, holds until
+    then: a peer that hangs up must not end a command by the signal."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGPIPE)

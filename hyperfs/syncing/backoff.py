@@ -6,7 +6,9 @@ from typing import Final
 FIRST_SECONDS: Final = 1.0
 MOST_SECONDS: Final = 300.0
 GOOD_SECONDS: Final = 60.0
-"""A connection that has lasted so long makes the next failure the first one."""
+GOOD_BYTES: Final = 256 << 10
+"""A connection that has lasted so long, or moved so much, makes the next failure the first one: on a line that is cut
+again and again it goes on at once."""
 
 
 def wait_after(failures: int, pick: Callable[[int], int]) -> float:

@@ -288,8 +288,11 @@ async def _until_attested(home: Home, peer: SyncedPeer) -> None:
     attempts, least = peer.attempts, peer.lag()[0]
     while not all(_is_attested(home, peer, number, *found) for number, found in wanted.items()):
         now, lag = trio.current_time(), peer.lag()[0]
-        if lag < least or not peer.is_connected:
-            least, progressed = min(lag, least), now
+        if lag < least:  # however often the line is cut: as long as it gets on, it is waited for
+            least, began, attempts = lag, now, peer.attempts
+            progressed = now
+        if not peer.is_connected:
+            progressed = now
         trouble = peer.trouble
         if not peer.is_connected and trouble is not None and peer.attempts > attempts:
             patient = trouble.kind is Kind.UNREACHABLE and (peer.attempts < attempts + 2 or now - began < REACH_SECONDS)

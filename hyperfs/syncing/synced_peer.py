@@ -14,7 +14,7 @@ from hyperfs.replication.dialogue_bodies import Space
 from hyperfs.replication.dialogue_codec import Notice, Notified, decode_words
 from hyperfs.replication.one_session import Session
 from hyperfs.syncing.attested import DAY_NS, Attested
-from hyperfs.syncing.backoff import GOOD_SECONDS, wait_after
+from hyperfs.syncing.backoff import GOOD_BYTES, GOOD_SECONDS, wait_after
 from hyperfs.syncing.dialling import connected
 from hyperfs.syncing.home import Home, bytes_of_runs, log
 from hyperfs.syncing.link import Link
@@ -72,10 +72,11 @@ class SyncedPeer:
         while True:
             while not (background or self._wanting):
                 await self._hurried()
-            began = trio.current_time()
+            began, moved = trio.current_time(), self.sent_bytes + self.received_bytes
             self._hurry = trio.Event()
             trouble = await self._talk()
-            if trio.current_time() - began >= GOOD_SECONDS:
+            moved = self.sent_bytes + self.received_bytes - moved
+            if trio.current_time() - began >= GOOD_SECONDS or moved >= GOOD_BYTES:
                 self._failures = 0
             self._failures += 1
             self._note(trouble)
