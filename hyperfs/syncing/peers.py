@@ -8,6 +8,7 @@ import trio
 from hyperfs.errors import HyperfsError, Unreachable
 from hyperfs.log.control import Chain
 from hyperfs.syncing import settings, surroundings
+from hyperfs.syncing.backoff import GOOD_BYTES
 from hyperfs.syncing.home import Home, log
 from hyperfs.syncing.runs import Runs
 from hyperfs.syncing.settings import Known
@@ -285,12 +286,12 @@ async def _until_attested(home: Home, peer: SyncedPeer) -> None:
     await peer.refresh()
     wanted = {number: (peer.offered(number), home.volume.parts.logs[number].signed_length) for number, _ in home.logs()}
     began = progressed = trio.current_time()
-    attempts, least = peer.attempts, peer.lag()[0]
+    attempts, least, sent = peer.attempts, peer.lag()[0], peer.sent_bytes
     while not all(_is_attested(home, peer, number, *found) for number, found in wanted.items()):
         now, lag = trio.current_time(), peer.lag()[0]
-        if lag < least:  # however often the line is cut: as long as it gets on, it is waited for
-            least, began, attempts = lag, now, peer.attempts
-            progressed = now
+        if lag < least or peer.sent_bytes >= sent + GOOD_BYTES:
+            # However often the line is cut: as long as it gets on, it is waited for.
+            least, began, progressed, attempts, sent = min(lag, least), now, now, peer.attempts, peer.sent_bytes
         if not peer.is_connected:
             progressed = now
         trouble = peer.trouble
