@@ -38,20 +38,20 @@ class Chain:
 
         Without `expect_drive_id` it is a whole and well-signed chain of *some* drive.
         """
-        chain = cls.parse_records(codec.decode_file(data))
-        if expect_drive_id is not None and chain.drive_id != expect_drive_id:
-            raise Corrupt("the control chain is that of another drive", f"drive {chain.drive_id.hex()}")
-        return chain
+        return cls.parse_records(codec.decode_file(data), expect_drive_id)
 
     @classmethod
-    def parse_records(cls, records: Sequence[Record]) -> "Chain":
+    def parse_records(cls, records: Sequence[Record], expect_drive_id: bytes | None = None) -> "Chain":
         """As parse, of records that were decoded."""
         if not records:
             raise Corrupt("the control chain is empty", "file control")
         try:
-            return cls._first(records[0]).extend(records[1:])
+            chain = cls._first(records[0]).extend(records[1:])
         except Refused as error:
             raise Corrupt("the control chain breaks its rules", "file control", str(error)) from error
+        if expect_drive_id is not None and chain.drive_id != expect_drive_id:
+            raise Corrupt("the control chain is that of another drive", f"drive {chain.drive_id.hex()}")
+        return chain
 
     def encode(self) -> bytes:
         """The whole file `control`."""

@@ -118,22 +118,15 @@ class HeldDrive:
     def _offer(self, records: Sequence[Record], size: int) -> Offered:
         held = self.chain
         if held is None:
-            return self._store_chain(self._first(records))
+            return self._store_chain(Chain.parse_records(records, self.id))
         both = min(len(records), len(held.records))
         if tuple(records[:both]) != held.records[:both]:
-            self._meet_other_chain(held, self._first(records))
+            self._meet_other_chain(held, Chain.parse_records(records, self.id))
         if len(records) <= both:
             return Offered.SAME if len(records) == len(held.records) else Offered.OLDER
         if any(record.signer != ROOT for record in records[both:]):
             _check_size(size, MOST_CHAIN_BYTES)
         return self._store_chain(held.extend(records[both:]))
-
-    def _first(self, records: Sequence[Record]) -> Chain:
-        """The chain that these are, of this drive."""
-        chain = Chain.parse_records(records)
-        if chain.drive_id != self.id:
-            raise Corrupt("the control chain is that of another drive", f"drive {chain.drive_id.hex()}")
-        return chain
 
     def _store_chain(self, chain: Chain) -> Offered:
         self._write(CONTROL, chain.encode())

@@ -16,6 +16,8 @@ from hyperfs.replication.dialogue_codec import Notice, encode_words
 from hyperfs.replication.exchange import Exchange
 from hyperfs.replication.replicating import Replicating
 
+HANDSHAKE_SECONDS: Final = 10.0
+"""Until a log is exchanged: who only connects costs no more than that."""
 SILENCE_SECONDS: Final = 60.0
 """Without a byte from the other side."""
 KEEP_ALIVE_SECONDS: Final = 20.0
@@ -174,6 +176,15 @@ class Session:
             if waiting.cancelled_caught:
                 self.connection.keep_alive()
                 spoke = trio.current_time()
+
+    async def limit_handshake(self, changed: Callable[[], trio.Event]) -> None:
+        """End it if nothing is exchanged in time. `changed`: the event of the next change of anything."""
+        with trio.move_on_after(HANDSHAKE_SECONDS):
+            while not self.connection.is_in_use:
+                await changed().wait()
+        self.is_half_open = False
+        if not self.connection.is_in_use:
+            self.end(Misbehaved(f"no log was exchanged within {HANDSHAKE_SECONDS:g} s"))
 
     def collect(self) -> None:
         """Fetch what the connection has to say, and have it written."""

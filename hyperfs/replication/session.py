@@ -13,18 +13,7 @@ from typing import Final
 import trio
 
 from hyperfs.errors import Misbehaved, NoSpace, Unreachable
-from hyperfs.replication import dialogue
-from hyperfs.replication.connection import (
-    MOST_BUFFERED,
-    Connection,
-    Found,
-    Joined,
-    Left,
-    Sought,
-    Spoken,
-    Told,
-    Unspoken,
-)
+from hyperfs.replication import connection, dialogue
 from hyperfs.replication.curve import CurveKeyPair
 from hyperfs.replication.dialogue import Answered, Dialogue
 from hyperfs.replication.dialogue_codec import Notified, Request, Status, encode_words
@@ -34,15 +23,13 @@ from hyperfs.replication.one_session import FAULTS, Session, Traffic
 from hyperfs.replication.replicating import Replicating
 from hyperfs.replication.secret_stream import HEADER_BYTES, Connected, SecretStream
 
-HANDSHAKE_SECONDS: Final = 10.0
-"""Until a log is exchanged: who only connects costs no more than that."""
 ANSWER_SECONDS: Final = 15.0
 """Who owes answers and sends none for so long, or twice that, is not waited for: others are asked."""
 
 Find = Callable[[Session, bytes], Awaitable[Replicating | None]]
 """(whose session, discovery key) -> the log, if it is here and that side may have it."""
 Hear = Callable[[Session, Request | Notified], None]
-"""What the other side says in `hyperfs/1`. Each request is to be answered with `answer`."""
+"""What the other side says in `hyperfs/1`. Each request is to be answered with Session.answer."""
 
 
 class Exchanger:
@@ -193,13 +180,13 @@ class Exchanger:
     ) -> Session:
         secret = SecretStream(is_initiator, self._key_pair, os.urandom(32), os.urandom(HEADER_BYTES))
         spoken = Dialogue() if is_initiator or self._hear is not None else None
-        connection = Connection(
+        line = connection.Connection(
             secret, self._log_of, dialogue=spoken, expected_key=expected_key, seeks=self._find is not None
         )
-        session = Session(stream, connection, spoken, address, offers, self.traffic)
+        session = Session(stream, line, spoken, address, offers, self.traffic)
         if offers:
             for log in self._logs.values():
-                list(connection.share(log))
+                list(line.share(log))
         self._sessions.append(session)
         self._half_open.begin(address)
         return session
@@ -219,38 +206,33 @@ class Exchanger:
 
     async def _limit_handshake(self, session: Session) -> None:
         try:
-            with trio.move_on_after(HANDSHAKE_SECONDS):
-                while not session.connection.is_in_use:
-                    await self.changed.wait()
+            await session.limit_handshake(lambda: self.changed)
         finally:
-            session.is_half_open = False
             self._half_open.settle(session.address)
-        if not session.connection.is_in_use:
-            session.end(Misbehaved(f"no log was exchanged within {HANDSHAKE_SECONDS:g} s"))
 
-    def _act(self, session: Session, found: Found) -> None:
+    def _act(self, session: Session, found: connection.Found) -> None:
         match found:
             case Connected():
                 session.remote_key = found.remote_key
                 session.ready.set()
                 self._change()
-            case Joined(shared, exchange):
+            case connection.Joined(shared, exchange):
                 log = self._logs[shared.discovery_key]
                 session.exchanges.append((log, exchange))
                 self._by_exchange[exchange] = session
                 log.join(exchange)
-            case Left(shared, exchange):
+            case connection.Left(shared, exchange):
                 log = self._logs[shared.discovery_key]
                 session.exchanges.remove((log, exchange))
                 del self._by_exchange[exchange]
                 log.leave(exchange)
-            case Told(shared, exchange, event):
+            case connection.Told(shared, exchange, event):
                 self._logs[shared.discovery_key].hear(exchange, event)
-            case Sought(discovery_key):
+            case connection.Sought(discovery_key):
                 self._nursery.start_soon(self._seek, session, discovery_key)
-            case Spoken(event):
+            case connection.Spoken(event):
                 self._listen(session, event)
-            case Unspoken():
+            case connection.Unspoken():
                 session.is_speechless()
 
     def _listen(self, session: Session, event: dialogue.Event) -> None:
@@ -283,7 +265,7 @@ class Exchanger:
     async def _work_on(self, log: Replicating) -> None:
         while log in self._wake:
             wake = self._wake[log] = trio.Event()
-            work = log.work(lambda exchange: self._by_exchange[exchange].buffered < MOST_BUFFERED)
+            work = log.work(lambda exchange: self._by_exchange[exchange].buffered < connection.MOST_BUFFERED)
             if work is None:
                 self._tell(log)
                 await wake.wait()

@@ -11,8 +11,8 @@ from hyperfs.replication import (
     half_open,
     mux,
     mux_codec,
+    one_session,
     secret_stream,
-    session,
 )
 
 from .example import conversation
@@ -44,7 +44,7 @@ def test_the_bounds_of_the_page() -> None:
     assert table["channels that wait to be opened, and bytes sent to them"] == (
         f"{mux.MOST_WAITING}, {mux.MOST_WAITING_BYTES:,}"
     )
-    assert table["time until a log is exchanged"] == f"{session.HANDSHAKE_SECONDS:g} s"
+    assert table["time until a log is exchanged"] == f"{one_session.HANDSHAKE_SECONDS:g} s"
     assert table["connections of one address on which none is, and of all"] == (
         f"{half_open.MOST_HALF_OPEN}, {half_open.MOST_HALF_OPEN_IN_ALL}: then the oldest goes"
     )

@@ -15,9 +15,9 @@ from hyperfs.replication.curve import CurveKeyPair
 from hyperfs.replication.dialogue import MOST_OPEN
 from hyperfs.replication.dialogue_codec import Method, Notified, Request, Status
 from hyperfs.replication.half_open import MOST_HALF_OPEN
-from hyperfs.replication.one_session import SILENCE_SECONDS, Session
+from hyperfs.replication.one_session import HANDSHAKE_SECONDS, SILENCE_SECONDS, Session
 from hyperfs.replication.replicating import Done, Replicating, Work
-from hyperfs.replication.session import HANDSHAKE_SECONDS, Exchanger, Hear, open_exchanger
+from hyperfs.replication.session import Exchanger, Hear, open_exchanger
 
 from .sides import Side, content, own_log, replica, serves, takes
 
