@@ -127,6 +127,17 @@ class Feeding:
         missing = shown.missing()
         return Lag(missing.blocks, bytes_of_runs(shown.log, missing))
 
+    @property
+    def damage(self) -> str | None:
+        """Why something that was shown could not be given."""
+        return next((shown.damage for shown in self.logs.values() if shown.damage is not None), None)
+
+    @property
+    def is_stuck(self) -> bool:
+        """All that may go was shown, and not all was taken."""
+        behind = any(lag.blocks for lag in self.lags.values())
+        return behind and all(shown.is_known and shown.revealing.is_done for shown in self.logs.values())
+
     def has(self, number: int) -> Runs:
         """What the peer says that it has of a log."""
         shown = self.logs.get(number)

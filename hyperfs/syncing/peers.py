@@ -119,6 +119,8 @@ class Peers:
             await trio.sleep_forever()
 
     async def _run_one(self, peer: SyncedPeer) -> None:
+        if self._peers.get(peer.name) is not peer:
+            return  # taken away before it began
         with trio.CancelScope() as self._scopes[peer.name]:
             await peer.run(self._background)
 

@@ -10,13 +10,14 @@ from typing import Final
 
 import trio
 
-from hyperfs.errors import Unreachable
+from hyperfs.errors import Corrupt, HyperfsError, Unreachable
 from hyperfs.log.cleared import Range
 from hyperfs.log.heads import Head
 from hyperfs.log.log import Log
 from hyperfs.log.proof import BlockRequest, Request, TreeProof
 from hyperfs.replication.bitfield import Bitfield
-from hyperfs.replication.exchange import Answered, Asked, Denied, Event, Exchange
+from hyperfs.replication.exchange import Answered, Denied, Event, Exchange
+from hyperfs.replication.messages import Ask
 from hyperfs.replication.replicating import Replicating
 from hyperfs.syncing.revealing import Revealing, lacking
 from hyperfs.syncing.runs import NONE, Runs
@@ -92,8 +93,8 @@ class ShownLog(Replicating):
         self._tell = tell
         self._queue: deque[Wanted] = deque()
         self._asked: dict[int, Wanted] = {}
-        self.asks = 0
-        """Requests of the peer that were heard."""
+        self.damage: str | None = None
+        """Why a block that was shown could not be given: it is damaged here."""
 
     # Showing
 
@@ -197,14 +198,17 @@ class ShownLog(Replicating):
 
     def hear(self, exchange: Exchange, event: Event) -> None:
         match event:
-            case Asked():
-                self.asks += 1
             case Answered(request, proof) if id(request) in self._asked:
                 self._asked.pop(id(request)).land(proof)
             case Denied(request, _) if id(request) in self._asked:
                 self._asked.pop(id(request)).land(None, "it does not have the block")
         super().hear(exchange, event)
         self._ask()
+
+    def _reply(self, exchange: Exchange, ask: Ask, answer: TreeProof | HyperfsError) -> None:
+        if isinstance(answer, Corrupt):
+            self.damage = str(answer)
+        super()._reply(exchange, ask, answer)
 
     def tick(self) -> None:
         super().tick()

@@ -25,6 +25,9 @@ from hyperfs.syncing.trouble import Kind, Trouble, trouble_of
 
 STALE_NS: Final = DAY_NS
 """A peer that has been behind for so long is named in `status`."""
+LOOK_SECONDS: Final = 0.25
+STUCK_SECONDS: Final = 60.0
+"""A peer that takes nothing of what it was shown for so long is connected anew: it may have been refused once."""
 SPACE_SECONDS: Final = 2.0
 STANDS_SECONDS: Final = 300.0
 """A trouble that needs a person is looked at again after so long, and not sooner."""
@@ -46,6 +49,7 @@ class SyncedPeer:
         self.trouble: Trouble | None = None
         self._told: Trouble | None = None
         self._lost: dict[int, Runs] = {}
+        self._stuck: tuple[float, object] = (0.0, None)  # since when it takes nothing of what was shown, its lag
         self._failures = 0
         self.attempts = 0
         """How often it was tried to connect, and failed."""
@@ -151,8 +155,28 @@ class SyncedPeer:
             if link.space is not None:
                 self.space = link.space
             self._note_lost(link)
+            self._note_damage(link)
+            if self._is_stuck_for_long(link):
+                log.warning("the peer %s does not take what it was shown: it is connected anew", self.name)
+                link.client.session.close()
             self._tell()
-            await trio.sleep(0.25)
+            await trio.sleep(LOOK_SECONDS)
+
+    def _is_stuck_for_long(self, link: Link) -> bool:
+        lags = tuple(sorted(link.feeding.lags.items()))
+        now = trio.current_time()
+        if not link.feeding.is_stuck or link.feeding.damage is not None or lags != self._stuck[1]:
+            self._stuck = now, lags
+        return now - self._stuck[0] >= STUCK_SECONDS
+
+    def _note_damage(self, link: Link) -> None:
+        damage = link.feeding.damage
+        if damage is not None:
+            self._home.volume.warnings[f"{self._warning}-damage"] = (
+                f"blocks can't be brought to the peer {self.name}: {damage}. See 'hyperfs verify'"
+            )
+        else:
+            self._home.volume.warnings.pop(f"{self._warning}-damage", None)
 
     def _note_lost(self, link: Link) -> None:
         """What is still here is sent again by itself."""
@@ -218,7 +242,7 @@ class SyncedPeer:
     def leave(self) -> None:
         """It is no peer of ours any more."""
         self.attested.forget_all()
-        for key in (self._warning, f"{self._warning}-lost"):
+        for key in (self._warning, f"{self._warning}-lost", f"{self._warning}-damage"):
             self._home.volume.warnings.pop(key, None)
 
     def hurry(self) -> None:

@@ -329,6 +329,26 @@ class TestWhatIsWrong:
             assert "older image" in side.volume.warnings["peer-cloud"]
             assert side.peers.proven(side.log, 0, 1) == frozenset()
 
+    async def test_a_block_that_is_damaged_here_is_told_and_the_rest_goes(self, store: Store) -> None:
+        async with running(store, "cloud") as side:
+            await side.synced()
+            await side.servers["cloud"].stop()
+            await side.write(b"file", MIB)
+            log = side.volume.parts.logs[side.log]
+            offset, _ = log.block_range(0)
+            path = next(store.path.glob(f"logs/{log.discovery_key.hex()}/blocks"))
+            with path.open("r+b") as file:
+                file.seek(offset + 40)
+                file.write(b"damage")
+            async with trio.open_nursery() as nursery:
+                await nursery.start(side.servers["cloud"].serve)
+                await side.mover.turn()
+                await side.until(lambda: "peer-cloud-damage" in side.volume.warnings)
+                rest = set(range(1, side.length))
+                await side.until(lambda: side.servers["cloud"].held(side.volume, side.log) == rest)
+                assert "block 0 of log" in side.volume.warnings["peer-cloud-damage"]
+                nursery.cancel_scope.cancel()
+
     async def test_who_waits_for_a_peer_that_can_not_be_reached_hears_why(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
