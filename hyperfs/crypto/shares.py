@@ -163,7 +163,7 @@ def _word(word: str, place: int) -> str:
         return known
     if len(known) == 4 and known in _BY_START:
         return str(_BY_START[known])
-    near = get_close_matches(known, WORDLIST, 1)
+    near = get_close_matches(known, [other for other in WORDLIST if other[0] == known[0]], 1)  # of all it takes long
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise BadRecoveryKey(f"word {place} ({word[:20]!r}) is in no share{hint}")
 

@@ -45,23 +45,14 @@ def test_a_mount_is_ready_when_it_answers_and_tells_that_it_ends(machine: Machin
         assert (pid, said["STATUS"]) == (process.pid, f"Mounted at {machine.point}")
         for _ in range(3):
             assert ear.hear_of("WATCHDOG") == (process.pid, {"WATCHDOG": "1"})
+        (machine.point / "file").write_text("so that there is work for its children")
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            assert b"NOTIFY_SOCKET" not in Path(f"/proc/{child}/environ").read_bytes(), "it could speak for the mount"
         process.send_signal(signal.SIGTERM)
         assert ear.hear_of("STOPPING")[0] == process.pid
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
     assert not machine.has_mounted(machine.point)
-
-
-def test_nothing_that_a_mount_starts_can_speak_for_it(machine: Machine, fuse: None, ear: Ear) -> None:
-    with service(machine, ear, "mount", "--foreground", machine.store, machine.point) as process:
-        ear.hear_of("READY")
-        (machine.point / "file").write_text("so that there is work for its children")
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        for child in children:
-            assert b"NOTIFY_SOCKET" not in Path(f"/proc/{child}/environ").read_bytes()
-        machine.unmount()
-        assert ear.hear_of("STOPPING")[0] == process.pid
-        assert process.wait(timeout=120) == 0
 
 
 def test_a_mount_in_the_background_speaks_for_nobody(machine: Machine, fuse: None, ear: Ear) -> None:
