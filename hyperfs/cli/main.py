@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "cold": "Add, list and remove cold stores.",
     "peer": "Pair with peers, and be one.",
     "sync": "Bring everything to the peers.",
+    "share": "Print a link by which others read a drive.",
     "brake": "Tell what stopped that old versions go, and release it.",
     "prune": "Let old versions go and return their space.",
     "verify": "Check everything that a store holds.",

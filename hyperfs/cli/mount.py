@@ -18,7 +18,7 @@ PROGRESS_SECONDS: Final = 300.0
 
 
 @click.command("mount")
-@click.argument("paths", metavar="[STORE] DIR", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("words", metavar="[STORE | LINK] DIR", nargs=-1, required=True, type=click.Path())
 @click.option("--foreground", is_flag=True, help="Serve in this process until it is unmounted; log to the terminal.")
 @click.option("--read-only", is_flag=True, help="Nothing can be written, and nothing in the store changes.")
 @click.option("--allow-other", is_flag=True, help="Other users may come in too, as the files' modes allow.")
@@ -29,7 +29,7 @@ PROGRESS_SECONDS: Final = 300.0
 @options.card
 @options.as_json
 def command(
-    paths: tuple[Path, ...],
+    words: tuple[str, ...],
     foreground: bool,
     read_only: bool,
     allow_other: bool,
@@ -45,15 +45,20 @@ def command(
     Example:  hyperfs mount ~/Hyper
 
     Without STORE: the store in this user's data folder. Returns once the mount answers, unless --foreground.
-    A mount whose process has died is detached and mounted again.
+    A mount whose process has died is detached and mounted again. A LINK that 'hyperfs share' printed mounts another's
+    drive, read-only and live, also in a folder of your own drive; given as '-' it is read from standard input, where no
+    other user sees it.
     """
-    if len(paths) > 2:
-        raise click.UsageError("one STORE at most and one DIR are wanted")
+    if len(words) > 2:
+        raise click.UsageError("one STORE or LINK at most and one DIR are wanted")
+    of, directory = words[0] if len(words) == 2 else None, Path(words[-1])
+    link = mounting.link_of(of)
     if foreground:
         start_again_with_allocator()
     manager = Notifier.taken(os.environ)  # in the background too: what is started there is no service
+    store = Path(of) if of is not None and link is None else None
     wanted = mounting.Wanted(
-        paths[0] if len(paths) == 2 else None, paths[-1], read_only, allow_other, show_versions, at, foreground, as_json
+        store, directory, read_only, allow_other, show_versions, at, foreground, as_json, link
     )
     plan = mounting.prepare(wanted, name, passphrase_file, card)
     if plan.spec is None:

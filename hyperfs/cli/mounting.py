@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from hyperfs.cli import passphrases
+from hyperfs.cli import following, passphrases
 from hyperfs.crypto.keys import DeviceKeys
 from hyperfs.daemon import key_files, mounts
 from hyperfs.daemon.exit_codes import Reported
@@ -19,6 +19,9 @@ from hyperfs.daemon.hardening import keep_memory_private
 from hyperfs.daemon.process import Spec, start_in_background
 from hyperfs.errors import BadRequest, HyperfsError, Refused, StoreLocked
 from hyperfs.store import folder
+
+if TYPE_CHECKING:
+    from hyperfs.sharing.link import Link
 
 FUSE_DEVICE: Final = Path("/dev/fuse")
 FOLLOWER_SECONDS: Final = 20.0
@@ -39,6 +42,7 @@ class Wanted:
     at: str | None
     foreground: bool
     as_json: bool
+    link: "Link | None" = None
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,28 @@ class Plan:
     spec: Spec | None
 
 
+def link_of(words: str | None) -> "Link | None":
+    """What was given in place of a store, if it is a link. Raises BadRequest for a torn one."""
+    if words == "-":
+        words = sys.stdin.readline()
+    elif words is None or not words.lower().startswith("hyper://"):
+        return None
+    from hyperfs.sharing import link as links
+
+    return links.parse(words)
+
+
 def prepare(wanted: Wanted, name: str | None, passphrase_file: Path | None, card: Path | None) -> Plan:
     """Checks everything that can be checked before, detaches a dead mount, makes a drive that is not there.
 
     Raises Refused, NotAStore, WrongPassphrase and so on, each with what to do.
     """
-    store = (wanted.store or folder.default_store()).absolute().resolve()
+    link = wanted.link
+    if link is not None:
+        store = following.place_of(link)
+    else:
+        store = (wanted.store or folder.default_store()).absolute().resolve()
+        link = following.link_at(store)
     directory = wanted.directory.resolve()
     there = _what_is_mounted(directory, store)
     if there is not None:
@@ -70,9 +90,19 @@ def prepare(wanted: Wanted, name: str | None, passphrase_file: Path | None, card
     if elsewhere:
         raise Refused(f"{store} is mounted already, at {os.fsdecode(elsewhere[-1].point)}: a drive has one mount")
     keep_memory_private()
-    keys = _keys(store, wanted, name, passphrase_file, card)
+    if link is not None:
+        keys = following.brought(link, store, wanted.at)
+    else:
+        keys = _keys(store, wanted, name, passphrase_file, card)
     spec = Spec(
-        store, directory, keys, wanted.read_only, wanted.allow_other, wanted.show_versions, wanted.at
+        store,
+        directory,
+        keys,
+        wanted.read_only,
+        wanted.allow_other,
+        wanted.show_versions,
+        wanted.at,
+        None if link is None else str(link),
     )
     return Plan(store, directory, spec)
 

@@ -58,6 +58,13 @@ async def drive_of(client: PeerClient, root: RootSeed, wanted: bytes | None) -> 
 
 async def chain_of(client: PeerClient, drive: bytes, root: RootSeed) -> Chain:
     """Verified from its first record on. Raises Corrupt for what is no chain of this drive, BadRecoveryKey."""
+    chain = await verified_chain(client, drive)
+    check_root(chain, root)
+    return chain
+
+
+async def verified_chain(client: PeerClient, drive: bytes) -> Chain:
+    """The drive's id is the hash of its first roster, so the chain is the drive's, whoever gives it. Raises Corrupt."""
     records: list[Record] = []
     size = 0
     while True:
@@ -72,7 +79,6 @@ async def chain_of(client: PeerClient, drive: bytes, root: RootSeed) -> Chain:
     chain = Chain.parse_records(records)
     if chain.drive_id != drive:
         raise Corrupt("the control chain is that of another drive", f"drive {chain.drive_id.hex()}")
-    check_root(chain, root)
     return chain
 
 

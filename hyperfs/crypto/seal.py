@@ -143,6 +143,11 @@ class Sealer:
         """The epoch that new blocks are sealed under."""
         return self._current.epoch
 
+    @property
+    def epoch_keys(self) -> dict[int, EpochKeys]:
+        """All that are here: for whoever gives them on."""
+        return dict(self._keys)
+
     def seal(
         self,
         log_number: int,

@@ -16,9 +16,10 @@ WARNING = "access-keys"
 
 
 def open_cold(volume: Volume) -> Cold:
-    """Nothing is asked of the places yet. From now on the volume fetches from them."""
+    """Nothing is asked of the places yet. From now on the volume fetches from them. Those of another's drive, which is
+    open by a link, are not for us."""
     cold = Cold(volume.parts, volume.warnings, volume.overlay.now_ns)
-    remembered = settings.urls(volume)
+    remembered = settings.urls(volume) if volume.parts.link_keys is None else {}
     kept = keys_of(volume) if remembered else {}
     for name, url in remembered.items():
         cold.add(name, url, settings.open_place(name, url, kept, os.environ))

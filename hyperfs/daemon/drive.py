@@ -15,6 +15,7 @@ from hyperfs.cold.cold import Cold
 from hyperfs.daemon.cold_side import open_cold
 from hyperfs.daemon.peer_side import open_peers
 from hyperfs.errors import NotFound
+from hyperfs.sharing.reader import Reader
 from hyperfs.syncing.peers import Peers
 from hyperfs.values import ROOT_INO
 from hyperfs.volume.moving import Mover
@@ -62,6 +63,8 @@ class Drive:
     watched: OrderedDict[tuple[bytes, str], Iterator[Any]] = field(default_factory=OrderedDict)
     """Streams of changes that a page of was answered, by where they go on: see `watch_requests`."""
     failure: BaseException | None = None
+    reader: Reader | None = None
+    """Of a drive that is open by a link: what follows it."""
     cold: Cold = field(init=False)
     """Its cold stores; fetches only while its `run` runs."""
     peers: Peers = field(init=False)

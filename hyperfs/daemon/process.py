@@ -36,6 +36,7 @@ class Spec:
     allow_other: bool = False
     show_versions: bool = False
     at: str | None = None
+    link: str | None = None
 
     def encode(self) -> bytes:
         """Holds the keys: for a pipe only."""

@@ -6,7 +6,7 @@ as `os.fsdecode` makes it, relative to the drive's root.
 
 import os
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -20,6 +20,7 @@ from hyperfs.daemon import (
     past_requests,
     peer_requests,
     policy_requests,
+    share_requests,
     undo_requests,
     verifying,
     watch_requests,
@@ -60,10 +61,20 @@ async def tell_status(drive: Drive, params: Message, tell: Tell) -> Message:
         "peers": await peer_requests.peer_facts(drive),
         "cold_stores": await cold_requests.cold_facts(drive.cold),
         "store": str(drive.store),
+        "link": _link_facts(drive),
         "mounted_at": str(drive.mount.directory) if drive.mount is not None else None,
         "pid": os.getpid() if drive.mount is not None else None,
         "hyperfs": __version__,
     }
+
+
+def _link_facts(drive: Drive) -> dict[str, Any] | None:
+    """Of a drive that is open by a link: where it is followed, or why it is not."""
+    reader = drive.reader
+    if reader is None:
+        return None
+    where = str(reader.connected_to) if reader.connected_to is not None else None
+    return {"followed_at": where, "trouble": None if where else reader.trouble}
 
 
 async def tell_queues(drive: Drive, params: Message, tell: Tell) -> Message:
@@ -153,6 +164,7 @@ TABLE: Final[dict[str, Request]] = {
     "remove_peer": peer_requests.remove_peer,
     "limit_peers": peer_requests.limit_peers,
     "sync": peer_requests.sync,
+    "share": share_requests.share,
     "policy": policy_requests.policy,
     "set_policy": policy_requests.set_policy,
     "allow_program": policy_requests.allow_program,

@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -28,6 +28,10 @@ from hyperfs.errors import HyperfsError, Refused
 from hyperfs.fuse.mount import Mount, MountOptions
 from hyperfs.service.beating import beat
 from hyperfs.service.notify import Notifier
+from hyperfs.sharing import link as links
+from hyperfs.sharing.reader import Reader
+from hyperfs.sharing.store import keys_in
+from hyperfs.sharing.strong import show_linked
 from hyperfs.volume.moving import Mover
 from hyperfs.volume.opening import open_volume
 from hyperfs.volume.options import Options
@@ -54,13 +58,21 @@ def serve(spec: Spec, say: Say, manager: Notifier) -> None:
     that. Raises what opening, mounting or the last commit raises.
     """
     keep_memory_private()
+    link = None if spec.link is None else links.parse(spec.link)
+    link_keys = None if link is None else keys_in(link)
     volume = open_volume(
         spec.store,
         spec.device_keys,
-        Options(read_only=spec.read_only or spec.at is not None, progress=_progress(say)),
+        Options(
+            read_only=link is None and (spec.read_only or spec.at is not None),
+            link_keys=link_keys,
+            progress=_progress(say),
+        ),
     )
     control: ControlSocket | None = None
     try:
+        if link is not None and link.version is not None:
+            show_linked(volume, link)
         if spec.at is not None:
             show_version(volume, spec.at, volume.overlay.now_ns(), get_localzone())
         control = ControlSocket(spec.store)
@@ -72,6 +84,9 @@ def serve(spec: Spec, say: Say, manager: Notifier) -> None:
         raise
     try:
         drive = Drive(volume, spec.store, mount)
+        if link is not None:
+            is_live = link.version is None and spec.at is None
+            drive.reader = volume.returning.elsewhere = Reader(volume, link, mount.show_newer, is_live)
         retention = Retention(drive, Clocks(volume.overlay.now_ns))
         drive.background = retention
         drive.mover = Mover(volume)
@@ -165,7 +180,7 @@ async def _run(
         nursery.start_soon(beat, manager)
         nursery.start_soon(_stay_small)
         try:
-            await mount.serve(announce, retention.run, drive.cold.run, drive.peers.run, partial(mover.run, paced()))
+            await mount.serve(announce, *_beside(drive, retention, mover))
         except Exception as error:  # noqa: BLE001  # whatever it is, whoever waits for the end hears of it, and so does main
             drive.end(innermost(error))
         else:
@@ -175,6 +190,14 @@ async def _run(
             while serving:
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
+
+
+def _beside(drive: Drive, retention: Retention, mover: Mover) -> Iterator[Callable[[], Awaitable[None]]]:
+    """What goes on while it is mounted. Of another's drive nothing is decided here, it is followed."""
+    if drive.reader is not None:
+        yield drive.reader.run
+        return
+    yield from (retention.run, drive.cold.run, drive.peers.run, partial(mover.run, paced()))
 
 
 async def _stay_small() -> None:

@@ -17,6 +17,7 @@ from hyperfs.policy import attributes
 from hyperfs.values import NAME_MAX_BYTES
 from hyperfs.volume.acl import ACCESS, DEFAULT
 from hyperfs.volume.inode import Inode
+from hyperfs.volume.link_name import name_of
 from hyperfs.volume.policy_words import computed
 from hyperfs.volume.whereabouts import copies_now, resident_percent
 from hyperfs.volume.xattrs import HAS_XATTRS, VALUE_MAX_BYTES
@@ -102,15 +103,19 @@ class MetadataOperations(pyfuse3.Operations):
         return value
 
     async def _computed(self, number: int, name: bytes) -> bytes | None:
-        """Of what stands in the past: only its version."""
+        """Of what stands in the past: only its version, and how that is named."""
         if not number & PAST_BIT:
             volume, ino = self.state.volume, self.state.inode(number).ino
             if name == attributes.RESIDENT:
                 return b"%d" % await resident_percent(volume, ino)
             if name == attributes.COPIES_NOW:
                 return b"%d" % await copies_now(volume, ino)
+            if name == attributes.LINK:
+                return _encoded(name_of(volume, volume.versions.newest.version, volume.overlay.live, ino))
             return computed(volume, ino, name)
         node = self.state.past.node(number)
+        if name == attributes.LINK and node.version:
+            return _encoded(name_of(self.state.volume, node.version, self.state.past.tree(node), node.ino))
         return b"%d" % node.version if name == attributes.VERSION and node.version else None
 
     @guarded
@@ -182,3 +187,7 @@ def _may_keep_setgid(inode: Inode, ctx: RequestContext) -> bool:
         return inode.gid in pyfuse3.get_sup_groups(ctx.pid)
     except OSError:
         return False  # in a namespace of processes that we can't see
+
+
+def _encoded(words: str | None) -> bytes | None:
+    return None if words is None else words.encode()

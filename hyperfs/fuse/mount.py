@@ -25,6 +25,7 @@ from hyperfs.fuse.past import VERSIONS_NAME, Past
 from hyperfs.fuse.state import State
 from hyperfs.fuse.using import note_uses
 from hyperfs.fuse.warming import Warming
+from hyperfs.volume.advancing import Advanced
 from hyperfs.volume.queues import UNBOUNDED, Queue
 from hyperfs.volume.volume import Volume
 
@@ -54,12 +55,14 @@ class Operations(NameOperations, ContentOperations, MetadataOperations, FolderOp
     """All handlers, by family in their own modules."""
 
     supports_dot_lookup = True
-    enable_writeback_cache = True
     enable_acl = True
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, may_write: bool) -> None:
+        """Where nothing is written the kernel keeps no bytes back: files whose bytes it might hold have for it the
+        size that it knows, whatever we say; and another device may change them."""
         super().__init__()
         self.state = state
+        self.enable_writeback_cache = may_write
 
     def stacktrace(self) -> None:
         """Asked for by a magic attribute on the root; nothing of ours is shown to whoever sets one."""
@@ -76,7 +79,7 @@ class Mount:
         self._turns = Turns()
         past = Past(volume, get_localzone(), volume.overlay.now_ns)
         self.state = State(volume, past, Warming(directory, volume.overlay), options.show_versions)
-        self._operations = Operations(self.state)
+        self._operations = Operations(self.state, not options.read_only)
         self._own = _own_mount(directory, options)
         point = str(directory) if self._own is None else self._own.name
         try:
@@ -146,6 +149,14 @@ class Mount:
         """Has the kernel ask again for all these names, and for the attributes of these inodes."""
         told = list(names), list(inodes)
         await trio.to_thread.run_sync(_forget, *told)
+
+    async def show_newer(self, found: Advanced) -> None:
+        """Another device has made a version: has the kernel ask again for what it changed, bytes included."""
+        for ino in found.inodes:
+            with suppress(FileNotFoundError):  # the kernel did not know it
+                await trio.to_thread.run_sync(pyfuse3.invalidate_inode, ino, False)
+        await self.forget(found.names, ())
+        await self.forget_versions()
 
     def queues(self) -> list[Queue]:
         """What programs and the kernel have of us."""

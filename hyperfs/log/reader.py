@@ -111,6 +111,10 @@ class LogReader:
                 if self._tree is tree:
                     raise
 
+    def prefix_hash(self, length: int) -> bytes:
+        """The tree hash that the log had at an earlier length, which its owner signed if it ended there."""
+        return MerkleTree([self.node(index) for index in flat_tree.full_roots(length)]).hash()
+
     def block_range(self, index: int) -> tuple[int, int]:
         """(offset, size) of a block in the blocks file. IndexError past the length."""
         start, tail = self._tail

@@ -8,14 +8,17 @@ the node. A log that came whole is one of these in which nothing lacks.
 The nodes go to the file before any record says that a block is here (`sync_blocks`).
 """
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from hyperfs.errors import Corrupt, NotResident
 from hyperfs.log import flat_tree
+from hyperfs.log.heads import Head, HeadFile
 from hyperfs.log.log import Log
 from hyperfs.log.merkle import Node
 from hyperfs.log.proof import missing_nodes
+from hyperfs.log.verify_proof import Verified
 from hyperfs.values import BlockRef
 
 NODES_MOST: Final = 20_000
@@ -26,6 +29,7 @@ class SparseLog(Log):
     """Without a signer. Nodes come in one thread at a time; any may read."""
 
     may_lack_nodes = True
+    _signature: bytes | None = None  # of the tree, while its head is not written
 
     def missing(self, node: int) -> int:
         return missing_nodes(self._has_node, node, self.signed_length)
@@ -34,6 +38,35 @@ class SparseLog(Log):
         self._nodes.write()
         self._nodes.sync()
         super().sync_blocks()
+
+    # What comes of a log that its owner goes on writing. One thread at a time; others may read what was there.
+
+    def grow(self, verified: Verified) -> None:
+        """Put down what `check_proof` has just given: a longer tree, a block, or both. Not durable."""
+        self._nodes.add(verified.nodes)
+        if verified.signature is not None:
+            self._signature = verified.signature
+            self._blocks.truncate(max(self._blocks.size(), verified.tree.byte_length))
+            self._tree = verified.tree
+            self._view = verified.tree.roots, self._view[1]
+            self._tail = verified.tree.length, array("Q", [verified.tree.byte_length])
+        if verified.block is not None:
+            index, data = verified.block
+            self._blocks.pwrite(data, self.block_range(index)[0])
+
+    def sync_grown(self, first_head: Callable[[Head], HeadFile]) -> Head:
+        """All that was put down is durable when it returns, the head last. `first_head` makes the file of the heads,
+        of a log of which nothing had come."""
+        self.sync_blocks()
+        if self._signature is not None:
+            tree = self._tree
+            head = Head(self.fork, tree.length, tree.byte_length, tree.hash(), self._signature)
+            if self.has_head:
+                self._heads.write(head)
+            else:
+                self._heads = first_head(head)
+            self._signature = None
+        return self.head()
 
     def node(self, index: int) -> Node:
         try:

@@ -55,6 +55,8 @@ class Visitor:
         """Drives whose root it is."""
         self.paired: set[bytes] = set()
         """Drives for which it had an invite: their chain may come."""
+        self.logs: frozenset[bytes] = frozenset()
+        """Discovery keys of the logs that it exchanges: it has proved that it knows their keys."""
         self.is_trusted = False
         """It has been answered something that not everybody is."""
 
@@ -156,7 +158,7 @@ class Desk:
         if held is not None and held.chain is not None and out is not None and drive not in visitor.roots:
             visitor.is_trusted = True
             return held.chain.records[: out + 1]
-        held = self._admitted(visitor, drive, or_paired=True)
+        held = self._admitted(visitor, drive, or_paired=True, or_reader=True)
         return held.chain.records if held.chain is not None else ()
 
     def _offer(self, visitor: Visitor, body: bytes, now_ns: int) -> Reply:
@@ -170,7 +172,7 @@ class Desk:
         return Reply(Status.OK, bodies.OfferTaken(_OUTCOMES[outcome], total).encode(), grown)
 
     def _heads(self, visitor: Visitor, body: bytes, now_ns: int) -> Reply:
-        drive = self._admitted(visitor, bodies.OfDrive.decode(body).drive)
+        drive = self._admitted(visitor, bodies.OfDrive.decode(body).drive, or_reader=True)
         found = []
         for lent in drive.lend_all():
             if (head := lent.head()) is not None:
@@ -197,12 +199,15 @@ class Desk:
         free = max(0, self._peer.store.free_bytes() - self._peer.floor_bytes)
         return Reply(Status.OK, bodies.Space(drive.used_bytes, drive.settings.quota_bytes, free).encode())
 
-    def _admitted(self, visitor: Visitor, drive: bytes, or_paired: bool = False) -> HeldDrive:
-        """The drive, if it is here and this visitor may ask about it."""
+    def _admitted(
+        self, visitor: Visitor, drive: bytes, or_paired: bool = False, or_reader: bool = False
+    ) -> HeldDrive:
+        """The drive, if it is here and this visitor may ask about it. `or_reader`: who exchanges a log of it may."""
         held = self._peer.drives.get(drive)
         may = held is not None and (
             drive in visitor.roots
             or (or_paired and drive in visitor.paired)
+            or (or_reader and not self._peer.only_listed and any(map(held.has_log, visitor.logs)))
             or rules.is_listed(visitor.holds, held.chain)
         )
         if held is None or not may:

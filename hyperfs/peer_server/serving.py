@@ -137,6 +137,7 @@ class PeerServer:
 
     async def _answer(self, session: Session, request: Request) -> None:
         visitor = self._visitor(session)
+        visitor.logs = frozenset(log.discovery_key for log, _ in session.exchanges)
         answer = partial(self._desk.answer, visitor, request.method, request.body, self._now_ns())
         reply = await self._run(answer)
         for event in reply.events:

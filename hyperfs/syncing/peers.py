@@ -48,6 +48,8 @@ class Peers:
         self._listens = trio.CancelScope()
         home.listening.told = self._heard_nearby
         home.set_limits(settings.limits(home.volume))
+        if home.volume.parts.link_keys is not None:
+            return  # another's drive: its peers expect its devices
         for known in settings.known(home.volume).values():
             self.add(known)
 

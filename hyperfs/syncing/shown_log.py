@@ -13,6 +13,7 @@ import trio
 from hyperfs.errors import Corrupt, HyperfsError, Unreachable
 from hyperfs.log.cleared import Range
 from hyperfs.log.heads import Head
+from hyperfs.log.held import Taking
 from hyperfs.log.log import Log
 from hyperfs.log.proof import BlockRequest, Request, TreeProof
 from hyperfs.replication.bitfield import Bitfield
@@ -79,12 +80,15 @@ class ShownLog(Replicating):
 
     served_bytes = SERVED_BYTES
 
-    def __init__(self, log: Log, is_metadata: bool, tell: Callable[["ShownLog"], None]) -> None:
-        """`tell` is called when there is something to send that no peer has asked for."""
+    def __init__(
+        self, log: Log, is_metadata: bool, tell: Callable[["ShownLog"], None], taking: Taking | None = None
+    ) -> None:
+        """`tell` is called when there is something to send that no peer has asked for. `taking`: nothing is shown, and
+        the log grows by what comes."""
         self.log = log
         self.is_metadata = is_metadata
         self.offered = Offered(log)
-        super().__init__(self.offered, log.manifest)
+        super().__init__(taking or self.offered, log.manifest, taking)
         self.revealing = Revealing()
         self.is_known = False
         """Whether it was said what may go."""
@@ -200,8 +204,12 @@ class ShownLog(Replicating):
         match event:
             case Answered(request, proof) if id(request) in self._asked:
                 self._asked.pop(id(request)).land(proof)
+                self._ask()
+                return
             case Denied(request, _) if id(request) in self._asked:
                 self._asked.pop(id(request)).land(None, "it does not have the block")
+                self._ask()
+                return
         super().hear(exchange, event)
         self._ask()
 

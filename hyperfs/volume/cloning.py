@@ -110,14 +110,21 @@ def finish(
     disk = Disk(path)
     number = device_number(chain, keys)
     node_ids = epoch_keys_of(chain, keys)[max(chain.epochs)].node_id_key()
+    for entry in chain.logs.values():
+        name = log_folder(entry)
+        if entry.device == number and not disk.exists(f"{name}/{HEADS_FILE}"):
+            Log.create(disk, name, keys.log_signer(entry.kind, 0), entry.number).close()
+    put_logs(disk, chain, whole, node_ids, number)
+    seal(path, chain, reserve_bytes)
+
+
+def put_logs(disk: Disk, chain: Chain, whole: Iterable[int], node_ids: bytes, own: int | None = None) -> None:
+    """What came of the logs of others becomes logs of a store, and what did not come is noted."""
     cleared = Cleared.of(chain.records)
-    disk.replace(folder.CONTROL, chain.encode())
     complete = frozenset(whole)
     for entry in chain.logs.values():
         name = log_folder(entry)
-        if entry.device == number:
-            if not disk.exists(f"{name}/{HEADS_FILE}"):
-                Log.create(disk, name, keys.log_signer(entry.kind, 0), entry.number).close()
+        if entry.device == own:
             continue
         if not disk.exists(f"{name}/{HEADS_FILE}"):
             if entry.length:
@@ -128,6 +135,12 @@ def finish(
             disk.remove(f"{name}/{HAVE_FILE}")
         if entry.number not in complete:
             _record_absent(disk, entry, cleared, node_ids)
+
+
+def seal(path: Path, chain: Chain, reserve_bytes: int | None) -> None:
+    """All else is there: the folder becomes a store."""
+    disk = Disk(path)
+    disk.replace(folder.CONTROL, chain.encode())
     Journal.create(disk)
     Reserve(path / folder.RESERVE).fill(reserve_bytes)
     folder.write_format(path, chain.drive_id)

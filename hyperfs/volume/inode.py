@@ -22,6 +22,12 @@ TARGET_MAX_BYTES: Final = 4095
 """A symlink's target always stays in its record."""
 
 
+_RECORDED: Final = (
+    *("mode", "uid", "gid", "nlink", "size", "stored", "atime_ns", "mtime_ns", "ctime_ns", "btime_ns", "rdev", "flags"),
+    *("generation", "born", "predecessor", "parent", "inline", "durable_size"),
+)
+
+
 class Inode:
     """A file, directory or other object of the live tree. Owned by the trio thread; mutated between awaits.
 
@@ -116,6 +122,12 @@ class Inode:
             self.parent,
         )
         return record if self.inline is None else record + self.inline
+
+    def become(self, other: "Inode") -> None:
+        """What another's record says of it; of what this process knows of it nothing changes but the answers given."""
+        for name in _RECORDED:
+            setattr(self, name, getattr(other, name))
+        self.entry = None
 
     @classmethod
     def decode(cls, ino: int, record: bytes) -> "Inode":

@@ -20,7 +20,7 @@ from hyperfs.chunks.resolver import FindPlace
 from hyperfs.crypto.journal_cipher import JournalCipher
 from hyperfs.crypto.keys import LOG_CONTENT, LOG_METADATA, DeviceKeys, EpochKeys
 from hyperfs.crypto.seal import Sealer
-from hyperfs.errors import Corrupt
+from hyperfs.errors import Corrupt, Unreachable
 from hyperfs.log.cleared import Cleared
 from hyperfs.log.control import Chain
 from hyperfs.log.log import Log
@@ -28,7 +28,7 @@ from hyperfs.store import folder
 from hyperfs.store.files import Disk
 from hyperfs.store.folder import StoreLock
 from hyperfs.store.journal import Journal
-from hyperfs.volume import clearing, keys, replay, rescue, writers
+from hyperfs.volume import by_link, clearing, keys, replay, rescue, writers
 from hyperfs.volume.catalog import Catalog
 from hyperfs.volume.commit import Committer
 from hyperfs.volume.commit_record import Commit, LogHead
@@ -44,6 +44,7 @@ from hyperfs.volume.nodes import Nodes
 from hyperfs.volume.options import Options
 from hyperfs.volume.overlay import Overlay
 from hyperfs.volume.parts import Parts
+from hyperfs.volume.rescue import Found
 from hyperfs.volume.reserve import Reserve
 from hyperfs.volume.residence import Residence
 from hyperfs.volume.tree import LiveTree
@@ -101,8 +102,11 @@ class Ground:
 
 def stand(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, undo: ExitStack) -> Ground:
     """Opens the logs, which `undo` closes. Raises KeyMissing, NotAStore, Corrupt, OSError."""
-    device = device_number(chain, device_keys)
-    epochs = epoch_keys_of(chain, device_keys)
+    link_keys = options.link_keys
+    if link_keys is None:
+        device, epochs = device_number(chain, device_keys), epoch_keys_of(chain, device_keys)
+    else:
+        device, epochs = by_link.NOBODY, by_link.checked_keys(chain, link_keys)
     current = max(epochs)
     sealer = Sealer(epochs, {c for e in chain.epochs.values() for c in e.ciphers}, current)
     logs = open_logs(disk, chain, device, device_keys, options)
@@ -111,17 +115,20 @@ def stand(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, u
     warnings: dict[str, str] = {}
     residence = _residence(disk, chain, logs, epochs[current], warnings)
     nodes = Nodes(logs, sealer)
-    metadata = current_log(chain, device, LOG_METADATA).number
-    content = current_log(chain, device, LOG_CONTENT).number
     lengths = {
         entry.number: writers.readable_length(entry, device, logs[entry.number].signed_length)
         for entry in chain.logs.values()
         if entry.kind == LOG_METADATA
     }
-    why = writers.why_barred(chain, device)
+    if link_keys is not None:
+        lengths = {number: by_link.readable_length(logs[number], length, epochs) for number, length in lengths.items()}
+        if by_link.has_ended(chain, epochs):
+            warnings[by_link.WARNING] = by_link.ENDED
+    why = writers.why_barred(chain, device) if link_keys is None else by_link.WHY_READ_ONLY
     found = find_newest(nodes, lengths, replace(options, read_only=options.read_only or why is not None), warnings)
     if found is not None:
         check_content(found[0], logs)
+    metadata, content = _logs_of(chain, device, found, link_keys is not None)
     newest, *place = found or (genesis(content, device, current), 0, 0)
     newest_log = None if found is None else found[1]
     if why is None and not options.take_over:
@@ -143,6 +150,15 @@ def stand(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, u
         why_read_only=why,
         warnings=warnings,
     )
+
+
+def _logs_of(chain: Chain, device: int, newest: Found | None, by_link: bool) -> tuple[int, int]:
+    """The numbers of a device's logs of metadata and of content; by a link, those that the newest version is in."""
+    if not by_link:
+        return current_log(chain, device, LOG_METADATA).number, current_log(chain, device, LOG_CONTENT).number
+    if newest is None:
+        raise Unreachable("nothing of the drive that the link opens has come yet: try again when its owner has synced")
+    return newest[1], newest[0].content.log
 
 
 def _residence(
@@ -283,6 +299,7 @@ def _assemble(
         device=ground.device,
         read_only=options.read_only,
         why_read_only=ground.why_read_only,
+        link_keys=options.link_keys,
         keeps=keeps,
         disk=disk,
         lock=None,

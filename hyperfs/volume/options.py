@@ -1,11 +1,12 @@
 """How to open a drive."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hyperfs.crypto.keys import EpochKeys
 from hyperfs.store.files import Disk
 
 COARSE_CLOCK: Final = 5
@@ -31,13 +32,15 @@ class Options:
 
     `reserve_bytes` is how much a new store sets aside; None takes what reserve.py reckons. `take_over` is for a
     recovery: the journal in the store is that of a device that is no more, and this one goes on from there. `rescue` is
-    for a repair: it may write, and takes the newest version that can be read where the newest can't.
+    for a repair: it may write, and takes the newest version that can be read where the newest can't. `link_keys`: the
+    epochs' keys that a link gives; the drive is only read, and the device's keys are those of none of its devices.
     """
 
     read_only: bool = False
     memory_index: bool = False
     take_over: bool = False
     rescue: bool = False
+    link_keys: Mapping[int, EpochKeys] | None = None
     reserve_bytes: int | None = None
     disk: Callable[[Path], Disk] = Disk
     wall_ns: Callable[[], int] = kernel_time_ns

@@ -13,6 +13,7 @@ from hyperfs.chunks import extents as arithmetic
 from hyperfs.chunks.extents import Extent
 from hyperfs.errors import StaleHandle
 from hyperfs.policy.attributes import FILED, KEEP, PREFIX
+from hyperfs.trie.node import Ref
 from hyperfs.volume import keys
 from hyperfs.volume.entries import Dentry
 from hyperfs.volume.inode import Inode
@@ -90,6 +91,18 @@ class Overlay:
         if len(self.table) >= self._trim_at:
             self._trim()
         self.table[inode.ino] = inode
+
+    def known(self, ino: int) -> Inode | None:
+        """The live inode if it is in memory, or in somebody's hands."""
+        return self.table.get(ino) or self._in_hands.get(ino)
+
+    def keep_orphan(self, inode: Inode, root: Ref | None) -> None:
+        """Another device has removed it; who has it open still reads it, as it was below that root."""
+        past = inode.orphan_tree = LiveTree(self.live.load, root, self.live.read_extent)
+        inode.entry, inode.nlink = None, 0
+        size = max(inode.size, 1)
+        inode.orphan_extents, inode.orphan_source = {}, lambda: past.extents(inode.ino, 0, size)
+        self.table[inode.ino] = self.orphans[inode.ino] = inode
 
     def in_use(self) -> list[Inode]:
         """The files that are open, or have bytes that no chunk holds yet."""

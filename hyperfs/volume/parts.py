@@ -1,9 +1,10 @@
 """What an open volume is made of, and how it is closed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hyperfs.chunks.chunkstore import ChunkStore
-from hyperfs.crypto.keys import BoxKeyPair
+from hyperfs.crypto.keys import BoxKeyPair, EpochKeys
 from hyperfs.crypto.seal import Sealer
 from hyperfs.log.control import Chain
 from hyperfs.log.heads import Signer
@@ -31,6 +32,7 @@ class Parts:
     device: int
     read_only: bool
     why_read_only: str | None  # the drive takes no writes from this device, and why
+    link_keys: Mapping[int, EpochKeys] | None  # of a drive that is open by a link: what the link opens
     keeps: bool  # whether the store's files may be written, if only by what comes from elsewhere
     disk: Disk
     lock: StoreLock | None

@@ -94,6 +94,11 @@ class Residence:
         self._mark(Run(ref.log, ref.index, ref.index + 1))
         self._stale.add(ref.log)
 
+    def grown(self, run: Run) -> None:
+        """Another device's log is longer: these blocks of it have never been here."""
+        self._mark(run)
+        self._stale.add(run.log)
+
     def is_away(self, ref: BlockRef) -> bool:
         """Whether a block has left, and not only a mark that says that it may."""
         return self.has_left(ref) and ref not in self._leaving

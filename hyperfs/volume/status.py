@@ -143,7 +143,7 @@ def warnings(volume: Volume) -> Iterator[str]:
         yield f"the drive is read-only here: {volume.parts.why_read_only}"
     if volume.journaling.read_only_because:
         yield f"the drive has turned read-only: {volume.journaling.read_only_because}"
-    if not is_confirmed(volume):
+    if volume.parts.link_keys is None and not is_confirmed(volume):
         yield (
             "the recovery key was never confirmed: without it and without this computer's key file nobody can open "
             "the drive. See it with 'hyperfs key show', write it down, then give it back to 'hyperfs key confirm'"

@@ -35,7 +35,7 @@ class Tree:
         """`read_extent` gives the bytes of an extent: long attributes lie in content."""
         self.load = load
         self.root = root
-        self._read_extent = read_extent
+        self.read_extent = read_extent
 
     @property
     def whole(self) -> "Tree":
@@ -112,7 +112,7 @@ class Tree:
 
     def _xattr_bytes(self, value: bytes, hint: bytes) -> bytes:
         found = decode_xattr(value, hint)
-        return self._read_extent(found) if isinstance(found, Extent) else found
+        return self.read_extent(found) if isinstance(found, Extent) else found
 
     def fact(self, key: bytes) -> bytes | None:
         found = lookup(self.load, self.root, key)
@@ -147,14 +147,14 @@ class LiveTree(Tree):
 
     def as_now(self, ino: int) -> "LiveTree":
         """A tree that goes on to answer for this inode's extents and attributes as now, after it was removed here."""
-        past = LiveTree(self.load, self.root, self._read_extent, self.active.only(ino))
+        past = LiveTree(self.load, self.root, self.read_extent, self.active.only(ino))
         if self.frozen is not None:
             past.frozen = self.frozen.only(ino)  # a file that is open for long must not hold all of it
         return past
 
     def only_attributes(self, ino: int) -> "LiveTree":
         """A tree that needs no node, and answers for this inode's attributes as now."""
-        alone = LiveTree(self.load, None, self._read_extent)
+        alone = LiveTree(self.load, None, self.read_extent)
         alone.active.xattrs[ino] = dict(self.xattrs(ino))
         return alone
 

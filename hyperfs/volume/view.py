@@ -4,6 +4,7 @@ from datetime import tzinfo
 
 from hyperfs.errors import BadRequest
 from hyperfs.values import ROOT_INO
+from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.layer import Layer
 from hyperfs.volume.volume import Volume
 
@@ -16,7 +17,12 @@ def show_version(volume: Volume, when: str, now_ns: int, zone: tzinfo) -> int:
     if not volume.read_only:
         raise BadRequest("only a drive that is opened read-only can show an old version as the present")
     version = volume.versions.resolve(when, ROOT_INO, now_ns, zone)
-    commit = volume.versions.commit(version)
+    show_commit(volume, volume.versions.commit(version))
+    return version
+
+
+def show_commit(volume: Volume, commit: Commit) -> None:
+    """As show_version."""
     overlay = volume.overlay
     overlay.live.active, overlay.live.frozen = Layer(), None
     overlay.live.root = commit.root
@@ -24,4 +30,3 @@ def show_version(volume: Volume, when: str, now_ns: int, zone: tzinfo) -> int:
     overlay.orphans.clear()
     overlay.files, overlay.directories = commit.files, commit.directories
     overlay.file_bytes = commit.file_bytes
-    return version

@@ -233,6 +233,22 @@ TARGETS: Final = (
         errors=(errors.BadRequest,),
     ),
     Target(
+        "link to a drive",
+        wires.link,
+        wires.links,
+        lambda v: str(v).encode(),
+        is_canonical=False,
+        errors=(errors.BadRequest, errors.FormatTooNew),
+    ),
+    Target(
+        "link to a drive, its checksum made right",
+        wires.summed_link,
+        wires.link_bodies,
+        lambda v: v.opening.encode(),
+        is_canonical=False,
+        errors=(errors.BadRequest, errors.FormatTooNew),
+    ),
+    Target(
         "where a peer is",
         own_folder.decode_address,
         peers.addresses,

@@ -14,6 +14,7 @@ from hyperfs.replication.exchange import Asked, Exchange
 from hyperfs.replication.mux import Event, Mux, Opened, Wanted
 from hyperfs.replication.mux_codec import Message, OpenChannel
 from hyperfs.replication.secret_stream import Connected, SecretStream
+from hyperfs.sharing import link as sharing_link
 
 from . import seeds
 from .seeds import unhex, vectors
@@ -211,6 +212,24 @@ def peer_address(data: bytes) -> address.Address:
 def peer_addresses() -> list[bytes]:
     key = "0f" * 32
     return [f"hyperfs://{key}@{host}:4780".encode() for host in ("cloud.example", "[::1]", "127.0.0.1")]
+
+
+def links() -> list[bytes]:
+    return [text.encode() for text in vectors("link").values()]
+
+
+def link(data: bytes) -> sharing_link.Link:
+    return sharing_link.parse(data.decode(errors="replace"))
+
+
+def link_bodies() -> list[bytes]:
+    opening = sharing_link.parse(vectors("link")["live"]).opening
+    assert opening is not None
+    return [opening.encode()]
+
+
+def summed_link(data: bytes) -> sharing_link.Link:
+    return sharing_link.parse(sharing_link.joined(vectors("link")["live"].partition("#")[0], data))
 
 
 def pages(size: int) -> int:

@@ -1,0 +1,79 @@
+"""A drive is shared by a link and mounted elsewhere, through a cloud peer that is a process of its own."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.peer_server.process import Process, invite
+
+from .machine import Machine
+
+SECONDS = 60.0
+
+
+def until(path: Path, data: bytes) -> None:
+    """The file has these bytes soon: nobody tells this process when."""
+    last = time.monotonic() + SECONDS
+    while not path.exists() or path.read_bytes() != data:
+        assert time.monotonic() < last, "it never came"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def friend(tmp_path: Path) -> Iterator[Machine]:
+    folder = tmp_path / "friend"
+    folder.mkdir()
+    made = Machine(folder)
+    yield made
+    made.end()
+
+
+def test_a_friend_mounts_the_link_in_his_own_drive_and_sees_what_is_written_then(
+    mounted: Machine, friend: Machine, tmp_path: Path
+) -> None:
+    (mounted.point / "hello").write_bytes(b"one")
+    (mounted.point / "folder").mkdir()
+    (mounted.point / "folder" / "long").write_bytes(os.urandom(300_000))
+    no_peer = mounted.run("share", mounted.point, code=5)
+    assert "has none: 'hyperfs peer add CODE'" in no_peer.stderr
+    with Process(tmp_path / "peer") as peer:
+        mounted.run("peer", "add", invite(tmp_path / "peer")["code"], mounted.point, "--i-have-the-key")
+        mounted.run("sync", "--wait", mounted.point)
+        refused = mounted.run("share", mounted.point / "folder", code=5)
+        assert "opens the whole drive" in refused.stderr
+        live = mounted.facts("share", mounted.point)["link"]
+        strong = mounted.facts("share", mounted.point, "--at", "now")
+        named = os.getxattr(mounted.point / "hello", "user.hyperfs.link").decode()
+        assert named == strong["public"].replace("/?", "/hello?")
+
+        friend.mount()
+        there = friend.point / "of my friend"
+        there.mkdir()
+        friend.run("mount", "-", there, stdin=f"{live}\n")
+        assert (there / "hello").read_bytes() == b"one"
+        assert (there / "folder" / "long").read_bytes() == (mounted.point / "folder" / "long").read_bytes()
+        with pytest.raises(OSError, match="Read-only file system"):
+            (there / "mine").write_bytes(b"no")
+        (mounted.point / "hello").write_bytes(b"two, and longer")
+        (mounted.point / "new").write_bytes(b"new")
+        (mounted.point / "folder" / "long").unlink()
+        until(there / "hello", b"two, and longer")
+        until(there / "new", b"new")
+        assert os.listdir(there / "folder") == []
+        assert friend.facts("status", there)["link"] == {"followed_at": str(peer.address), "trouble": None}
+        assert len(friend.facts("versions", there / "hello")) == 2
+
+        point = friend.folder / "then"
+        point.mkdir()
+        friend.run("mount", strong["link"], point)
+        assert (point / "hello").read_bytes() == b"one"
+        assert not (point / "new").exists()
+        friend.run("unmount", point)
+        keyless = friend.run("mount", strong["public"], point, code=5)
+        assert "has no key to open it" in keyless.stderr
+    friend.run("unmount", there)
+    friend.run("unmount", friend.point)
+    mounted.run("unmount", mounted.point)
