@@ -92,6 +92,7 @@ class PeerServer:
     async def drain(self) -> None:
         """Make durable what has come, say goodbye to all, and end their connections. Nobody may come in any more."""
         for log in [lending.log for lending in self._lendings.values()]:
+            log.want(())  # what is on its way still comes
             log.tick()
             self.exchanger.touch(log)
         with trio.move_on_after(DRAIN_SECONDS):

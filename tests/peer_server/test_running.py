@@ -22,7 +22,7 @@ from .devices import Device, connected, until
 from .process import Process, free_port, invite, run
 
 LONG = os.environ.get("HYPERFS_ALL") == "1"
-KILLS = int(os.environ.get("HYPERFS_SERVER_KILLS", "20" if LONG else "2"))
+KILLS = int(os.environ.get("HYPERFS_SERVER_KILLS", "30" if LONG else "3"))
 SEED = int(os.environ.get("HYPERFS_SEED", "1"))
 
 
@@ -108,7 +108,7 @@ def files(folder: Path) -> list[Path]:
 
 @pytest.mark.timeout(3600 if LONG else 300)
 async def test_killed_while_a_drive_is_sent_it_has_what_it_acknowledged(tmp_path: Path, owner: Owner) -> None:
-    """And the device goes on where it was, on the same port."""
+    """And the device goes on where it was, on the same port. The last time it is ended in order, in the middle."""
     rng, port, folder = random.Random(SEED), free_port(), tmp_path / "peer"
     acknowledged: dict[int, set[int]] = {METADATA: set(), CONTENT: set()}
     code, cut_short = "", 0
@@ -129,9 +129,11 @@ async def test_killed_while_a_drive_is_sent_it_has_what_it_acknowledged(tmp_path
                     device.exchanger,
                     lambda: heard(device, acknowledged) >= all_new or device.session.sent_bytes > enough,  # noqa: B023
                 )
-                process.end(signal.SIGKILL)
+                is_last = number == KILLS - 1
+                code_of_end = await trio.to_thread.run_sync(process.end, signal.SIGTERM if is_last else signal.SIGKILL)
+                assert code_of_end == (0 if is_last else -signal.SIGKILL)
                 heard(device, acknowledged)
-                cut_short += not all(is_whole(device, number) for number in acknowledged)
+                cut_short += not all(is_whole(device, log) for log in acknowledged)
     with Process(folder, port=port) as process:
         async with connected(owner, process.address) as device:
             for log, blocks in acknowledged.items():
