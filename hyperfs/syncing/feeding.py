@@ -42,6 +42,8 @@ class Feeding:
         self._exchanger = exchanger
         self.logs: dict[int, ShownLog] = {}
         self._seen: dict[int, tuple[object, ...]] = {}
+        self._moves: dict[int, int] = {}
+        self._has: dict[int, Runs] = {}
         self._looked_at = -LOOK_SECONDS
         self._shown_at = -BUSY_SECONDS
         self.lags: dict[int, Lag] = {}
@@ -95,7 +97,10 @@ class Feeding:
         if shown.knows_remote:
             if shown.inquire():
                 self._exchanger.touch(shown)
-            self.lags[number] = self._lag(shown)
+            if self._moves.get(number) != shown.moves:
+                self._moves[number] = shown.moves
+                self.lags[number] = self._lag(shown)
+                self._has[number] = Runs(shown.remote_has.runs(0, log.signed_length))
 
     def _feed(self, number: int, shown: ShownLog) -> None:
         if not shown.knows_remote or not shown.is_known or shown.revealing.is_done:
@@ -139,9 +144,8 @@ class Feeding:
         return behind and all(shown.is_known and shown.revealing.is_done for shown in self.logs.values())
 
     def has(self, number: int) -> Runs:
-        """What the peer says that it has of a log."""
-        shown = self.logs.get(number)
-        return Runs(shown.remote_has.runs(0, shown.log.signed_length)) if shown is not None else NONE
+        """What the peer says that it has of a log, as of the last look."""
+        return self._has.get(number, NONE)
 
     def is_level(self, number: int) -> bool:
         """Whether by its word the peer has all of a log that it may have."""

@@ -17,7 +17,7 @@ from hyperfs.log.held import Taking
 from hyperfs.log.log import Log
 from hyperfs.log.proof import BlockRequest, Request, TreeProof
 from hyperfs.replication.bitfield import Bitfield
-from hyperfs.replication.exchange import Answered, Denied, Event, Exchange
+from hyperfs.replication.exchange import Answered, Denied, Event, Exchange, Moved
 from hyperfs.replication.messages import Ask
 from hyperfs.replication.replicating import Replicating
 from hyperfs.syncing.revealing import Revealing, lacking
@@ -97,6 +97,8 @@ class ShownLog(Replicating):
         self._tell = tell
         self._queue: deque[Wanted] = deque()
         self._asked: dict[int, Wanted] = {}
+        self.moves = 0
+        """Counts what the peer has said of what it has, and changes of what it may have."""
         self.damage: str | None = None
         """Why a block that was shown could not be given: it is damaged here."""
 
@@ -131,6 +133,7 @@ class ShownLog(Replicating):
             self.revealing.grow(length)
         self._looked = length
         self.is_known = True
+        self.moves += 1
         self.grown()
 
     def show(self, room_bytes: int) -> int:
@@ -190,6 +193,7 @@ class ShownLog(Replicating):
 
     def join(self, exchange: Exchange) -> None:
         super().join(exchange)
+        self.moves += 1
         self._ask()
 
     def leave(self, exchange: Exchange) -> None:
@@ -202,6 +206,8 @@ class ShownLog(Replicating):
 
     def hear(self, exchange: Exchange, event: Event) -> None:
         match event:
+            case Moved():
+                self.moves += 1
             case Answered(request, proof) if id(request) in self._asked:
                 self._asked.pop(id(request)).land(proof)
                 self._ask()
