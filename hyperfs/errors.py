@@ -32,10 +32,11 @@ class TreeAbsent(Corrupt):
 
 
 class NotResident(HyperfsError):
-    """The blocks are known and not on this machine."""
+    """The blocks are known and not on this machine. `ahead`: others that are most likely wanted next."""
 
-    def __init__(self, blocks: Iterable[BlockRef]) -> None:
+    def __init__(self, blocks: Iterable[BlockRef], ahead: Iterable[BlockRef] = ()) -> None:
         self.blocks = tuple(blocks)
+        self.ahead = tuple(ahead)
         shown = ", ".join(f"log {b.log} block {b.index}" for b in self.blocks[:4])
         super().__init__(f"not on this device: {shown}{' ...' if len(self.blocks) > 4 else ''}")
 

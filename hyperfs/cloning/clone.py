@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyperfs.cloning import asking
+from hyperfs.cloning import asking, sparse_opening
 from hyperfs.cloning.bringing import Progress, bring
 from hyperfs.crypto.keys import LOG_METADATA, DeviceKeys, RootSeed
 from hyperfs.errors import HyperfsError, Refused
@@ -29,6 +29,7 @@ from hyperfs.store.files import Disk
 from hyperfs.volume import cloning, writers
 from hyperfs.volume.cloning import Marker
 from hyperfs.volume.enrolling import enrol
+from hyperfs.volume.options import Options
 
 ATTEMPTS = 3
 """To enrol, while others change the chain."""
@@ -45,6 +46,8 @@ class Wanted:
     former_lost: bool = False
     drive: bytes | None = None
     reserve_bytes: int | None = None
+    whole: bool = False
+    """Names and versions come before it is a store, and not in the background when it is mounted."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +103,14 @@ class _Cloning:
     async def run(self, chain: Chain) -> Made:
         if (finishing := cloning.taken_chain(self._disk)) is not None:
             # The peer has it, and all that is to come has come: what was killed was the last step.
-            whole = [number for number, entry in chain.logs.items() if entry.kind == LOG_METADATA]
-            return self._finish(chain, finishing, whole, await asking.heads_of(self._client, finishing))
+            whole = self._whole(chain)
+            return await self._finish(chain, finishing, whole, await asking.heads_of(self._client, finishing))
         for _ in range(ATTEMPTS):
-            whole = [number for number, entry in chain.logs.items() if entry.kind == LOG_METADATA]
+            whole = self._whole(chain)
             heads = await self._bring(chain, whole)
             enrolled = self._enrolled(chain, heads)
             if await asking.offer(self._client, enrolled):
-                return self._finish(chain, enrolled, whole, heads)
+                return await self._finish(chain, enrolled, whole, heads)
             chain = await asking.chain_of(self._client, chain.drive_id, self._wanted.root)
         raise Refused("the drive's control chain keeps changing on the peer: another device joins it. Try again")
 
@@ -129,15 +132,23 @@ class _Cloning:
         last = _last_heads(chain, heads) if self._wanted.former_lost else {}
         return enrol(chain, self._wanted.root, self._keys, self._wanted.name, last)
 
+    def _whole(self, chain: Chain) -> list[int]:
+        if not self._wanted.whole:
+            return []
+        return [number for number, entry in chain.logs.items() if entry.kind == LOG_METADATA]
+
     def _number_in(self, chain: Chain) -> int | None:
         own = self._keys.signing().public_key
         return next((found.number for found in chain.devices.values() if found.signing_key == own), None)
 
-    def _finish(self, before: Chain, chain: Chain, whole: list[int], heads: dict[int, Head]) -> Made:
+    async def _finish(self, before: Chain, chain: Chain, whole: list[int], heads: dict[int, Head]) -> Made:
         cloning.finish(self._wanted.store, chain, self._keys, whole, self._wanted.reserve_bytes)
         device = self._number_in(chain)
         assert device is not None
-        lengths = {number: head.length for number, head in heads.items() if number in whole}
+        if not whole:
+            options = Options(read_only=True, memory_index=True)
+            await sparse_opening.prepare(self._exchanger, self._client, self._wanted.store, self._keys, options)
+        lengths = {n: head.length for n, head in heads.items() if chain.logs[n].kind == LOG_METADATA}
         gone = [number for number in before.devices if writers.open_logs_of(before, [number])]
         return Made(
             chain.drive_id,

@@ -32,6 +32,9 @@ from hyperfs.sharing import link as links
 from hyperfs.sharing.reader import Reader
 from hyperfs.sharing.store import keys_in
 from hyperfs.sharing.strong import show_linked
+from hyperfs.store.files import Disk
+from hyperfs.volume.cloning import MARKER
+from hyperfs.volume.completing import Completing
 from hyperfs.volume.moving import Mover
 from hyperfs.volume.opening import open_volume
 from hyperfs.volume.options import Options
@@ -60,15 +63,12 @@ def serve(spec: Spec, say: Say, manager: Notifier) -> None:
     keep_memory_private()
     link = None if spec.link is None else links.parse(spec.link)
     link_keys = None if link is None else keys_in(link)
-    volume = open_volume(
-        spec.store,
-        spec.device_keys,
-        Options(
-            read_only=link is None and (spec.read_only or spec.at is not None),
-            link_keys=link_keys,
-            progress=_progress(say),
-        ),
+    options = Options(
+        read_only=link is None and (spec.read_only or spec.at is not None),
+        link_keys=link_keys,
+        progress=_progress(say),
     )
+    volume = _opened(spec, options)
     control: ControlSocket | None = None
     try:
         if link is not None and link.version is not None:
@@ -97,6 +97,15 @@ def serve(spec: Spec, say: Say, manager: Notifier) -> None:
     finally:
         mount.close()
         control.close()
+
+
+def _opened(spec: Spec, options: Options) -> Volume:
+    """A clone may lack what an opening needs."""
+    if not Disk(spec.store).exists(MARKER):
+        return open_volume(spec.store, spec.device_keys, options)
+    from hyperfs.cloning.sparse_opening import open_clone
+
+    return open_clone(spec.store, spec.device_keys, options)
 
 
 def _progress(say: Say) -> Callable[[str, int, int], None]:
@@ -197,7 +206,14 @@ def _beside(drive: Drive, retention: Retention, mover: Mover) -> Iterator[Callab
     if drive.reader is not None:
         yield drive.reader.run
         return
-    yield from (retention.run, drive.cold.run, drive.peers.run, partial(mover.run, paced()))
+    whole = Completing(drive.volume)
+    whole.bar()
+
+    async def complete() -> None:
+        await whole.run()
+        mover.look_again()
+
+    yield from (retention.run, drive.cold.run, drive.peers.run, complete, partial(mover.run, paced()))
 
 
 async def _stay_small() -> None:

@@ -41,11 +41,12 @@ def catch_up(
     newest: Found,
     progress: Progress,
     lost: list[str] | None = None,
+    has_waited: bool = False,
 ) -> int:
     """Raises IndexDamaged when the index claims what the logs do not hold, Corrupt for a newest tree with damage.
 
     With `lost`, what can't be read of the newest tree is noted there and left out. Older versions whose commit can't
-    be read are left out always: how many is returned.
+    be read are left out always: how many is returned. `has_waited`: nothing of versions was ever put into it.
     """
     mark = catalog.mark()
     commit = newest[0]
@@ -54,7 +55,7 @@ def catch_up(
         if gone.has(mark.version):
             raise IndexDamaged("the index ends with a version that was let go since")
         _check_mark(catalog, nodes, logs, mark, commit)
-    elif not catalog.is_empty():
+    elif not has_waited and not catalog.is_empty():
         raise IndexDamaged("the index was not finished")
     known = mark.version if mark is not None else 0
     catalog.forget_gone(gone)

@@ -58,6 +58,14 @@ def open_catalog(where: Path, truth: Truth) -> Catalog:
     return _made_anew(RocksIndex(where), truth)
 
 
+def waiting_catalog(where: Path | None, truth: Truth) -> Catalog:
+    """One that knows nothing yet, since names and versions have not all come: it is filled when they have."""
+    if where is None:
+        return Catalog(MemoryIndex(), truth.cleared)
+    shutil.rmtree(where, ignore_errors=True)
+    return Catalog(RocksIndex(where), truth.cleared)
+
+
 def memory_catalog(truth: Truth) -> Catalog:
     """A writable opening's index in memory, for tests. Raises Corrupt as open_catalog."""
     return _made_anew(MemoryIndex(), truth)

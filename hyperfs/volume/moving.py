@@ -23,6 +23,7 @@ from hyperfs.trie.node import Ref
 from hyperfs.values import BlockRef
 from hyperfs.volume import allowed
 from hyperfs.volume.budget import budget_of
+from hyperfs.volume.completing import is_incomplete
 from hyperfs.volume.elsewhere import Wish
 from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.residence import Run
@@ -160,6 +161,8 @@ class Mover:
         if self._residence.is_unsure and not volume.read_only:
             await self._residence.reconcile()
         configured = volume.returning.elsewhere.places
+        if is_incomplete(volume.parts.chain, volume.parts.logs):
+            return  # nobody can tell yet what needs which block
         if volume.read_only or (not configured and self._residence.is_whole):
             self._policies = volume.overlay.policies.changes
             return

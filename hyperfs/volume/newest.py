@@ -1,13 +1,14 @@
 """The newest version of a store: found, checked against the logs, and what comes before the first one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from hyperfs.errors import Corrupt
+from hyperfs.errors import Corrupt, NotResident
 from hyperfs.log import flat_tree
 from hyperfs.log.control import Chain
 from hyperfs.log.control_codec import CLOSED
 from hyperfs.log.log import Log
+from hyperfs.values import BlockRef
 from hyperfs.volume import rescue
 from hyperfs.volume.commit_record import Commit, LogHead, RealmRoot
 from hyperfs.volume.nodes import Nodes
@@ -83,12 +84,18 @@ def check_content(commit: Commit, logs: dict[int, Log]) -> None:
 
 
 def find_newest(
-    nodes: Nodes, metadata: Mapping[int, int], options: Options, warnings: dict[str, str]
+    nodes: Nodes,
+    metadata: Mapping[int, int],
+    options: Options,
+    warnings: dict[str, str],
+    is_elsewhere: Callable[[Iterable[BlockRef]], bool] = lambda blocks: False,
 ) -> Found | None:
-    """The newest version; read-only and for a rescue, the newest that can be read."""
+    """The newest version; read-only and for a rescue, the newest that can be read. NotResident where it never came."""
     try:
         return newest_commit(nodes, metadata)
     except rescue.UNREADABLE as error:
+        if isinstance(error, NotResident) and is_elsewhere(error.blocks):
+            raise
         if not (options.read_only or options.rescue):
             raise Corrupt(f"the newest version can't be read: {error}", "", rescue.ADVICE) from error
     return rescue.newest_readable(nodes, metadata, warnings)

@@ -12,6 +12,7 @@ from hyperfs.log.log import Log
 from hyperfs.trie import node_pack
 from hyperfs.trie.node import Leaf, Node, Ref, decode
 from hyperfs.trie.node_pack import NodePack, Point, block_of, point_of, slot_of
+from hyperfs.values import BlockRef
 from hyperfs.volume import keys
 
 GENERATION_NODES: Final = 3000
@@ -19,6 +20,8 @@ GENERATION_NODES: Final = 3000
 PACKS_BYTES: Final = 1 << 20
 """Plaintext of packs per generation of their cache: some 60 of them."""
 
+AROUND_BLOCKS: Final = 16
+"""Fetched along with one that is not here: some 100 KB."""
 
 FindPlace = Callable[[bytes], Place | None]
 """Where the node of an id was moved to; None when it lies where whoever names it says."""
@@ -152,6 +155,8 @@ class Nodes:
             raise Corrupt(
                 "reference past the end of a log", f"log {log_number} block {index}, length {log.length}"
             ) from None
+        except NotResident as absent:
+            raise NotResident(absent.blocks, _around(log, index)) from None
         header, payload = self._sealer.open(log_number, log.key, None, index, block)
         if header.kind != kind:
             raise Corrupt("block is of another kind", f"log {log_number} block {index}: {header.kind}")
@@ -160,3 +165,9 @@ class Nodes:
     def kind(self, log_number: int, index: int) -> int:
         """What a block says in clear that it is. Not authenticated: to be believed only where a lie harms nobody."""
         return BlockHeader.parse(self._logs[log_number].get(index)).kind
+
+
+def _around(log: Log, index: int) -> list[BlockRef]:
+    """What was written together lies together: who looks at one block is about to look at its neighbours."""
+    first, end = max(0, index - AROUND_BLOCKS // 4), min(log.signed_length, index + AROUND_BLOCKS)
+    return [BlockRef(log.number, at) for at in range(first, end) if at != index and log.has_left(at)]

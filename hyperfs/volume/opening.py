@@ -32,10 +32,11 @@ from hyperfs.volume import by_link, clearing, keys, replay, rescue, writers
 from hyperfs.volume.catalog import Catalog
 from hyperfs.volume.commit import Committer
 from hyperfs.volume.commit_record import Commit, LogHead
+from hyperfs.volume.completing import is_incomplete
 from hyperfs.volume.content import Content
 from hyperfs.volume.device_logs import current_log, device_number, epoch_keys_of, log_folder, open_logs
 from hyperfs.volume.files import Files
-from hyperfs.volume.indexing import Truth, memory_catalog, open_catalog, passing_catalog
+from hyperfs.volume.indexing import Truth, memory_catalog, open_catalog, passing_catalog, waiting_catalog
 from hyperfs.volume.journal_items import Item
 from hyperfs.volume.journaling import Journaling
 from hyperfs.volume.namespace import Namespace
@@ -68,8 +69,9 @@ def open_volume(path: Path, device_keys: DeviceKeys, options: Options | None = N
         parts.lock = lock
         if not parts.read_only:
             _finish_clears(parts, options)
+        volume = Volume(parts)
         undo.pop_all()
-        return Volume(parts)
+        return volume
 
 
 def _finish_clears(parts: Parts, options: Options) -> None:
@@ -125,7 +127,13 @@ def stand(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, u
         if by_link.has_ended(chain, epochs):
             warnings[by_link.WARNING] = by_link.ENDED
     why = writers.why_barred(chain, device) if link_keys is None else by_link.WHY_READ_ONLY
-    found = find_newest(nodes, lengths, replace(options, read_only=options.read_only or why is not None), warnings)
+    found = find_newest(
+        nodes,
+        lengths,
+        replace(options, read_only=options.read_only or why is not None),
+        warnings,
+        lambda blocks: all(residence.has_left(ref) for ref in blocks),
+    )
     if found is not None:
         check_content(found[0], logs)
     metadata, content = _logs_of(chain, device, found, link_keys is not None)
@@ -179,6 +187,8 @@ def _open_catalog(path: Path, ground: Ground, cleared: Cleared, options: Options
     newest = (ground.newest, *ground.newest_at)
     truth = Truth(ground.nodes, ground.logs, newest, cleared, options.progress, ground.warnings)
     where = path / folder.INDEX
+    if options.link_keys is None and is_incomplete(ground.chain, ground.logs):
+        return waiting_catalog(None if options.memory_index or options.read_only else where, truth)
     if options.read_only:
         return passing_catalog(None if options.memory_index else where, truth)
     return memory_catalog(truth) if options.memory_index else open_catalog(where, truth)
@@ -308,6 +318,7 @@ def _assemble(
         logs=ground.logs,
         residence=ground.residence,
         metadata_number=ground.metadata,
+        newest_at=ground.newest_at,
         journal=journal,
         catalog=catalog,
         nodes=ground.nodes,

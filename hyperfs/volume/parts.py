@@ -41,6 +41,7 @@ class Parts:
     logs: dict[int, Log]
     residence: Residence
     metadata_number: int
+    newest_at: tuple[int, int]  # log and block of the version with which it was opened
     journal: Journal
     catalog: Catalog
     nodes: Nodes

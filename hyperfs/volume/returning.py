@@ -34,8 +34,8 @@ LENT_BYTES: Final = 32 << 20
 """Of sealed blocks that are in memory only. Those in use come on top."""
 AT_ONCE_BYTES: Final = 32 << 20
 """On their way at a time; one fetch may be larger."""
-ROUNDS_MOST: Final = 12
-"""An operation learns what it lacks bit by bit: bases of deltas, and theirs."""
+ROUNDS_MOST: Final = 40
+"""An operation learns what it lacks bit by bit: the way down a tree, bases of deltas, and theirs."""
 DOWN_SECONDS: Final = 3.0
 """For so long others don't ask, after a fetch that failed and took a while."""
 SLOW_SECONDS: Final = 1.0
@@ -101,6 +101,7 @@ class Returning:
             for _ in range(ROUNDS_MOST):
                 wanted.update(dict.fromkeys(absent.blocks))
                 with self._lease(wanted):
+                    self.ahead(absent.ahead, keep)
                     await self.bring(absent.blocks, keep)
                     try:
                         return await operation()

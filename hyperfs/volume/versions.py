@@ -107,6 +107,12 @@ class Versions:
         since = display_name(marked.when_ns // 10**9)
         return f"version {version} is not kept: it was let go at {since}, with versions up to {marked.last}"
 
+    def look_again(self) -> None:
+        """The index knows more than it did."""
+        self._commits.clear()
+        self._roots.clear()
+        self._offers = None
+
     def forget(self, versions: Iterable[int]) -> None:
         """These were let go."""
         self.let_go += 1

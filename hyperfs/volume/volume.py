@@ -136,7 +136,7 @@ class Volume:
         Behind a torn tail its numbers have a gap, or a change that has no end: once a version names the last
         number, neither is ever read again.
         """
-        if self._parts.replayed:
+        if self._parts.replayed and self.journaling.read_only_because is None:
             await self.committer.commit(always=True)
             self._parts.replayed = False
 

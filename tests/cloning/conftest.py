@@ -18,6 +18,7 @@ from hyperfs.syncing.home import Home
 from hyperfs.syncing.peers import Peers
 from hyperfs.syncing.settings import Known
 from hyperfs.volume import cloning
+from hyperfs.volume.completing import Completing
 from hyperfs.volume.moving import Mover
 from hyperfs.volume.opening import open_volume
 from hyperfs.volume.options import Options
@@ -91,14 +92,19 @@ class Machine:
         return cloning.marker_of(Disk(self.path))
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[Volume]:
-        """With the peer that it was cloned from, which keeps what is written here."""
+    async def opened(self, completes: bool = True) -> AsyncIterator[Volume]:
+        """With the peer that it was cloned from, which keeps what is written here. `completes`: all names and versions
+        have come."""
         volume = open_volume(self.path, self.keys, self.options())
         async with volume.running(), trio.open_nursery() as nursery:
             peers = Peers(Home(volume, self.server.clock, pick=Random(1).randrange))
             peers.add(self.server.known)
             volume.returning.elsewhere = peers
             nursery.start_soon(peers.run, True)
+            completing = Completing(volume)
+            completing.bar()
+            if completes:
+                await completing.run()
             yield volume
             nursery.cancel_scope.cancel()
 

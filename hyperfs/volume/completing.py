@@ -1,0 +1,109 @@
+"""A clone in which names and versions have not all come: they are fetched in the background, then the index is made.
+
+Until then files are read as anywhere, each node of the tree when it is needed. Nothing can be written: a commit must
+know by the index what it lets go of, else what is needed could be cleared.
+"""
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+import trio
+
+from hyperfs.crypto.keys import LOG_METADATA
+from hyperfs.errors import HyperfsError, NoSpace, Unreachable
+from hyperfs.log.control import Chain
+from hyperfs.log.log import Log
+from hyperfs.values import BlockRef
+from hyperfs.volume.catch_up import catch_up
+from hyperfs.volume.volume import Volume
+
+BLOCKS_AT_ONCE: Final = 256
+AGAIN_SECONDS: Final = 5.0
+WARNING: Final = "completing"
+
+log = logging.getLogger("hyperfs.elsewhere")
+
+
+def is_incomplete(chain: Chain, logs: Mapping[int, Log]) -> bool:
+    """Whether names or versions are not on this device."""
+    return any(_marked(logs[number]) for number, entry in chain.logs.items() if entry.kind == LOG_METADATA)
+
+
+def _marked(found: Log) -> int:
+    return found.evicted.count if found.evicted is not None else 0
+
+
+class Completing:
+    """Owned by the trio thread."""
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+        self._why: str | None = None
+
+    @property
+    def is_needed(self) -> bool:
+        parts = self._volume.parts
+        return is_incomplete(parts.chain, parts.logs)
+
+    def bar(self) -> None:
+        """Nothing is written before all has come. To be called before anybody can write."""
+        if self.is_needed and not self._volume.read_only and self._volume.journaling.read_only_because is None:
+            self._why = "names and versions are still being fetched; it takes writes as soon as they are here"
+            self._volume.journaling.read_only_because = self._why
+
+    async def run(self) -> None:
+        """Returns when all is here. What goes wrong is a warning, and tried again."""
+        volume = self._volume
+        if not self.is_needed or not volume.parts.keeps:
+            return
+        of = self._left()
+        while (batch := self._next()) or not await self._filled():
+            try:
+                await volume.returning.bring(batch, keep=True)
+                await volume.returning.keep(batch)
+            except (Unreachable, NoSpace, OSError) as error:
+                volume.warnings[WARNING] = f"{self._left()} of {of} blocks of names and versions have not come: {error}"
+                await trio.sleep(AGAIN_SECONDS)
+            else:
+                volume.warnings[WARNING] = f"names and versions are being fetched: {of - self._left()} of {of} blocks"
+        volume.warnings.pop(WARNING, None)
+        if self._why is not None and volume.journaling.read_only_because == self._why:
+            volume.journaling.read_only_because = None
+            await volume.recover()
+        log.info("all names and versions are here")
+
+    def _left(self) -> int:
+        parts = self._volume.parts
+        return sum(_marked(parts.logs[n]) for n, entry in parts.chain.logs.items() if entry.kind == LOG_METADATA)
+
+    def _next(self) -> list[BlockRef]:
+        """The newest that lack."""
+        parts = self._volume.parts
+        for number, entry in sorted(parts.chain.logs.items(), reverse=True):
+            marks = parts.logs[number].evicted
+            if entry.kind != LOG_METADATA or marks is None or not marks.count:
+                continue
+            start, end = list(marks.runs())[-1]
+            return [BlockRef(number, at) for at in range(max(start, end - BLOCKS_AT_ONCE), end)]
+        return []
+
+    async def _filled(self) -> bool:
+        """Makes the index; whether it could."""
+        volume, parts = self._volume, self._volume.parts
+        newest = volume.versions.newest
+        try:
+            await parts.residence.settle()
+            fill = partial(catch_up, parts.catalog, parts.nodes, parts.logs, (newest, *parts.newest_at), _tell, has_waited=True)
+            await trio.to_thread.run_sync(fill)
+        except (HyperfsError, OSError) as error:
+            volume.warnings[WARNING] = f"the index can't be made: {error}"
+            await trio.sleep(AGAIN_SECONDS)
+            return False
+        volume.versions.look_again()
+        return True
+
+
+def _tell(what: str, done: int, of: int) -> None:
+    trio.from_thread.check_cancelled()
