@@ -95,7 +95,8 @@ class Completing:
         newest = volume.versions.newest
         try:
             await parts.residence.settle()
-            fill = partial(catch_up, parts.catalog, parts.nodes, parts.logs, (newest, *parts.newest_at), _tell, has_waited=True)
+            found = (newest, *parts.newest_at)
+            fill = partial(catch_up, parts.catalog, parts.nodes, parts.logs, found, _tell, has_waited=True)
             await trio.to_thread.run_sync(fill)
         except (HyperfsError, OSError) as error:
             volume.warnings[WARNING] = f"the index can't be made: {error}"
