@@ -8,6 +8,7 @@ import trio
 
 from hyperfs.errors import Misbehaved, NotHeld, Refused, Unreachable
 from hyperfs.log.replica import Replica
+from hyperfs.peer.facts import health
 from hyperfs.replication.address import Address
 from hyperfs.replication.dialogue_bodies import Found, audit_digest
 from hyperfs.replication.dialogue_codec import Notice, Notified
@@ -228,3 +229,54 @@ async def test_an_invite_is_good_for_one_drive_over_the_wire(serving: Serving, o
                 await device.pair(code)
     other.close()
     assert isinstance(device, Device)
+
+
+async def test_many_drives_are_held_at_a_time_each_by_itself(serving: Serving, tmp_path: Path) -> None:
+    owners = [Owner(tmp_path / f"owner{number}", f"drive {number}") for number in range(4)]
+    async with serving() as served:
+
+        async def keep(owner: Owner) -> None:
+            owner.append(METADATA, 60)
+            owner.append(CONTENT, 200)
+            async with connected(owner, served.address) as device:
+                (await (await device.pair(served.code())).offer()).send()
+                device.append(CONTENT, 20)
+                assert (await device.until_held(CONTENT)).ranges == ((0, 220),)
+                await device.until_held(METADATA)
+                for other in owners:
+                    if other is not owner:
+                        with pytest.raises(NotHeld):
+                            await device.client.heads(other.id)
+
+        with trio.fail_after(PATIENCE_SECONDS):
+            async with trio.open_nursery() as nursery:
+                for owner in owners:
+                    nursery.start_soon(keep, owner)
+        assert set(served.peer.drives) == {owner.id for owner in owners}
+    for owner in owners:
+        owner.close()
+
+
+async def test_a_drive_whose_records_are_damaged_does_not_stop_the_others(
+    serving: Serving, owner: Owner, tmp_path: Path
+) -> None:
+    other = Owner(tmp_path / "other", "other")
+    async with serving() as served:
+        for found in (owner, other):
+            async with connected(found, served.address) as device:
+                await (await device.pair(served.code())).offer()
+    (control,) = served.path.glob(f"drives/{other.id.hex()}/records/control")
+    control.write_bytes(control.read_bytes()[:-1] + b"x")
+    async with serving() as served:
+        facts = await served.server.look()
+        assert not health(facts).is_serving
+        assert "can't be served" in health(facts).problems[0]
+        async with connected(other, served.address) as device:
+            with pytest.raises(NotHeld):
+                await device.client.space(other.id)
+            with pytest.raises(Refused, match="is here and can't be served"):
+                await device.pair(served.code())
+        async with connected(owner, served.address) as device:
+            device.send()
+            await device.until_held(CONTENT)
+    other.close()
