@@ -6,9 +6,11 @@ import pytest
 
 from hyperfs.crypto.keys import SigningKeyPair
 from hyperfs.errors import Misbehaved
-from hyperfs.replication import messages
-from hyperfs.replication.connection import Connection, Told
+from hyperfs.replication import dialogue_codec, messages
+from hyperfs.replication.connection import Connection, Spoken, Told
 from hyperfs.replication.curve import CurveKeyPair
+from hyperfs.replication.dialogue import Answered, Dialogue
+from hyperfs.replication.dialogue_codec import Method, Request, Status
 from hyperfs.replication.messages import PROTOCOL
 from hyperfs.replication.mux import Mux
 from hyperfs.replication.secret_stream import MOST_FRAME_BYTES, UNPROVEN_FRAME_BYTES, Connected, SecretStream
@@ -155,3 +157,56 @@ def test_events_name_the_log_that_they_are_of(tmp_path: Path) -> None:
     assert [found.shared for found in told if isinstance(found, Told)] == [log]
     with pytest.raises(Misbehaved):
         list(connection.receive(bytes(40)))
+
+
+def talking(is_initiator: bool, key: bytes | None = None) -> tuple[Connection, Dialogue]:
+    number = 90 + is_initiator
+    stream = SecretStream(is_initiator, CurveKeyPair(bytes([number]) * 32), bytes([number]) * 32, bytes(24))
+    dialogue = Dialogue()
+    return Connection(stream, lambda name: None, dialogue=dialogue, expected_key=key), dialogue
+
+
+def test_the_first_answer_of_a_peer_is_there_after_two_round_trips() -> None:
+    (near, asks), (far, answers) = talking(True, CurveKeyPair(b"\x5a" * 32).public_key), talking(False)
+    asks.ask(Method.SPACE, b"question")
+    trips, found = 0, []
+    while not found:
+        trips += 1
+        for event in far.receive(near.data_to_send()):
+            if isinstance(event, Spoken) and isinstance(event.event, Request):
+                answers.answer(event.event.id, Status.OK, b"answer")
+        found = [event for event in near.receive(far.data_to_send()) if isinstance(event, Spoken)]
+    assert trips == 2
+    assert found == [Spoken(Answered(Request(1, Method.SPACE, b"question"), Status.OK, b"answer"))]
+    assert near.is_in_use  # whose key was expected is trusted
+    assert not far.is_in_use
+
+
+def test_a_dialogue_that_was_closed_is_not_opened_again_and_one_that_is_not_spoken_is_refused() -> None:
+    (near, _), (far, _) = talking(True), talking(False)
+    for _ in range(3):
+        list(far.receive(near.data_to_send()))
+        list(near.receive(far.data_to_send()))
+    assert near.speaks
+    assert far.speaks
+    near._mux.close(near._mux.number_of(dialogue_codec.PROTOCOL, b"") or 0)
+    assert [type(event).__name__ for event in far.receive(near.data_to_send())] == ["Unspoken"]
+    list(near._mux.open(dialogue_codec.PROTOCOL, b"", dialogue_codec.encode_handshake()))
+    list(far.receive(near.data_to_send()))
+    assert not far.speaks
+    mute = Connection(SecretStream(False, CurveKeyPair(b"\x07" * 32), b"\x08" * 32, bytes(24)), lambda name: None)
+    (near, _) = talking(True)
+    told: list[object] = []
+    for _ in range(3):
+        list(mute.receive(near.data_to_send()))
+        told += near.receive(mute.data_to_send())
+    assert [type(event).__name__ for event in told] == ["Connected", "Unspoken"]
+
+
+def test_attack_n01_nothing_is_said_to_another_than_was_expected() -> None:
+    (near, asks), (far, _) = talking(True, CurveKeyPair(b"\x01" * 32).public_key), talking(False)
+    asks.ask(Method.SPACE, b"question")
+    list(far.receive(near.data_to_send()))
+    with pytest.raises(Misbehaved, match="another than was expected answers there"):
+        list(near.receive(far.data_to_send()))
+    assert not near.is_connected
