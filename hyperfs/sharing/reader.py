@@ -249,24 +249,38 @@ class Reader:
 
     async def fetch(self, blocks: Sequence[BlockRef]) -> Mapping[BlockRef, bytes]:
         found: dict[BlockRef, bytes] = {}
+        failed: list[Unreachable] = []
+
+        async def bring(ref: BlockRef) -> None:
+            try:
+                found[ref] = await self._fetch_one(ref)
+            except Unreachable as error:
+                failed.append(error)
+                nursery.cancel_scope.cancel()
+
         with trio.move_on_after(FETCH_SECONDS):
             async with trio.open_nursery() as nursery:
                 for ref in blocks:
-                    nursery.start_soon(self._fetch_into, found, ref)
+                    nursery.start_soon(bring, ref)
+            if failed:
+                raise failed[0]
             return found
         raise Unreachable(self.trouble or f"the drive's peer gave no block within {FETCH_SECONDS:.0f} s")
 
-    async def _fetch_into(self, found: dict[BlockRef, bytes], ref: BlockRef) -> None:
-        while ref not in found:
-            if self.connected_to is None:
+    async def _fetch_one(self, ref: BlockRef) -> bytes:
+        """Waits for a connection, and for another where that one ends. Raises Unreachable where the peer has no such
+        block, or other bytes than were signed."""
+        while True:
+            while self.connected_to is None or ref.log not in self._logs:
                 await self._moved.wait()
-                continue
             try:
                 proof = await self._logs[ref.log].bring(ref.index)
-                found[ref] = await trio.to_thread.run_sync(self._growing[ref.log].take, proof)
+                return await trio.to_thread.run_sync(self._growing[ref.log].take, proof)
             except (Unreachable, Corrupt) as error:
-                self.trouble = f"the drive's peer did not give block {ref.index} of log {ref.log}: {error}"
-                await trio.sleep(LOOK_SECONDS * 10)
+                await trio.sleep(LOOK_SECONDS)
+                if self.connected_to is not None:
+                    what = f"the drive's peer did not give block {ref.index} of log {ref.log}"
+                    raise Unreachable(f"{what} as it was signed: {error}") from None
 
     def proven(self, log_number: int, first: int, end: int) -> frozenset[str]:
         return frozenset()

@@ -92,9 +92,11 @@ async def written(side: Side, path: bytes, data: bytes) -> int:
 
 
 @asynccontextmanager
-async def owned(store: Store, folders: Path, servers: dict[str, Server] | None = None) -> AsyncIterator[Side]:
+async def owned(
+    store: Store, folders: Path, servers: dict[str, Server] | None = None, name: str = "cloud"
+) -> AsyncIterator[Side]:
     """A drive that has a long and a short file, at a peer."""
-    async with running(store, "cloud", folders=folders, servers=servers) as side:
+    async with running(store, name, folders=folders, servers=servers) as side:
         await written(side, b"/long", LONG)
         await written(side, b"/short", b"one")
         yield side
