@@ -29,12 +29,11 @@ from hyperfs.sharing.growing import Growing
 from hyperfs.sharing.knocking import let_in
 from hyperfs.sharing.link import Link
 from hyperfs.sharing.store import compare, opening_of
-from hyperfs.store import folder
 from hyperfs.syncing import chain_sync
 from hyperfs.syncing.backoff import wait_after
 from hyperfs.syncing.shown_log import ShownLog
 from hyperfs.values import BlockRef
-from hyperfs.volume import by_link
+from hyperfs.volume import by_link, chains
 from hyperfs.volume.advancing import Advanced, advance
 from hyperfs.volume.cloning import wanted_of
 from hyperfs.volume.device_logs import log_folder
@@ -169,7 +168,7 @@ class Reader:
         found = await chain_sync.longer(client, here)
         if found is here:
             return
-        await trio.to_thread.run_sync(parts.disk.replace, folder.CONTROL, found.encode())
+        await trio.to_thread.run_sync(chains.put_chain, parts.disk, found)
         if set(found.logs) <= set(parts.logs):
             parts.chain = found
         self._say_what_changed(found)
@@ -205,7 +204,9 @@ class Reader:
         await trio.to_thread.run_sync(compare, found, self._opening.seen)
 
     def _note(self, address: Address, error: Exception) -> None:
-        if isinstance(error, Misbehaved):
+        if isinstance(error, Corrupt):
+            words = f"the peer shows another history of the drive than was seen before, or lies: {error}"
+        elif isinstance(error, Misbehaved):
             words = f"the peer at {address.endpoint} is not who it should be, or breaks the rules: {error}"
         else:
             words = str(error)

@@ -116,6 +116,23 @@ def test_a_revoked_device_may_read_that_it_was_and_nothing_later(desk: Desk, dri
     assert ask(desk, stranger(), Method.CHAIN, bodies.ChainFrom(owner.id, 0)).status == Status.NOT_HERE
 
 
+def test_who_exchanges_a_log_may_read_chain_and_heads_and_nothing_else(
+    desk: Desk, peer: Peer, drive: HeldDrive, owner: Owner
+) -> None:
+    upload(owner, drive, METADATA, 0)
+    reader = stranger()
+    reader.logs = frozenset({owner.discovery_key(METADATA)})
+    answers = {method: ask(desk, reader, method, body).status for method, body in questions(owner).items()}
+    assert {method for method, status in answers.items() if status == Status.OK} == {Method.CHAIN, Method.HEADS}
+    assert set(answers.values()) == {Status.OK, Status.NOT_HERE}
+    elsewhere = stranger()
+    elsewhere.logs = frozenset({b"\1" * 32})
+    assert ask(desk, elsewhere, Method.CHAIN, questions(owner)[Method.CHAIN]).status == Status.NOT_HERE
+    peer.only_listed = True
+    for method, body in questions(owner).items():
+        assert ask(desk, reader, method, body)[:2] == ask(desk, stranger(), method, body)[:2]
+
+
 def test_an_invite_lets_a_drive_in_and_its_chain(desk: Desk, peer: Peer, owner: Owner, store: BlockStore) -> None:
     invite(store)
     who = visitor()
