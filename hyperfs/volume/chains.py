@@ -5,6 +5,7 @@ chain, or the new one with all its logs.
 """
 
 from hyperfs.errors import Contradiction
+from hyperfs.log.cleared import Cleared
 from hyperfs.log.control import Chain
 from hyperfs.log.control_codec import LogEntry
 from hyperfs.log.evicted import Evicted
@@ -34,6 +35,7 @@ def take_newer(volume: Volume, newer: Chain) -> None:
             log.evicted = Evicted()
             parts.logs[number] = log
     parts.chain = newer
+    parts.catalog.cleared = Cleared.of(newer.records)
     why = writers.why_barred(newer, parts.device)
     if why is not None and not volume.read_only:
         volume.journaling.read_only_because = why

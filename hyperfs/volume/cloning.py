@@ -72,6 +72,8 @@ def marker_of(disk: Disk) -> Marker | None:
 def was_begun(path: Path) -> bool:
     """Whether a clone was begun there and not finished. Raises Refused where a store is there."""
     disk = Disk(path)
+    if path.is_dir() and disk.exists(folder.FORMAT_FILE) and disk.exists(MARKER):
+        raise Refused(f"{path} is a clone already, and whole: 'hyperfs mount {path} DIR' mounts it")
     if path.is_dir() and disk.exists(folder.FORMAT_FILE):
         raise Refused(f"{path} is a store already: a clone needs a new folder")
     return path.is_dir() and disk.exists(MARKER)

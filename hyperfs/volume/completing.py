@@ -58,6 +58,9 @@ class Completing:
         volume = self._volume
         if not self.is_needed or not volume.parts.keeps:
             return
+        parts = volume.parts
+        if parts.residence.is_unsure:
+            await parts.residence.reconcile()  # what an opening fetched is here, and marked
         of = self._left()
         while (batch := self._next()) or not await self._filled():
             try:
@@ -66,6 +69,7 @@ class Completing:
             except (Unreachable, NoSpace, OSError) as error:
                 volume.warnings[WARNING] = f"{self._left()} of {of} blocks of names and versions have not come: {error}"
                 await trio.sleep(AGAIN_SECONDS)
+                await parts.residence.forget_cleared(parts.catalog.cleared)  # by whoever writes, since
             else:
                 volume.warnings[WARNING] = f"names and versions are being fetched: {of - self._left()} of {of} blocks"
         volume.warnings.pop(WARNING, None)

@@ -1,6 +1,7 @@
 """A drive comes back from a cloud peer with the recovery key alone, goes on, and comes back from there again."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,13 @@ import trio
 from hyperfs.cloning import asking
 from hyperfs.cloning import clone as clone_module
 from hyperfs.crypto.keys import RootSeed, SigningKeyPair
-from hyperfs.errors import Misbehaved, NotAStore, NotHeld, ReadOnlyDrive, Refused, Unreachable
+from hyperfs.errors import Corrupt, Misbehaved, NotAStore, NotHeld, ReadOnlyDrive, Refused, Unreachable
 from hyperfs.store import folder
 from hyperfs.store.journal import Journal
 from hyperfs.volume import cloning
+from hyperfs.volume.creating import first_chain
 from hyperfs.volume.paths import find
-from tests.volume.conftest import Store, damage, write_file
+from tests.volume.conftest import DRIVE, Store, damage, write_file
 
 from .conftest import LONG, Machine, held, read, synced
 
@@ -156,3 +158,25 @@ async def test_what_is_wrong_is_said_before_anything_is_made(store: Store, tmp_p
         with pytest.raises(Unreachable, match="can't be reached"):
             await Machine(tmp_path / "clone", server).clone()
         assert not (tmp_path / "clone").exists()
+
+
+async def test_attack_m07_a_peer_can_put_no_device_into_the_chain_and_no_other_drive_in_its_place(
+    store: Store, tmp_path: Path
+) -> None:
+    async with held(store, tmp_path / "peers") as (server, _):
+        (drive,) = server.peer.drives.values()
+        assert drive.chain is not None
+        true = drive.chain
+        strangers = RootSeed(b"\x63" * 32)
+        other = first_chain(replace(DRIVE, root=strangers))
+        forged = true.make(true.records[0].body, strangers.signing())
+        for chain, words in (
+            (replace(true, records=(*true.records, forged)), "breaks its rules"),
+            (replace(other, state=replace(other.state, root_key=true.root_key)), "another drive"),
+            (replace(true, records=true.records[1:]), "breaks its rules"),
+        ):
+            drive.chain = chain
+            with pytest.raises(Corrupt, match=words):
+                await Machine(tmp_path / "clone", server).clone()
+            assert not (tmp_path / "clone").exists()
+        drive.chain = true
