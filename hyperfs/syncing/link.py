@@ -59,7 +59,7 @@ class Link:
         self._met: Chain | None = None
         self._began = trio.current_time()
         self._tried: dict[int, float] = {}
-        self._weighed: dict[int, tuple[object, bool]] = {}
+        self._weighed: dict[int, tuple[Runs, Word, bool]] = {}
         self._looked_through: dict[int, float] = {}
         self._asking = trio.Lock()
         self._good: set[int] = set()
@@ -140,10 +140,10 @@ class Link:
         shown = self.feeding.logs[number]
         if self._home.is_ours(number) and word.newest.length < shown.log.signed_length:
             return True
-        state = shown.moves, word
-        if self._weighed.get(number, (None, False))[0] != state:
-            self._weighed[number] = state, bool((has & shown.offered.may_go) - word.runs)
-        return self._weighed[number][1]
+        weighed = self._weighed.get(number)
+        if weighed is None or weighed[0] is not has or weighed[1] is not word:  # another look has another `has`
+            weighed = self._weighed[number] = has, word, bool((has & shown.offered.may_go) - word.runs)
+        return weighed[2]
 
     async def attest(self, number: int) -> None:
         """Has the peer give its word for a log, and looks at it. Raises Broken, Contradiction, Unreachable, ..."""
