@@ -127,6 +127,7 @@ def _mount(volume: Volume, spec: Spec) -> Mount:
         allow_other=spec.allow_other,
         read_only=volume.read_only,
         show_versions=spec.show_versions,
+        is_all_readable=spec.link is not None,
     )
     with _words_on_stderr() as words:
         try:

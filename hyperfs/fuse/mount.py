@@ -43,26 +43,31 @@ SETTLE_SECONDS: Final = 1.0
 
 @dataclass(frozen=True)
 class MountOptions:
-    """How to mount. `fsname` is what `mount` and `df` show as the source."""
+    """How to mount. `fsname` is what `mount` and `df` show as the source. `is_all_readable`: to whoever mounts it, for he
+    has the keys; owners and modes are those of another machine, where the numbers of users mean others."""
 
     fsname: str
     allow_other: bool = False
     read_only: bool = False
     show_versions: bool = False
+    is_all_readable: bool = False
+
+    @property
+    def asks_modes(self) -> bool:
+        return self.allow_other or not self.is_all_readable
 
 
 class Operations(NameOperations, ContentOperations, MetadataOperations, FolderOperations):
     """All handlers, by family in their own modules."""
 
     supports_dot_lookup = True
-    enable_acl = True
-
-    def __init__(self, state: State, may_write: bool) -> None:
+    def __init__(self, state: State, may_write: bool, asks_modes: bool) -> None:
         """Where nothing is written the kernel keeps no bytes back: files whose bytes it might hold have for it the
         size that it knows, whatever we say; and another device may change them."""
         super().__init__()
         self.state = state
         self.enable_writeback_cache = may_write
+        self.enable_acl = asks_modes  # with them the kernel goes by modes, whatever the mount's options say
 
     def stacktrace(self) -> None:
         """Asked for by a magic attribute on the root; nothing of ours is shown to whoever sets one."""
@@ -79,7 +84,7 @@ class Mount:
         self._turns = Turns()
         past = Past(volume, get_localzone(), volume.overlay.now_ns)
         self.state = State(volume, past, Warming(directory, volume.overlay), options.show_versions)
-        self._operations = Operations(self.state, not options.read_only)
+        self._operations = Operations(self.state, not options.read_only, options.asks_modes)
         self._own = _own_mount(directory, options)
         point = str(directory) if self._own is None else self._own.name
         try:
@@ -204,7 +209,9 @@ def _own_mount(directory: Path, options: MountOptions) -> OwnMount | None:
 def _kernel_options(options: MountOptions) -> list[str]:
     # libfuse splits its options at commas and takes a backslash before one as its escape.
     source = options.fsname.replace("\\", "\\\\").replace(",", "\\,")
-    chosen = ["default_permissions", f"fsname={source}", "subtype=hyperfs"]
+    chosen = [f"fsname={source}", "subtype=hyperfs"]
+    if options.asks_modes:
+        chosen.append("default_permissions")
     if options.allow_other:
         chosen.append("allow_other")
     if options.read_only:

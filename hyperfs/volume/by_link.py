@@ -15,7 +15,6 @@ from hyperfs.log.log import Log
 
 NOBODY: Final = 0
 """Where others have the number of their device: those begin with 1."""
-WHY_READ_ONLY: Final = "it is another's drive, which a link lets you read: copy out what you want to change"
 WARNING: Final = "link"
 ENDED: Final = (
     "the drive's owner has changed its key since the link was made (a device was taken out): what came after that "

@@ -126,7 +126,7 @@ def stand(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, u
         lengths = {number: by_link.readable_length(logs[number], length, epochs) for number, length in lengths.items()}
         if by_link.has_ended(chain, epochs):
             warnings[by_link.WARNING] = by_link.ENDED
-    why = writers.why_barred(chain, device) if link_keys is None else by_link.WHY_READ_ONLY
+    why = writers.why_barred(chain, device)
     found = find_newest(
         nodes,
         lengths,

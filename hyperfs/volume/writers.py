@@ -51,6 +51,8 @@ def open_logs_of(chain: Chain, devices: list[int]) -> list[LogEntry]:
 
 def why_barred(chain: Chain, device: int) -> str | None:
     """Why a device may not write whatever lies in its logs; None where it may."""
+    if device not in chain.devices:
+        return "it is another's drive, which a link lets you read: copy out what you want to change"
     if chain.devices[device].state == REVOKED:
         return (
             "this device was declared lost and its place was taken by another: what it wrote since is here and nowhere "
