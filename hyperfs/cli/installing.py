@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from hyperfs.cli import following
 from hyperfs.cli.output import shown, size_of
 from hyperfs.crypto import wrap
 from hyperfs.daemon import mounts
@@ -45,12 +46,8 @@ def of_mount(program: Sequence[str], store: Path | None, folder: Path, passphras
         place = (store or stores.default_store()).absolute().resolve()
     if store is not None and store.absolute().resolve() != place:
         raise BadRequest(f"the drive of {place} is mounted at {directory}, not that of {store}")
-    stores.inspect(place)
-    if passphrase_file is None and wrap.is_wrapped((place / stores.KEYS).read_bytes()[: wrap.MAX_FILE_BYTES]):
-        raise Refused(
-            "the drive's keys are wrapped by a passphrase, and at a log-in nobody is there to be asked: "
-            "give it in a file, with --passphrase-file"
-        )
+    if following.link_at(place) is None:  # else its keys are in the link, which the store keeps
+        _check_keys(place, passphrase_file)
     secret = None if passphrase_file is None else str(_existing(passphrase_file))
     directory.mkdir(parents=True, exist_ok=True)
     service = kinds.mount(program, str(place), str(directory), secret)
@@ -139,6 +136,15 @@ def tell(facts: dict[str, Any]) -> None:
         click.echo("For a drive that is there without anybody logged in: loginctl enable-linger")
     if facts["kind"] == "peer":
         click.echo(f"Invite a drive:  sudo -u {kinds.PEER_USER} hyperfs peer invite --store {shown(facts['folder'])}")
+
+
+def _check_keys(store: Path, passphrase_file: Path | None) -> None:
+    stores.inspect(store)
+    if passphrase_file is None and wrap.is_wrapped((store / stores.KEYS).read_bytes()[: wrap.MAX_FILE_BYTES]):
+        raise Refused(
+            "the drive's keys are wrapped by a passphrase, and at a log-in nobody is there to be asked: "
+            "give it in a file, with --passphrase-file"
+        )
 
 
 def _existing(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """A drive is shared by a link and mounted elsewhere, through a cloud peer that is a process of its own."""
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,8 @@ def test_a_friend_mounts_the_link_in_his_own_drive_and_sees_what_is_written_then
         there.mkdir()
         friend.run("mount", "-", there, stdin=f"{live}\n")
         assert (there / "hello").read_bytes() == b"one"
+        if shutil.which("systemctl") is not None:
+            assert friend.facts("service", "install", there, "--no-start")["folder"] == str(there)
         assert (there / "folder" / "long").read_bytes() == (mounted.point / "folder" / "long").read_bytes()
         with pytest.raises(OSError, match="Read-only file system"):
             (there / "mine").write_bytes(b"no")
