@@ -43,8 +43,8 @@ SETTLE_SECONDS: Final = 1.0
 
 @dataclass(frozen=True)
 class MountOptions:
-    """How to mount. `fsname` is what `mount` and `df` show as the source. `is_all_readable`: to whoever mounts it, for he
-    has the keys; owners and modes are those of another machine, where the numbers of users mean others."""
+    """How to mount. `fsname` is what `mount` and `df` show as the source. `is_all_readable`: to whoever mounts it, for
+    he has the keys; owners and modes are those of another machine, where the numbers of users mean others."""
 
     fsname: str
     allow_other: bool = False
