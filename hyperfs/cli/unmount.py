@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from hyperfs.cli import options
+from hyperfs.cli import following, options
 from hyperfs.cli.output import print_json, shown
 from hyperfs.daemon import busy, client, mounts
 from hyperfs.errors import BadRequest, HyperfsError, Refused, Unreachable
@@ -50,6 +50,8 @@ def command(directory: Path, wait: bool, lazy: bool, as_json: bool) -> None:
         click.echo(f"{point} is taken away; its process ends when the last program has let go")
     else:
         click.echo(f"Unmounted {point}" + (f", all of it in version {version}" if version else ""))
+        if (mount.store / following.RECORD).is_file():
+            click.echo(f"What came of this drive stays in {shown(str(mount.store))}, until you delete that folder.")
 
 
 def _end(point: Path, store: Path, wait: bool, lazy: bool) -> int | None:

@@ -18,6 +18,7 @@ from hyperfs.cloning.asking import MOST_CHAIN_RECORDS
 from hyperfs.crypto.keys import LOG_METADATA
 from hyperfs.errors import Corrupt, HyperfsError, Misbehaved, NotResident, Unreachable
 from hyperfs.log.control import Chain
+from hyperfs.log.control_codec import decode_records
 from hyperfs.log.sparse import SparseLog
 from hyperfs.replication.address import Address
 from hyperfs.replication.client import PeerClient
@@ -81,6 +82,7 @@ class Reader:
         self._logs: dict[int, ShownLog] = {}
         self._moved = trio.Event()
         self._chain_grew = False
+        self._was_good = False  # the last connection was, to begin with
         self.connected_to: Address | None = None
         """Where the peer is that is followed now."""
         self.trouble: str | None = None
@@ -129,8 +131,7 @@ class Reader:
             exchanger.add(shown)
         exchanger.offer(client.session)
         await let_in(exchanger, client, self._logs[self._number_of(self._opening.log)])
-        await self._meet(client)
-        await self._check_heads(client)
+        await self._check_heads(client, await self._meet(client))
         self.connected_to, self._was_good = address, True
         self._volume.warnings.pop(PEER, None)
         self._volume.warnings.pop(HISTORY, None)
@@ -155,23 +156,26 @@ class Reader:
         if isinstance(said, Notified) and said.kind == Notice.CHAIN:
             self._chain_grew = True
 
-    async def _meet(self, client: PeerClient) -> None:
-        """Takes in a longer control chain, which must go on from the one that is here."""
+    async def _meet(self, client: PeerClient) -> Chain:
+        """The peer's control chain, which must go on from the one that is here; it is taken in."""
         self._chain_grew = False
         parts = self._volume.parts
         here = parts.chain
-        total, _ = await client.chain(here.drive_id, len(here.records) - 1)
+        total, last = await client.chain(here.drive_id, len(here.records) - 1)
         if total > MOST_CHAIN_RECORDS:
             raise Corrupt("the peer gives a control chain without an end")
         if total < len(here.records):
             raise Unreachable("the peer has an older state of the drive than was seen before: it lost it, or hides it")
+        if decode_records(last)[:1] != [here.records[-1]]:
+            raise Corrupt("its control chain is not the one that was seen before")
         found = await chain_sync.longer(client, here)
         if found is here:
-            return
+            return here
         await trio.to_thread.run_sync(chains.put_chain, parts.disk, found)
         if set(found.logs) <= set(parts.logs):
             parts.chain = found
         self._say_what_changed(found)
+        return found
 
     def _say_what_changed(self, chain: Chain) -> None:
         warnings, keys = self._volume.warnings, self._volume.parts.link_keys
@@ -184,10 +188,8 @@ class Reader:
                 "another device writes to the drive now: unmount it and mount the link again to follow that one"
             )
 
-    async def _check_heads(self, client: PeerClient) -> None:
+    async def _check_heads(self, client: PeerClient, chain: Chain) -> None:
         """That the peer is not behind what was seen."""
-        parts = self._volume.parts
-        chain = await asking.verified_chain(client, parts.drive_id)
         heads = await asking.heads_of(client, chain)
         for number, growing in self._growing.items():
             here, there = growing.head(), heads.get(number)

@@ -77,6 +77,8 @@ def test_a_friend_mounts_the_link_in_his_own_drive_and_sees_what_is_written_then
         friend.run("unmount", point)
         keyless = friend.run("mount", strong["public"], point, code=5)
         assert "has no key to open it" in keyless.stderr
-    friend.run("unmount", there)
+    store = friend.facts("status", there)["store"]
+    assert store in friend.run("unmount", there).stdout
+    assert (Path(store) / "link").stat().st_mode & 0o777 == 0o600
     friend.run("unmount", friend.point)
     mounted.run("unmount", mounted.point)
