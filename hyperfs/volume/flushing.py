@@ -175,8 +175,8 @@ class Flushing:
 
     def _tiny(self, inode: Inode) -> bytes | None:
         """All bytes of a file that keeps them in its record; None for any other, and where some can't be read."""
-        if inode.size > INLINE_MAX_BYTES:
-            return None
+        if inode.size > INLINE_MAX_BYTES or self._overlay.policies.places(inode.ino) is not None:
+            return None  # metadata goes to every peer
         try:
             return self._read(inode, 0, inode.size)
         except (Corrupt, NotResident):
@@ -232,7 +232,15 @@ class Flushing:
         self._wake_writers()
 
     def _groups(self, batch: list[Taken]) -> Iterator[list[tuple[Taken, Region]]]:
-        """The regions of what was taken, as many at a time as may be in memory."""
+        """The regions of what was taken, as many at a time as may be in memory. What is stored together may share a
+        block, so files that may not be at the same places never are."""
+        alike: dict[bytes | None, list[Taken]] = {}
+        for taken in batch:
+            alike.setdefault(self._overlay.policies.places(taken.inode.ino), []).append(taken)
+        for some in alike.values():
+            yield from self._groups_of(some)
+
+    def _groups_of(self, batch: list[Taken]) -> Iterator[list[tuple[Taken, Region]]]:
         group: list[tuple[Taken, Region]] = []
         size = 0
         for taken in batch:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from hyperfs.errors import StaleHandle
-from hyperfs.policy.attributes import CLASS, DEFAULTS, PREFIX, PROTECT
+from hyperfs.policy.attributes import CLASS, DEFAULTS, PLACES, PREFIX, PROTECT
 from hyperfs.policy.inheritance import Held, nearest
 from hyperfs.policy.protection import ARCHIVE, LOCK, NODELETE
 from hyperfs.volume import keys
@@ -23,6 +23,7 @@ class Policies:
         self._inode_of = inode_of
         self._own: dict[int, dict[bytes, bytes]] = {}
         self._refusing: set[tuple[int, bytes]] = set()
+        self._placing: set[int] = set()
         self.changes = 0
         """Counts what was set and taken away."""
 
@@ -35,6 +36,7 @@ class Policies:
         """In place of all that was known, what the facts of a tree say."""
         self._own.clear()
         self._refusing.clear()
+        self._placing.clear()
         for key, value in facts.items():
             ino, name = keys.decode_policy_key(key)
             self.put(ino, PREFIX + name, value)
@@ -49,10 +51,23 @@ class Policies:
                 self._own.pop(ino, None)
         else:
             self._own.setdefault(ino, {})[name] = value
+        if name == PLACES and value is not None:
+            self._placing.add(ino)
+        elif name == PLACES:
+            self._placing.discard(ino)
         if (name, value) in _REFUSING:
             self._refusing.add((ino, name))
         else:
             self._refusing.discard((ino, name))
+
+    @property
+    def names_places(self) -> bool:
+        """Whether anything says where its bytes may be."""
+        return bool(self._placing)
+
+    def places(self, ino: int) -> bytes | None:
+        """Where the bytes of a file may be, as it was set; None for anywhere. Quick where nothing was set anywhere."""
+        return self.held(ino, PLACES).value if self._placing else None
 
     @property
     def carriers(self) -> set[int]:

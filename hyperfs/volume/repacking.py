@@ -20,6 +20,7 @@ from hyperfs.chunks.extents import WHOLE_BLOCK, Extent, Place
 from hyperfs.errors import HyperfsError
 from hyperfs.trie.node import Leaf, Ref
 from hyperfs.trie.node_pack import Point
+from hyperfs.values import BlockRef
 from hyperfs.volume import keys
 from hyperfs.volume.catalog import Change, chunk_change
 from hyperfs.volume.clearing import Progress
@@ -98,10 +99,10 @@ def _note_place(needs: Needs, place: Place) -> None:
 
 
 class Moving(NamedTuple):
-    """Blocks that are to go, and the bytes of the chunks that are needed of them and lie nowhere else."""
+    """Blocks that are to go, and of each the bytes of the chunks that are needed and lie nowhere else."""
 
     blocks: list[int]
-    chunks: dict[bytes, bytes]
+    chunks: dict[int, dict[bytes, bytes]]
 
 
 def half_dead(
@@ -136,7 +137,7 @@ def half_dead(
             known = placed.get(chunk.chunk)
             if known is None or cleared.has(known.log, known.block) or (known.log, known.block) == (number, block):
                 extent = Extent(0, chunk.length, chunk.chunk, 0, chunk.length, number, block, chunk.slot)
-                moving.chunks[chunk.chunk] = parts.chunkstore.read_chunk(extent)
+                moving.chunks.setdefault(block, {})[chunk.chunk] = parts.chunkstore.read_chunk(extent)
     return moving
 
 
@@ -157,8 +158,12 @@ async def repack(volume: Volume, roots: list[Root], kept_open: list[Extent], pro
     placed = places_of(volume)
     needs = await trio.to_thread.run_sync(needs_of, parts, roots, placed, progress)
     without = {(place.log, place.block) for extent in kept_open for place in (extent.place, *extent.bases)}
-    moving = await trio.to_thread.run_sync(half_dead, parts, content.number, needs, without, placed, progress)
-    places = await content.append_anew(moving.chunks) if moving.chunks else {}
+    moving = Moving([], {})
+    if volume.survey is not None or not volume.overlay.policies.names_places:  # else nobody knows what may lie together
+        moving = await trio.to_thread.run_sync(half_dead, parts, content.number, needs, without, placed, progress)
+    places: dict[bytes, Place] = {}
+    for chunks in _alike(volume, moving).values():
+        places |= await content.append_anew(chunks)
     for chunk, place in places.items():
         volume.overlay.set_fact(keys.place_key(chunk), encode_place(place))
     lapsed = {chunk for chunk, place in placed.items() if place.log == content.number} - needs.placed
@@ -168,6 +173,16 @@ async def repack(volume: Volume, roots: list[Root], kept_open: list[Extent], pro
         await volume.committer.commit()
         parts.catalog.apply(_moved(volume, places))
     return sorted(moving.blocks)
+
+
+def _alike(volume: Volume, moving: Moving) -> dict[frozenset[str] | None, dict[bytes, bytes]]:
+    """The chunks by where they may be: what is stored together may share a block."""
+    made = volume.survey
+    found: dict[frozenset[str] | None, dict[bytes, bytes]] = {}
+    for block, chunks in moving.chunks.items():
+        may_be = made.survey.needs(BlockRef(volume.content.number, block)).places if made is not None else None
+        found.setdefault(may_be, {}).update(chunks)
+    return found
 
 
 def _moved(volume: Volume, places: dict[bytes, Place]) -> list[Change]:

@@ -17,8 +17,9 @@ from hyperfs.replication.dialogue_codec import Method
 from hyperfs.syncing import peers as peers_module
 from hyperfs.syncing.settings import Known, Limits
 from hyperfs.values import BlockRef
+from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.prune import prune
-from tests.volume.conftest import DRIVE, Store, make_folder, unlink
+from tests.volume.conftest import DRIVE, Store, inode_of, make_folder, unlink, write_file
 
 from .conftest import SEED, Server, Side, running
 
@@ -131,6 +132,34 @@ class TestPolicies:
             assert all(log.get(block) in there for block in range(private.stop, side.length))
             assert side.servers["cloud"].held(side.volume, side.log) == set(range(private.stop, side.length))
             assert side.peers.facts()[0]["lag_blocks"] == 0
+
+    async def test_a_file_that_may_go_shares_no_block_with_one_that_may_not(self, store: Store) -> None:
+        async with running(store, "cloud") as side:
+            make_folder(side.volume, b"diary")
+            await side.set(b"diary", PLACES, b"local-only")
+            for number in range(5):
+                await write_file(side.volume, b"diary/%d" % number, b"private" * 700 + b"%d" % number)
+                await write_file(side.volume, b"public%d" % number, b"public!" * 700 + b"%d" % number)
+            await side.volume.commit()
+            await side.synced()
+            there = side.servers["cloud"].held(side.volume, side.log)
+            for number in range(5):
+                assert blocks_of(side, b"public%d" % number) <= there
+                assert not blocks_of(side, b"diary/%d" % number) & there
+
+    async def test_the_bytes_of_a_tiny_file_that_may_not_go_are_not_in_its_record(self, store: Store) -> None:
+        async with running(store, "cloud") as side:
+            make_folder(side.volume, b"diary")
+            await side.set(b"diary", PLACES, b"local-only")
+            await write_file(side.volume, b"diary/pin", b"1234")
+            await write_file(side.volume, b"hello", b"hello")
+            await side.volume.commit()
+            assert inode_of(side.volume, b"diary/pin").inline is None
+            assert inode_of(side.volume, b"hello").inline == b"hello"
+            await side.synced()
+            assert blocks_of(side, b"diary/pin")
+            assert not blocks_of(side, b"diary/pin") & side.servers["cloud"].held(side.volume, side.log)
+            assert await side.read(b"diary/pin") == b"1234"
 
     async def test_a_peer_that_asks_for_it_all_the_same_gets_no_data(self, store: Store) -> None:
         async with running(store, "cloud") as side:
@@ -387,9 +416,12 @@ class TestWhatIsWrong:
             assert (store.path / "control").read_bytes() == revoked.encode()
 
 
-def _ino(side: Side, path: bytes) -> int:
-    from tests.volume.conftest import inode_of
+def blocks_of(side: Side, path: bytes) -> set[int]:
+    extents = side.volume.overlay.extents(inode_of(side.volume, path), 0, MAX_FILE_BYTES)
+    return {at.block for extent in extents for at in (extent.place, *extent.bases)}
 
+
+def _ino(side: Side, path: bytes) -> int:
     return inode_of(side.volume, path).ino
 
 
