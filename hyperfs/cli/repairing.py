@@ -1,6 +1,7 @@
 """`hyperfs verify --repair`: in the command's own process, of a store that is not mounted."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import click
 from hyperfs.cli import passphrases
 from hyperfs.cli.output import Progress
 from hyperfs.cli.session import Place
-from hyperfs.daemon import client, cold_side, key_files, verifying
+from hyperfs.daemon import client, key_files, reaching, verifying
 from hyperfs.daemon.hardening import keep_memory_private
 from hyperfs.errors import Refused, Unreachable
+from hyperfs.replication import address
 from hyperfs.store import folder
 from hyperfs.store.files import Disk
 from hyperfs.volume.options import Options
@@ -24,10 +26,12 @@ def repair_store(
     passphrase_file: Path | None,
     restart: bool,
     sources: tuple[Path, ...],
+    peers: tuple[str, ...],
     progress: Progress,
     done: list[Repaired],
 ) -> dict[str, Any]:
     """The report of the verify that ends it. `done` is filled as it goes. Raises Refused, and what opening raises."""
+    reach = partial(reaching.reach, addresses=[address.parse(peer) for peer in peers])
     _check_not_mounted(place)
     store = place.store
     if not os.access(store, os.W_OK):
@@ -36,7 +40,7 @@ def repair_store(
     keep_memory_private()
     keys = key_files.load_device(store, passphrases.asker(passphrase_file))
     with verifying.check_state(verifying.drive_of(store), store, restart) as state:
-        work = Work(store, keys, Options(progress=progress), state, list(sources), done, cold_side.reach)
+        work = Work(store, keys, Options(progress=progress), state, list(sources), done, reach)
         outcome = repair(work)
     for trouble in work.troubles:
         click.echo(f"other places could not be asked for what is damaged: {trouble}", err=True)

@@ -25,10 +25,23 @@ Done = list[dict[str, str]]
     type=click.Path(exists=True, path_type=Path),
     help="With --repair: a file or folder that may hold bytes that are lost here. May be given several times.",
 )
+@click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    metavar="ADDRESS",
+    help="With --repair: a cloud peer to ask, if the drive can't say any more which it has.",
+)
 @options.passphrase_file
 @options.as_json
 def command(
-    where: Path, restart: bool, repair: bool, sources: tuple[Path, ...], passphrase_file: Path | None, as_json: bool
+    where: Path,
+    restart: bool,
+    repair: bool,
+    sources: tuple[Path, ...],
+    peers: tuple[str, ...],
+    passphrase_file: Path | None,
+    as_json: bool,
 ) -> int:
     """Read everything that the store holds and check every seal, hash, signature and reference.
 
@@ -37,14 +50,14 @@ def command(
     Changes nothing, but with --repair. One that was interrupted is gone on with. Exit code 3 when something is
     damaged, and still is after a repair: each damage is told with the paths and versions that it touches.
     """
-    if sources and not repair:
-        raise click.UsageError("--from is for --repair")
+    if (sources or peers) and not repair:
+        raise click.UsageError("--from and --peer are for --repair")
     place = locate(where)
     done: Done = []
     try:
         with progress() as tell:
             if repair:
-                report = _repaired(place, passphrase_file, restart, sources, tell, done)
+                report = _repaired(place, passphrase_file, restart, sources, peers, tell, done)
             else:
                 with session(place, passphrase_file, read_only=True) as drive:
                     report = drive.request("verify", {"restart": restart}, tell)
@@ -63,7 +76,13 @@ def command(
 
 
 def _repaired(
-    place: Place, passphrase_file: Path | None, restart: bool, sources: tuple[Path, ...], tell: Progress, done: Done
+    place: Place,
+    passphrase_file: Path | None,
+    restart: bool,
+    sources: tuple[Path, ...],
+    peers: tuple[str, ...],
+    tell: Progress,
+    done: Done,
 ) -> dict[str, Any]:
     """What repairs is only loaded where it is wanted. `done` is filled even when it fails half-way."""
     from hyperfs.cli import repairing
@@ -71,7 +90,7 @@ def _repaired(
 
     put_right: list[Repaired] = []
     try:
-        return repairing.repair_store(place, passphrase_file, restart, sources, tell, put_right)
+        return repairing.repair_store(place, passphrase_file, restart, sources, peers, tell, put_right)
     finally:
         done += repairing.facts_of(put_right)
 

@@ -1,10 +1,6 @@
 """The cold side of a drive that is open in this process, with the places that the drive remembers."""
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-import trio
 
 from hyperfs.cold import settings
 from hyperfs.cold.cold import Cold
@@ -25,16 +21,6 @@ def open_cold(volume: Volume) -> Cold:
         cold.add(name, url, settings.open_place(name, url, kept, os.environ))
     volume.returning.elsewhere = cold
     return cold
-
-
-@asynccontextmanager
-async def reach(volume: Volume) -> AsyncIterator[Cold]:
-    """The places of a drive that is only read from, for as long as they are asked."""
-    cold = open_cold(volume)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(cold.run, False)
-        yield cold
-        nursery.cancel_scope.cancel()
 
 
 def keys_of(volume: Volume) -> dict[str, AccessKey]:

@@ -1,6 +1,6 @@
 """All peers of an open drive: as places (`volume.elsewhere.Elsewhere`), and for whoever waits until they have all."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 import trio
@@ -36,7 +36,8 @@ Tell = Callable[[str, int, int], Awaitable[None]]
 class Peers:
     """Owned by the trio thread. `run` must be running while blocks are fetched; with `background` it also syncs."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, known: Iterable[Known] | None = None) -> None:
+        """`known`: in place of those that the drive remembers, which are not looked at then."""
         self._home = home
         self._peers: dict[str, SyncedPeer] = {}
         self._scopes: dict[str, trio.CancelScope] = {}
@@ -47,11 +48,12 @@ class Peers:
         self._limits_set = trio.Event()
         self._listens = trio.CancelScope()
         home.listening.told = self._heard_nearby
-        home.set_limits(settings.limits(home.volume))
-        if home.volume.parts.link_keys is not None:
-            return  # another's drive: its peers expect its devices
-        for known in settings.known(home.volume).values():
-            self.add(known)
+        if known is None:
+            home.set_limits(settings.limits(home.volume))
+            is_ours = home.volume.parts.link_keys is None  # another's peers expect its devices
+            known = settings.known(home.volume).values() if is_ours else ()
+        for peer in known:
+            self.add(peer)
 
     # Which there are
 
