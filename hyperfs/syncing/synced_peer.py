@@ -337,11 +337,20 @@ class SyncedPeer:
 
     def offered(self, number: int) -> Runs:
         """What may be there and is here."""
+        here = self._here(number)
+        return here if self._home.is_metadata(number) else here & self._permits.runs(number)
+
+    def _here(self, number: int) -> Runs:
+        """What of a log is on this device."""
         home = self._home
         whole = Runs([(0, home.volume.parts.logs[number].signed_length)])
-        if not home.is_metadata(number):
-            whole = whole & self._permits.runs(number)
         return whole - home.cleared(number) - home.away(number)
+
+    def withheld_bytes(self) -> int:
+        """What is here and may not be there by the policies, with what shares a block with it."""
+        home = self._home
+        held = ((found, self._here(n) - self._permits.runs(n)) for n, found in home.logs() if not home.is_metadata(n))
+        return sum(bytes_of_runs(found, runs) for found, runs in held)
 
     async def refresh(self) -> None:
         await self._permits.refresh()
@@ -394,6 +403,7 @@ class SyncedPeer:
             "lag_blocks": blocks,
             "lag_bytes": nbytes,
             "lag_seconds": round(seconds, 1),
+            "withheld_bytes": 0 if self._permits.is_stale else self.withheld_bytes(),
             "attested_blocks": sum(self.proven(number).blocks for number, _ in self._home.logs()),
             "last_receipt_ns": receipt_ns,
             "last_audit_ns": audit_ns,

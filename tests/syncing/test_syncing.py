@@ -132,6 +132,7 @@ class TestPolicies:
             assert all(log.get(block) in there for block in range(private.stop, side.length))
             assert side.servers["cloud"].held(side.volume, side.log) == set(range(private.stop, side.length))
             assert side.peers.facts()[0]["lag_blocks"] == 0
+            assert side.peers.facts()[0]["withheld_bytes"] > 300_000
 
     async def test_a_file_that_may_go_shares_no_block_with_one_that_may_not(self, store: Store) -> None:
         async with running(store, "cloud") as side:
