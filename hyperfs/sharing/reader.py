@@ -174,6 +174,10 @@ class Reader:
         await trio.to_thread.run_sync(chains.put_chain, parts.disk, found)
         if set(found.logs) <= set(parts.logs):
             parts.chain = found
+        for number, growing in self._growing.items():
+            if growing.wanted:  # what was cleared since never comes
+                growing.wanted = wanted_of(found, number)
+                self._logs[number].want(growing.wanted)
         self._say_what_changed(found)
         return found
 

@@ -7,7 +7,7 @@ is there: its tree, and the head of its content.
 from typing import NamedTuple
 
 from hyperfs.crypto.keys import LOG_METADATA
-from hyperfs.errors import Corrupt, FormatTooNew
+from hyperfs.errors import Corrupt, FormatTooNew, IndexDamaged
 from hyperfs.log.cleared import Cleared
 from hyperfs.trie.diff import diff
 from hyperfs.trie.node import Ref
@@ -46,7 +46,11 @@ def advance(volume: Volume) -> Advanced | None:
     if content is None or content.signed_length < commit.content.length:
         return None
     names, inodes = _changes(volume, now.root, commit.root)
-    catch_up(parts.catalog, parts.nodes, parts.logs, found, no_progress)
+    try:
+        catch_up(parts.catalog, parts.nodes, parts.logs, found, no_progress)
+    except IndexDamaged:  # the version that is shown was let go meanwhile, and with it the place to go on from
+        parts.catalog.begin_anew()
+        catch_up(parts.catalog, parts.nodes, parts.logs, found, no_progress)
     parts.catalog.cleared = Cleared.of(parts.chain.records)
     before = volume.overlay.live.root
     overlay = volume.overlay

@@ -21,6 +21,7 @@ lost, damaged, or behind the newest commit. Keys (big-endian, so that a scan goe
 import heapq
 import struct
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from operator import itemgetter
 from typing import Final, NamedTuple
 
@@ -126,6 +127,12 @@ class Catalog:
             facts = _chunk_facts(value)
             if facts.place != NOWHERE and not facts.live and not self._is_here(facts.place):
                 yield key, None
+
+    def begin_anew(self) -> None:
+        """Forgets everything, the mark first: a kill leaves an index that is not finished."""
+        self.apply([NO_MARK])
+        while found := [key for key, _ in islice(self._scan(b"", b""), LAPSED_AT_ONCE)]:
+            self.apply((key, None) for key in found)
 
     def compact(self) -> None:
         """Has the index give back the room of what left it. Takes a while; any thread."""

@@ -7,6 +7,7 @@ import trio
 
 from hyperfs.errors import ReadOnlyDrive, Refused
 from hyperfs.sharing import making
+from hyperfs.volume import prune as pruning
 from hyperfs.volume.by_link import ENDED, WARNING
 from hyperfs.volume.volume import Volume
 from tests.cloning.conftest import Machine as Clone
@@ -14,7 +15,7 @@ from tests.cloning.conftest import synced
 from tests.syncing.conftest import Server
 from tests.volume.conftest import Store, inode_of, read_file, unlink, write_file
 
-from .conftest import LONG, Machine, link_of, owned, read, until_version, written
+from .conftest import LONG, Machine, link_of, no_progress, owned, read, until_version, written
 
 
 async def warned(volume: Volume, kind: str) -> str:
@@ -79,6 +80,29 @@ async def test_what_came_is_there_without_the_peer_and_what_comes_meanwhile_is_f
             version = await written(side, b"/new", LONG[::-1])
             await until_version(volume, version)
             assert await read(volume, b"/new") == LONG[::-1]
+
+
+async def test_what_its_owner_has_let_go_since_is_not_waited_for(store: Store, tmp_path: Path) -> None:
+    async with owned(store, tmp_path / "peers") as side:
+        other = Machine(tmp_path / "reader", link_of(side))
+        await other.bring()
+        for path, data in ((b"/long", LONG[::-1]), (b"/short", b"two")):
+            store.clock.forward(60)
+            await written(side, path, data)
+        await pruning.prune(side.volume, 1, False, no_progress)
+        version = await written(side, b"/new", b"new")
+        assert side.volume.parts.catalog.cleared.ranges(side.log)
+        drive = side.servers["cloud"].drive(side.volume)
+        for _ in range(33):
+            store.clock.forward(86_400)
+            drive.sweep(store.clock())
+        assert 0 not in side.servers["cloud"].held(side.volume, side.log)
+        async with other.opened() as (volume, _):
+            await until_version(volume, version)
+            assert await read(volume, b"/new") == b"new"
+            assert await read(volume, b"/long") == LONG[::-1]
+            kept = [found.version for found in side.volume.versions.all()]
+            assert [found.version for found in volume.versions.all()] == kept
 
 
 async def test_a_device_that_is_taken_out_ends_the_link_for_what_comes_then(store: Store, tmp_path: Path) -> None:
