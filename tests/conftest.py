@@ -1,6 +1,7 @@
 """For all tests: the long setting, and the sums of what was tried in the terminal's summary."""
 
 import os
+import resource
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +17,15 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
+MOST_FILES = 16_384
+"""Open in a process of the tests, where the system lets it: logs of hundreds of drives and peers."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if tally.FOLDER_VARIABLE not in os.environ:  # the first process of the run; its workers inherit the name
         os.environ[tally.FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="hyperfs-tally-")
         config.stash[_OWNED] = True

@@ -2,11 +2,12 @@
 
 import os
 import pty
-import select
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+
+from tests.waiting import readable
 
 from .programs import run
 
@@ -133,7 +134,7 @@ def nano(*options: str) -> Save:
 
 def _read_until_quiet(terminal: int) -> None:
     """Takes what the program draws, so that it goes on; returns when nothing has come for a moment."""
-    while select.select([terminal], [], [], 0.3)[0]:
+    while readable([terminal], 0.3):
         try:
             if not os.read(terminal, 4096):
                 return

@@ -2,7 +2,6 @@
 
 import os
 import random
-import select
 import shutil
 import sqlite3
 import subprocess
@@ -14,6 +13,7 @@ import pytest
 
 from tests import tally
 from tests.mount.drive import LONG, Drive, sync_filesystem
+from tests.waiting import readable
 
 ROLLBACK = ["delete", "truncate", "persist"]
 SAFE = [*ROLLBACK, "wal"]
@@ -23,6 +23,7 @@ ROWS = int(os.environ.get("HYPERFS_SQLITE_ROWS", "1000" if LONG else "15"))
 KILLS = int(os.environ.get("HYPERFS_SQLITE_KILLS", "20" if LONG else "1"))
 
 WRITER = """
+from tests.waiting import readable
 import os, sqlite3, sys
 path, name, rows, mode = sys.argv[1:]
 base = sqlite3.connect(path, timeout=120, isolation_level=None)
@@ -138,7 +139,7 @@ def test_every_acknowledged_row_outlives_a_kill_of_the_drive(drive: Drive, mode:
     rng = random.Random(5)
     for _ in range(KILLS):
         writers = start_writers(path, 1_000_000, mode)
-        said_first, _, _ = select.select([writer.stdout for writer in writers if writer.stdout], [], [], 60)
+        said_first = readable([writer.stdout for writer in writers if writer.stdout], 60)
         assert said_first, "no writer has committed anything"
         time.sleep(rng.uniform(0.1, 3.0 if LONG else 1.0))  # the moment of the kill: not to be awaited
         drive.kill()

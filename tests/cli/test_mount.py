@@ -2,7 +2,6 @@
 
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ import pytest
 
 from hyperfs.daemon.mounts import is_dead
 from hyperfs.store.folder import StoreLock
+from tests.waiting import readable
 
 from .machine import COMMAND, Machine
 
@@ -143,7 +143,7 @@ def test_lazy_takes_it_away_and_keeps_what_is_written_afterwards(mounted: Machin
 
 
 def wait_for(pidfd: int, seconds: float) -> bool:
-    return bool(select.select([pidfd], [], [], seconds)[0])
+    return bool(readable([pidfd], seconds))
 
 
 def test_a_killed_drive_mounts_again_by_itself_with_all_that_was_synced(mounted: Machine) -> None:

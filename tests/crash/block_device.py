@@ -2,13 +2,14 @@
 
 import os
 import random
-import select
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.waiting import readable
 
 from .block_recorder import DISK, ENTRY, WRITE
 from .states import SECTOR
@@ -52,7 +53,7 @@ class BlockDevice:
         self._stack.callback(subprocess.run, ["umount", "-l", str(point)], check=False)
         assert process.stdout is not None
         self._stack.callback(process.stdout.close)
-        select.select([process.stdout], [], [], END_SECONDS)
+        readable([process.stdout], END_SECONDS)
         assert process.stdout.readline() == b"ready\n"
         device = run("losetup", "--find", "--show", point / os.fsdecode(DISK))
         self._stack.callback(run, "losetup", "--detach", device)

@@ -1,7 +1,6 @@
 """A drive that is taken away by other programs than ours, as file managers do it: nothing of it is lost."""
 
 import os
-import select
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import tally
+from tests.waiting import readable
 
 from .conftest import make_session
 from .session import ALL, Session, has, has_gvfs, until
@@ -42,7 +42,7 @@ def processes(session: Session) -> list[int]:
 
 def wait_for_end(descriptors: list[int]) -> None:
     for descriptor in descriptors:
-        ended, _, _ = select.select([descriptor], [], [], 60)
+        ended = readable([descriptor], 60)
         os.close(descriptor)
         assert ended, "the drive's process has not ended a minute after it was taken away"
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import select
 import shutil
 import signal
 import subprocess
@@ -11,6 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
+
+from tests.waiting import readable
 
 DAEMON = Path(__file__).with_name("daemon_main.py")
 READY_SECONDS = 30.0
@@ -61,8 +62,7 @@ class Drive:
         """Returns when the mount answers."""
         process = self.start(*flags)
         assert process.stdout is not None
-        readable, _, _ = select.select([process.stdout], [], [], READY_SECONDS)
-        said = process.stdout.readline() if readable else b"nothing"
+        said = process.stdout.readline() if readable([process.stdout], READY_SECONDS) else b"nothing"
         if said != b"ready\n":
             self.end()
             raise AssertionError(f"the daemon said {said!r}:\n{self.log.read_text()[-4000:]}")

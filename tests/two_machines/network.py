@@ -12,13 +12,14 @@ import fcntl
 import heapq
 import os
 import random
-import select
 import struct
 import subprocess
 import threading
 import time
 from dataclasses import dataclass
 from typing import Final, Self
+
+from tests.waiting import readable
 
 LEFT: Final = "10.77.0.1"
 RIGHT: Final = "10.77.0.2"
@@ -115,7 +116,7 @@ class Wire:
                     _, _, end, packet = heapq.heappop(queue)
                     self._deliver(ends[end], packet)
                 wait = min(0.05, queue[0][0] - now) if queue else 0.05
-                for fd in select.select(ends, [], [], max(0.0, wait))[0]:
+                for fd in readable(ends, wait):
                     came = ends.index(fd)
                     for packet in _read_all(fd):
                         if self._is_lost():
