@@ -7,7 +7,7 @@ import trio
 
 from hyperfs.errors import HyperfsError, Unreachable
 from hyperfs.log.control import Chain
-from hyperfs.syncing import settings, surroundings
+from hyperfs.syncing import peer_facts, settings, surroundings
 from hyperfs.syncing.backoff import GOOD_BYTES
 from hyperfs.syncing.home import Home, log
 from hyperfs.syncing.runs import Runs
@@ -89,10 +89,11 @@ class Peers:
         return list(self._peers.values())
 
     def facts(self) -> list[dict[str, Any]]:
-        return [peer.facts() for peer in self._peers.values()]
+        return [peer_facts.facts(peer, self._home) for peer in self._peers.values()]
 
     def warnings(self) -> list[str]:
-        return [words for peer in self._peers.values() if (words := peer.stale()) is not None]
+        found = (peer_facts.stale(peer, self._home) for peer in self._peers.values())
+        return [words for words in found if words is not None]
 
     def set_limits(self, limits: settings.Limits) -> None:
         self._home.set_limits(limits)
@@ -290,7 +291,7 @@ class Peers:
 
 async def _until_attested(home: Home, peer: SyncedPeer) -> None:
     await peer.refresh()
-    wanted = {number: (peer.offered(number), home.volume.parts.logs[number].signed_length) for number, _ in home.logs()}
+    wanted = {number: (peer.portion.offered(number), found.signed_length) for number, found in home.logs()}
     began = progressed = trio.current_time()
     attempts, least, sent = peer.attempts, peer.lag()[0], peer.sent_bytes
     while not all(_is_attested(home, peer, number, *found) for number, found in wanted.items()):
@@ -315,7 +316,7 @@ async def _until_attested(home: Home, peer: SyncedPeer) -> None:
 
 def _is_attested(home: Home, peer: SyncedPeer, number: int, wanted: Runs, length: int) -> bool:
     """What retention has let go of meanwhile, or what has left, need not be there."""
-    still = wanted & peer.offered(number)
+    still = wanted & peer.portion.offered(number)
     if not still:
         return True
     word = peer.attested.word(home.volume.parts.logs[number].discovery_key)

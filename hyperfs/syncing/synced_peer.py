@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -13,18 +13,18 @@ from hyperfs.replication.client import PeerClient
 from hyperfs.replication.dialogue_bodies import Space
 from hyperfs.replication.dialogue_codec import Notice, Notified, decode_words
 from hyperfs.replication.one_session import Session
-from hyperfs.syncing.attested import DAY_NS, Attested
+from hyperfs.syncing import peer_warnings
+from hyperfs.syncing.attested import Attested
 from hyperfs.syncing.backoff import GOOD_BYTES, GOOD_SECONDS, wait_after
 from hyperfs.syncing.dialling import connected
 from hyperfs.syncing.home import Home, bytes_of_runs, log
 from hyperfs.syncing.link import Link
 from hyperfs.syncing.permits import Permits
+from hyperfs.syncing.portion import Portion
 from hyperfs.syncing.runs import NONE, Runs
 from hyperfs.syncing.settings import Known
 from hyperfs.syncing.trouble import Kind, Trouble, trouble_of
 
-STALE_NS: Final = DAY_NS
-"""A peer that has been behind for so long is named in `status`."""
 LOOK_SECONDS: Final = 0.25
 STUCK_SECONDS: Final = 60.0
 """A peer that takes nothing of what it was shown for so long is connected anew: it may have been refused once."""
@@ -32,7 +32,6 @@ SPACE_SECONDS: Final = 2.0
 STANDS_SECONDS: Final = 300.0
 """A trouble that needs a person is looked at again after so long, and not sooner."""
 _HASH_BYTES: Final = 32
-_NS: Final = 10**9
 
 
 class SyncedPeer:
@@ -42,9 +41,9 @@ class SyncedPeer:
         self.known = known
         self._home = home
         self._newer_chain = newer_chain
-        self._permits = Permits(home.volume, known.name)
         self.attested = Attested(home.volume.parts.catalog, known.name, known.address.key, home.volume.drive_id)
         self.attested.load([found.discovery_key for _, found in home.logs()], home.now_ns())
+        self.portion = Portion(home, Permits(home.volume, known.name), self.attested)
         self.link: Link | None = None
         self.trouble: Trouble | None = None
         self._told: Trouble | None = None
@@ -55,7 +54,8 @@ class SyncedPeer:
         """How often it was tried to connect, and failed."""
         self._hurry = trio.Event()
         self._moved = trio.Event()
-        self._since: float | None = None  # trio time since which it has been behind
+        self.since: float | None = None
+        """Trio time since which it has been behind."""
         self._urgent = 0
         self._wanting = 0
         self.sent_bytes = self.received_bytes = 0
@@ -107,7 +107,7 @@ class SyncedPeer:
                     exchanger,
                     PeerClient(session),
                     self.attested,
-                    self._permits,
+                    self.portion.permits,
                     self._lost,
                     lambda chain: self._newer_chain(self, chain),
                 )
@@ -146,16 +146,16 @@ class SyncedPeer:
         self._works()
         while True:
             if link.is_caught_up:
-                self._since = None
+                self.since = None
                 self._failures = 0
                 if self.trouble is not None and link.was_good:
                     self._clear()
-            elif self._since is None:
-                self._since = trio.current_time()
+            elif self.since is None:
+                self.since = trio.current_time()
             if link.space is not None:
                 self.space = link.space
-            self._note_lost(link)
-            self._note_damage(link)
+            peer_warnings.tell_lost(self._home, self.name, link)
+            peer_warnings.tell_damage(self._home, self.name, link)
             if self._is_stuck_for_long(link):
                 log.warning("the peer %s does not take what it was shown: it is connected anew", self.name)
                 link.client.session.close()
@@ -168,32 +168,6 @@ class SyncedPeer:
         if not link.feeding.is_stuck or link.feeding.damage is not None or lags != self._stuck[1]:
             self._stuck = now, lags
         return now - self._stuck[0] >= STUCK_SECONDS
-
-    def _note_damage(self, link: Link) -> None:
-        damage = link.feeding.damage
-        if damage is not None:
-            self._home.volume.warnings[f"{self._warning}-damage"] = (
-                f"blocks can't be brought to the peer {self.name}: {damage}. See 'hyperfs verify'"
-            )
-        else:
-            self._home.volume.warnings.pop(f"{self._warning}-damage", None)
-
-    def _note_lost(self, link: Link) -> None:
-        """What is still here is sent again by itself."""
-        home, key = self._home, f"{self._warning}-lost"
-        lost = {number: runs for number, runs in link.lost.items() if runs}
-        if not lost:
-            home.volume.warnings.pop(key, None)
-            return
-        logs = home.volume.parts.logs
-        nbytes = sum(bytes_of_runs(logs[number], runs) for number, runs in lost.items())
-        away = sum(bytes_of_runs(logs[number], runs & home.away(number)) for number, runs in lost.items())
-        words = f"the peer {self.name} has lost {nbytes} bytes that it had promised to keep: what is here is sent again"
-        if away:
-            words += f"; {away} bytes of it are not on this device: see 'hyperfs verify'"
-        if home.volume.warnings.get(key) != words:
-            log.error("%s", words)
-        home.volume.warnings[key] = words
 
     def _hear(self, said: Notified) -> None:
         """A notice of the peer."""
@@ -215,7 +189,7 @@ class SyncedPeer:
 
     def _clear(self) -> None:
         self.trouble = None
-        self._home.volume.warnings.pop(self._warning, None)
+        self._home.volume.warnings.pop(peer_warnings.warning_of(self.name), None)
 
     def _note(self, trouble: Trouble) -> None:
         """Why the connection ended, or did not come about."""
@@ -230,20 +204,15 @@ class SyncedPeer:
             log.log(logging.ERROR if trouble.is_loud else logging.INFO, "%s", words)
         self.trouble = trouble
         if trouble.is_loud:
-            self._home.volume.warnings[self._warning] = words
+            self._home.volume.warnings[peer_warnings.warning_of(self.name)] = words
         else:
-            self._home.volume.warnings.pop(self._warning, None)
+            self._home.volume.warnings.pop(peer_warnings.warning_of(self.name), None)
         self._tell()
-
-    @property
-    def _warning(self) -> str:
-        return f"peer-{self.name}"
 
     def leave(self) -> None:
         """It is no peer of ours any more."""
         self.attested.forget_all()
-        for key in (self._warning, f"{self._warning}-lost", f"{self._warning}-damage"):
-            self._home.volume.warnings.pop(key, None)
+        peer_warnings.forget(self._home, self.name)
 
     def hurry(self) -> None:
         """It is worth trying now: somebody waits, or the surroundings have changed."""
@@ -287,10 +256,8 @@ class SyncedPeer:
 
     def proven(self, number: int) -> Runs:
         """The blocks of a log for which there is a proof now."""
-        found = self._home.volume.parts.logs.get(number)
-        if found is None or (self.trouble is not None and self.trouble.kind in (Kind.LIES, Kind.APART)):
-            return NONE
-        return self.attested.runs(found.discovery_key, self._home.now_ns())
+        is_believed = self.trouble is None or self.trouble.kind not in (Kind.LIES, Kind.APART)
+        return self.portion.promised(number) if is_believed else NONE
 
     def may_have(self, number: int, block: int) -> bool:
         """Whether it says, or has said, that it has a block."""
@@ -335,25 +302,8 @@ class SyncedPeer:
 
     # What is told of it
 
-    def offered(self, number: int) -> Runs:
-        """What may be there and is here."""
-        here = self._here(number)
-        return here if self._home.is_metadata(number) else here & self._permits.runs(number)
-
-    def _here(self, number: int) -> Runs:
-        """What of a log is on this device."""
-        home = self._home
-        whole = Runs([(0, home.volume.parts.logs[number].signed_length)])
-        return whole - home.cleared(number) - home.away(number)
-
-    def withheld_bytes(self) -> int:
-        """What is here and may not be there by the policies, with what shares a block with it."""
-        home = self._home
-        held = ((found, self._here(n) - self._permits.runs(n)) for n, found in home.logs() if not home.is_metadata(n))
-        return sum(bytes_of_runs(found, runs) for found, runs in held)
-
     async def refresh(self) -> None:
-        await self._permits.refresh()
+        await self.portion.permits.refresh()
 
     async def look_at_space(self) -> None:
         """How much of it is there, if it answers soon."""
@@ -364,7 +314,7 @@ class SyncedPeer:
 
     @property
     def waits_for_survey(self) -> bool:
-        return self._permits.waits_for_survey
+        return self.portion.permits.waits_for_survey
 
     def lag(self) -> tuple[int, int]:
         """(blocks, bytes) that may be there, are here, and are not there by its word, or as it last gave its word."""
@@ -375,58 +325,10 @@ class SyncedPeer:
                 more = link.feeding.lags[number]
                 blocks, nbytes = blocks + more.blocks, nbytes + more.nbytes
                 continue
-            missing = self.offered(number) - self.attested.runs(found.discovery_key, self._home.now_ns())
+            missing = self.portion.missing(number)
             blocks += missing.blocks
             nbytes += bytes_of_runs(found, missing)
         return blocks, nbytes
-
-    def facts(self) -> dict[str, Any]:
-        """Times in ns, 0 for never."""
-        blocks, nbytes = self.lag()
-        now_ns = self._home.now_ns()
-        receipt_ns, audit_ns = self.attested.newest_ns, self.attested.audited_ns
-        if not blocks:
-            seconds = 0.0
-        elif self._since is not None:
-            seconds = trio.current_time() - self._since
-        else:
-            seconds = max(0, now_ns - (receipt_ns or self.known.added_ns)) / _NS
-        link = self.link
-        session = link.client.session if link is not None else None
-        space = self.space
-        return {
-            "name": self.name,
-            "address": str(self.known.address),
-            "key": self.known.address.key.hex(),
-            "added_ns": self.known.added_ns,
-            "connected": self.is_connected,
-            "lag_blocks": blocks,
-            "lag_bytes": nbytes,
-            "lag_seconds": round(seconds, 1),
-            "withheld_bytes": 0 if self._permits.is_stale else self.withheld_bytes(),
-            "attested_blocks": sum(self.proven(number).blocks for number, _ in self._home.logs()),
-            "last_receipt_ns": receipt_ns,
-            "last_audit_ns": audit_ns,
-            "waits_for_survey": self._permits.is_stale,
-            "metered": link is not None and link.feeding.is_metered,
-            "sent_bytes": self.sent_bytes + (session.sent_bytes if session else 0),
-            "received_bytes": self.received_bytes + (session.received_bytes if session else 0),
-            "used_bytes": space.used_bytes if space else None,
-            "quota_bytes": space.quota_bytes if space else None,
-            "free_bytes": space.free_bytes if space else None,
-            "trouble": self.trouble.words(self.name) if self.trouble is not None else None,
-        }
-
-    def stale(self) -> str | None:
-        """A warning, where it has been behind for long."""
-        blocks, nbytes = self.lag()
-        since_ns = self._home.now_ns() - max(self.attested.newest_ns, self.known.added_ns)
-        if not blocks or since_ns < STALE_NS:
-            return None
-        return (
-            f"the peer {self.name} has had nothing new for {since_ns / DAY_NS:.1f} days: {nbytes} bytes are on this "
-            "device and not there; 'hyperfs peer list' says why"
-        )
 
 
 def _innermost(group: BaseExceptionGroup[Exception]) -> Exception:
