@@ -23,7 +23,6 @@ ROWS = int(os.environ.get("HYPERFS_SQLITE_ROWS", "1000" if LONG else "15"))
 KILLS = int(os.environ.get("HYPERFS_SQLITE_KILLS", "20" if LONG else "1"))
 
 WRITER = """
-from tests.waiting import readable
 import os, sqlite3, sys
 path, name, rows, mode = sys.argv[1:]
 base = sqlite3.connect(path, timeout=120, isolation_level=None)

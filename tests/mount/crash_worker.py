@@ -75,8 +75,8 @@ class Worker:
             return
         more = self.data()
         with open(self.path(name), "ab", buffering=0) as file:
-            file.write(more)
             self.told("grows", name, before + more)
+            file.write(more)
             os.fsync(file.fileno())
         self.contents[name] = before + more
         self.told("is", name, before + more)
