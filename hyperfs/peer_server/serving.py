@@ -199,7 +199,12 @@ class PeerServer:
             self.exchanger.touch(lending.log)
 
     async def _renew(self, lending: Lending) -> None:
-        """Exchange the log as it is now instead of as it was, with the same sessions."""
+        """Exchange the log as it is now instead of as it was, with the same sessions. What is being done with it comes
+        to its end first: else who has brought what failed would not hear of it."""
+        while lending.log.is_worked_on:
+            await self.exchanger.changed.wait()
+        if lending.log.error is not None:
+            return  # `_fail` tells, and drops it
         users = list(self._users.pop(lending.log, ()))
         self._drop(lending)
         for session in users:

@@ -65,6 +65,8 @@ class Replicating:
             self.have.add(start, end)
         self.error: OSError | NoSpace | None = None
         """Why it is exchanged no more: its files failed, or the disk is full."""
+        self.is_worked_on = False
+        """A worker thread has it: what came of that is not known yet. Set by whoever calls `perform`."""
         self.contradictions: deque[TreeProof] = deque(maxlen=4)
         """Proofs of peers that the owner signed something else; not checked."""
         self.exchanges: list[Exchange] = []

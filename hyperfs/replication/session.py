@@ -270,6 +270,7 @@ class Exchanger:
                 self._tell(log)
                 await wake.wait()
                 continue
+            log.is_worked_on = True
             try:
                 done = await trio.to_thread.run_sync(log.perform, work, limiter=self._limiter)
             except (OSError, NoSpace) as trouble:
@@ -277,6 +278,8 @@ class Exchanger:
                 if log in self._wake:
                     self.remove(log)
                 return
+            finally:
+                log.is_worked_on = False
             for exchange, error in log.finish(done):
                 if session := self._by_exchange.get(exchange):
                     session.dismiss(log.discovery_key, error)

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 import trio
+import trio.testing
 
 from hyperfs.log.replica import Replica
 from hyperfs.replication.dialogue_codec import Notice, Notified
+from hyperfs.replication.replicating import Done, Replicating, Work
 from tests.peer.conftest import CONTENT, METADATA, Owner
 
 from .conftest import Serving
@@ -56,6 +58,38 @@ async def test_who_sends_is_told_and_sends_the_rest_when_there_is_room_again(
             device.send()
             assert (await device.until_held(CONTENT)).ranges == ((0, 90),)
             await device.until_held(METADATA)
+
+
+async def test_who_sends_is_told_also_when_the_failure_is_noticed_elsewhere_first(
+    serving: Serving, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the failure in the worker thread and its arrival in the event loop the server looks at its logs."""
+    trouble = Trouble(monkeypatch, "keep")
+    real = Replicating.perform
+    async with serving() as served:
+
+        async def look() -> None:
+            served.server.exchanger._change()
+            await trio.testing.wait_all_tasks_blocked()
+
+        def perform(log: Replicating, work: Work) -> Done:
+            try:
+                return real(log, work)
+            finally:
+                if log.taking is not None:
+                    trio.from_thread.run(look)
+
+        monkeypatch.setattr(Replicating, "perform", perform)
+        async with connected(owner, served.address) as device:
+            (await (await device.pair(served.code())).offer()).send(CONTENT)
+            await device.until_held(CONTENT)
+            trouble.failing = iter([0, 0, 0, errno.ENOSPC])
+            device.append(CONTENT, 40)
+            with trio.fail_after(PATIENCE_SECONDS):
+                await device.session.ended.wait()
+        async with connected(owner, served.address) as device:
+            device.send()
+            assert (await device.until_held(CONTENT)).ranges == ((0, 90),)
 
 
 async def test_what_a_failed_receipt_has_lost_comes_again_on_the_same_connection(
