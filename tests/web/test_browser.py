@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, StorageState, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, StorageState, expect, sync_playwright
 
 from tests.cli.machine import Machine
 
@@ -81,8 +81,17 @@ def fits(visitor: Page) -> bool:
     return bool(wider <= 0)
 
 
+def follow(visitor: Page, link: Locator) -> None:
+    """Click, and wait until the page that it leads to is there to its end: its scripts, too.
+
+    A click alone comes back when the way begins: what is looked at then may be the former page, or half of the next.
+    """
+    with visitor.expect_navigation(wait_until="load"):
+        link.click()
+
+
 def go(visitor: Page, name: str) -> None:
-    visitor.get_by_role("navigation").get_by_role("link", name=name).click()
+    follow(visitor, visitor.get_by_role("navigation").get_by_role("link", name=name))
 
 
 def address(visitor: Page) -> str:
@@ -110,7 +119,7 @@ def press_and_wait(visitor: Page, key: str) -> None:
 
 
 def test_scrubbing_with_the_arrow_keys_shows_the_folder_at_each_version(visitor: Page) -> None:
-    visitor.get_by_role("link", name="notes").click()
+    follow(visitor, visitor.get_by_role("link", name="notes"))
     slider = visitor.get_by_role("slider", name="Version")
     slider.focus()
     press_and_wait(visitor, "Home")
@@ -164,9 +173,9 @@ def test_all_is_reached_and_done_by_keyboard(visitor: Page, drive: Machine) -> N
 
 
 def test_nothing_in_a_name_or_a_file_runs(visitor: Page) -> None:
-    visitor.get_by_role("link", name="odd").click()
+    follow(visitor, visitor.get_by_role("link", name="odd"))
     for number in range(len(ODD) + 4):
-        visitor.locator(".rows .name").nth(number).click()
+        follow(visitor, visitor.locator(".rows .name").nth(number))
         assert visitor.title() != "ran"
         assert visitor.evaluate("() => document.scripts.length") == 1
         expect(visitor.get_by_role("heading", level=1)).to_contain_text("odd")
@@ -175,8 +184,8 @@ def test_nothing_in_a_name_or_a_file_runs(visitor: Page) -> None:
 
 
 def test_a_picture_is_seen(visitor: Page) -> None:
-    visitor.get_by_role("link", name="odd").click()
-    visitor.get_by_role("link", name="picture.png").click()
+    follow(visitor, visitor.get_by_role("link", name="odd"))
+    follow(visitor, visitor.get_by_role("link", name="picture.png"))
     picture = visitor.get_by_role("img", name="The picture as it was")
     expect(picture).to_be_visible()
     expect(picture).to_have_js_property("naturalWidth", 8)
