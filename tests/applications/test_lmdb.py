@@ -15,8 +15,8 @@ from tests import tally
 from tests.mount.drive import LONG, Drive
 
 MAP_BYTES = (1 << 30) if LONG else (64 << 20)
-KEYS = int(os.environ.get("HYPERFS_LMDB_KEYS", "5000" if LONG else "60"))
-KILLS = int(os.environ.get("HYPERFS_LMDB_KILLS", "10" if LONG else "1"))
+KEYS = int(os.environ.get("HYPERFS_LMDB_KEYS", "2000" if LONG else "60"))
+KILLS = int(os.environ.get("HYPERFS_LMDB_KILLS", "5" if LONG else "1"))
 
 # One transaction a step: a row, the writer's count and, every few steps, the removal of an old row, so that LMDB
 # uses freed pages again.

@@ -11,7 +11,7 @@ import pytest
 from tests import tally
 from tests.mount.drive import LONG, Drive
 
-MESSAGES = 400 if LONG else 25
+MESSAGES = 150 if LONG else 25
 
 DELIVER = """
 import mailbox, sys, time

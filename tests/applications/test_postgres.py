@@ -19,9 +19,9 @@ from tests.mount.drive import LONG, Drive, until
 
 from .programs import run
 
-KILLS = int(os.environ.get("HYPERFS_POSTGRES_KILLS", "10" if LONG else "1"))
+KILLS = int(os.environ.get("HYPERFS_POSTGRES_KILLS", "5" if LONG else "1"))
 SCALE = int(os.environ.get("HYPERFS_POSTGRES_SCALE", "10" if LONG else "1"))
-SECONDS = int(os.environ.get("HYPERFS_POSTGRES_SECONDS", "60" if LONG else "2"))
+SECONDS = int(os.environ.get("HYPERFS_POSTGRES_SECONDS", "30" if LONG else "2"))
 USER = "postgres"
 
 # The sums that every transaction of pgbench keeps equal.

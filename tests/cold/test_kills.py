@@ -16,7 +16,7 @@ from .conftest import SEED, Faulty, Side, running
 
 MIB = 1 << 20
 LONG = os.environ.get("HYPERFS_ALL") == "1"
-KILLS = int(os.environ.get("HYPERFS_KILLS", "1000" if LONG else "6"))
+KILLS = int(os.environ.get("HYPERFS_KILLS", "200" if LONG else "6"))
 """At most so many lives; there are about forty moments in one."""
 FILES = {b"cold/a": 9 * MIB, b"cold/b": 2 * MIB, b"cold/c": 1000}
 

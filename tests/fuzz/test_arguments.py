@@ -13,7 +13,7 @@ from tests import tally
 from tests.cli.machine import Machine
 
 LONG = os.environ.get("HYPERFS_ALL") == "1"
-COMMANDS = int(os.environ.get("HYPERFS_FUZZ_COMMANDS", "3000" if LONG else "60"))
+COMMANDS = int(os.environ.get("HYPERFS_FUZZ_COMMANDS", "1000" if LONG else "60"))
 SEED = os.environ.get("HYPERFS_FUZZ_SEED", "1")
 ROOT = Path(__file__).parents[2]
 

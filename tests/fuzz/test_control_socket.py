@@ -26,7 +26,7 @@ from tests.volume.conftest import DRIVE, Store, make_folder, write_file
 from .mutations import EXTREMES, changed, steps_of
 
 LONG = os.environ.get("HYPERFS_ALL") == "1"
-REQUESTS = int(os.environ.get("HYPERFS_FUZZ_REQUESTS", "6000" if LONG else "300"))
+REQUESTS = int(os.environ.get("HYPERFS_FUZZ_REQUESTS", "3000" if LONG else "300"))
 """A thread, of three."""
 SEED = int(os.environ.get("HYPERFS_FUZZ_SEED", "1"))
 OURS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, HyperfsError)}

@@ -11,7 +11,7 @@ from tests import tally
 from .run import campaign
 from .targets import TARGETS, Target
 
-SECONDS = int(os.environ.get("HYPERFS_FUZZ_SECONDS", "20"))
+SECONDS = int(os.environ.get("HYPERFS_FUZZ_SECONDS", "8"))
 """A target."""
 
 pytestmark = [

@@ -17,9 +17,9 @@ from .targets import TARGETS, Target
 from .trial import give_measured, watched
 
 LONG = os.environ.get("HYPERFS_ALL") == "1"
-EXAMPLES = int(os.environ.get("HYPERFS_FUZZ_EXAMPLES", "1000" if LONG else "25"))
+EXAMPLES = int(os.environ.get("HYPERFS_FUZZ_EXAMPLES", "500" if LONG else "25"))
 """Of Hypothesis, a target and kind of input."""
-MUTATIONS = int(os.environ.get("HYPERFS_FUZZ_MUTATIONS", "10000" if LONG else "300"))
+MUTATIONS = int(os.environ.get("HYPERFS_FUZZ_MUTATIONS", "4000" if LONG else "300"))
 """Of the quicker source of changed encodings, a target."""
 SEED = int(os.environ.get("HYPERFS_FUZZ_SEED", "1"))
 COUNTED = "inputs given to decoders"

@@ -15,7 +15,7 @@ import pytest
 from .drive import LONG, Drive, until
 
 WORKER = Path(__file__).with_name("crash_worker.py")
-KILLS = int(os.environ.get("HYPERFS_KILLS", "300" if LONG else "15"))
+KILLS = int(os.environ.get("HYPERFS_KILLS", "200" if LONG else "15"))
 SEED = int(os.environ.get("HYPERFS_SEED", "1"))
 WORKERS = 2
 Fact = tuple[int, str]

@@ -15,7 +15,7 @@ from tests import tally
 from .conftest import CONTENT, METADATA, PEER_KEY, Owner, upload
 
 LONG = os.environ.get("HYPERFS_ALL") == "1"
-KILLS = int(os.environ.get("HYPERFS_PEER_KILLS", "200" if LONG else "4"))
+KILLS = int(os.environ.get("HYPERFS_PEER_KILLS", "100" if LONG else "4"))
 SEED = int(os.environ.get("HYPERFS_SEED", "1"))
 WORKER = Path(__file__).with_name("kill_worker.py")
 
