@@ -105,6 +105,49 @@ def test_a_lock_file_of_a_crashed_program_is_there_after_a_crash_of_the_drive_to
     assert refused.value.errno == errno.EROFS
 
 
+SAVING = """<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE script:module PUBLIC "-//OpenOffice.org//DTD OfficeDocument 1.0//EN" "module.dtd">
+<script:module xmlns:script="http://openoffice.org/2000/script" script:name="Module1" script:language="StarBasic">
+Sub Save(path As String, words As String)
+  Dim options(0) As New com.sun.star.beans.PropertyValue
+  Dim document As Object, number As Integer
+  options(0).Name = "Hidden"
+  options(0).Value = True
+  document = StarDesktop.loadComponentFromURL(ConvertToURL(path), "_blank", 0, options())
+  For number = 1 To 3
+    document.Text.insertString(document.Text.End, words &amp; number, False)
+    document.store()
+  Next
+  document.close(True)
+End Sub
+</script:module>
+"""
+"""What somebody does who opens a document, saves it three times and closes it."""
+
+
+def test_libreoffice_saves_in_a_nodelete_folder_without_noticing(drive: Drive, tmp_path: Path) -> None:
+    if not LONG:
+        pytest.skip("LibreOffice takes half a minute: HYPERFS_ALL=1")
+    need("soffice")
+    folder, profile = drive.point / "d", tmp_path / "profile"
+    folder.mkdir()
+    office = ["soffice", f"-env:UserInstallation=file://{profile}", "--headless", "--norestore"]
+    (tmp_path / "letter.txt").write_text("Dear reader,\n")
+    run(*office, "--convert-to", "odt", "--outdir", folder, tmp_path / "letter.txt", seconds=300)
+    (profile / "user/basic/Standard/Module1.xba").write_text(SAVING)  # the first start has made the profile
+    drive.snapshot("first")
+    os.setxattr(folder, "user.hyperfs.protect", b"nodelete")
+    for word in ("one", "two", "three"):
+        run(*office, f"macro:///Standard.Module1.Save({folder}/letter.odt,{word})", seconds=300)
+        drive.snapshot(word)
+        with zipfile.ZipFile(folder / "letter.odt") as document:
+            assert f"{word}3" in document.read("content.xml").decode()
+    assert os.listdir(folder) == ["letter.odt"]
+    with pytest.raises(PermissionError):
+        (folder / "letter.odt").unlink()
+    tally.add("times that LibreOffice saved in a folder from which nothing may be deleted", 9)
+
+
 def test_libreoffice_converts_on_a_drive_with_its_profile_there(drive: Drive) -> None:
     if not LONG:
         pytest.skip("LibreOffice takes half a minute: HYPERFS_ALL=1")
