@@ -6,7 +6,7 @@ too long. A log is named on the wire by its discovery key alone, and only who sh
 about it: the capability goes both ways before anything else.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hmac import compare_digest
 from typing import Final, NamedTuple, Protocol
 
@@ -150,6 +150,15 @@ class Connection:
 
     def data_to_send(self, *, is_busy: bool = False) -> bytes:
         """What is to be written since the last call. `is_busy`: see Exchange.take."""
+        raw, messages = self.take(is_busy=is_busy)
+        return raw + self.seal(messages)
+
+    def seal(self, messages: Iterable[bytes]) -> bytes:
+        """What is to be written of messages that were taken. In any one thread at a time, in the order of `take`."""
+        return self._stream.seal(messages)
+
+    def take(self, *, is_busy: bool = False) -> tuple[bytes, list[bytes]]:
+        """As `data_to_send`, but what is to be sealed is not sealed: see SecretStream.take."""
         for number, (_, exchange) in self._open.items():
             for kind, payload in exchange.take(is_busy=is_busy):
                 self._mux.send(number, kind, payload)
@@ -158,7 +167,7 @@ class Connection:
                 self._mux.send(self._spoken_on, kind, payload)
         for message in self._mux.take():
             self._stream.send(message)
-        return self._stream.data_to_send()
+        return self._stream.take()
 
     def keep_alive(self) -> None:
         """Say nothing, so that the other side, and what lies between, know that this one is still there."""

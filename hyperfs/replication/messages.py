@@ -182,7 +182,7 @@ def _encode_data(data: Data) -> bytes:
     proof = data.proof
     flags = _flags(proof.block, proof.hash, proof.seek, proof.upgrade, data.manifest)
     parts = proof_codec.encode_parts(proof)
-    return _uints(flags, data.id, proof.fork) + parts + (data.manifest.encode() if data.manifest else b"")
+    return b"".join((_uints(flags, data.id, proof.fork), *parts, data.manifest.encode() if data.manifest else b""))
 
 
 def _decode_data(reader: compact.Reader) -> Data:

@@ -3,6 +3,7 @@
 Made by the Exchanger, which reads and writes the stream. All of it belongs to the trio thread.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,7 @@ from hyperfs.replication.dialogue import MOST_OPEN, Answered, Dialogue
 from hyperfs.replication.dialogue_codec import Notice, encode_words
 from hyperfs.replication.exchange import Exchange
 from hyperfs.replication.replicating import Replicating
+from hyperfs.replication.secret_stream import sealed_bytes
 
 HANDSHAKE_SECONDS: Final = 10.0
 """Until a log is exchanged: who only connects costs no more than that."""
@@ -26,6 +28,10 @@ PARTING_SECONDS: Final = 5.0
 FAULTS: Final = (Misbehaved, Corrupt, FormatTooNew)
 """Of the other side: its connection ends."""
 SPEECHLESS: Final = "the peer does not speak hyperfs/1"
+HOP_BYTES: Final = 1 << 16
+"""Of so much sealing takes as long as having another thread do it: 50 us."""
+PIECE_BYTES: Final = 1 << 19
+"""Sealed, and then written, at a time."""
 _READ_BYTES: Final = 1 << 16
 
 
@@ -68,7 +74,8 @@ class Session:
         """Nothing is exchanged yet, and it may still come to that."""
         self.scope = trio.CancelScope()
         self.wake = trio.Event()
-        self._out: list[bytes] = []
+        self._raw = b""  # to be written before what is to be sealed
+        self._unsealed: deque[bytes] = deque()
         self.buffered = 0
         """Bytes that are to be written or being written."""
         self.remote_key = b""
@@ -156,7 +163,7 @@ class Session:
         while True:
             self.wake = trio.Event()
             self.collect()
-            if data := self.take():
+            if data := await self._next_piece():
                 try:
                     await self.stream.send_all(data)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -188,17 +195,27 @@ class Session:
 
     def collect(self) -> None:
         """Fetch what the connection has to say, and have it written."""
-        if data := self.connection.data_to_send(is_busy=self.buffered >= MOST_BUFFERED):
-            self._out.append(data)
-            self.buffered += len(data)
+        raw, messages = self.connection.take(is_busy=self.buffered >= MOST_BUFFERED)
+        if raw or messages:
+            self._raw += raw
+            self._unsealed += messages
+            self.buffered += len(raw) + sum(map(sealed_bytes, messages))
             self.wake.set()
             if self.buffered > MOST_UNREAD:
                 self.end(Misbehaved(f"it has {MOST_UNREAD >> 20} MiB to read and does not"))
 
-    def take(self) -> bytes:
-        """What is to be written now; it counts as buffered until it is said to be written."""
-        out, self._out = self._out, []
-        return b"".join(out)
+    async def _next_piece(self) -> bytes:
+        """What is to be written now, and counts as buffered until it is written. Much is sealed in a worker thread: the
+        one of the sockets answers a mount's requests as well."""
+        raw, self._raw = self._raw, b""
+        piece: list[bytes] = []
+        size = 0
+        while self._unsealed and size < PIECE_BYTES:
+            piece.append(self._unsealed.popleft())
+            size += len(piece[-1])
+        if size < HOP_BYTES:
+            return raw + self.connection.seal(piece)
+        return raw + await trio.to_thread.run_sync(self.connection.seal, piece)
 
     def close(self) -> None:
         """End it without a fault of anybody's. What was not written yet is not."""

@@ -19,11 +19,11 @@ BLOCK, HASH, SEEK, UPGRADE = 1, 2, 4, 8
 _LEAST_NODE_BYTES: Final = 2 + HASH_BYTES
 
 
-def encode_parts(proof: TreeProof) -> bytes:
-    """All but the fork, and which parts there are: that stands before them."""
+def encode_parts(proof: TreeProof) -> list[bytes]:
+    """All but the fork, and which parts there are: that stands before them. To be joined: no block is copied here."""
     parts: list[bytes] = []
     if block := proof.block:
-        parts += [compact.uint(block.block), compact.buffer(block.value), _nodes(block.nodes)]
+        parts += [compact.uint(block.block), compact.uint(len(block.value)), block.value, _nodes(block.nodes)]
     if proof.hash:
         parts += [compact.uint(proof.hash.node), _nodes(proof.hash.nodes)]
     if proof.seek:
@@ -31,7 +31,7 @@ def encode_parts(proof: TreeProof) -> bytes:
     if upgrade := proof.upgrade:
         parts += [compact.uint(upgrade.start), compact.uint(upgrade.length)]
         parts += [_nodes(upgrade.nodes), _nodes(upgrade.additional), compact.buffer(upgrade.signature)]
-    return b"".join(parts)
+    return parts
 
 
 def decode_parts(reader: compact.Reader, flags: int, fork: int) -> TreeProof:

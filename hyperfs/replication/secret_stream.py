@@ -6,9 +6,12 @@ header of libsodium's secretstream); then messages, each sealed by that stream, 
 that is changed, repeated, left out or moved does not open. An empty message only keeps the connection alive.
 
 Bytes in, events out; `data_to_send` has what is to be written. The state after an error is undefined: hang up.
+
+What is to be sent lies here open until somebody takes it: sealing is the dear part, and `take` and `seal` are there for
+an owner that has it done by another thread.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from hmac import compare_digest
 from typing import Final, NamedTuple
@@ -52,6 +55,11 @@ def frame(data: bytes) -> bytes:
     return len(data).to_bytes(_LENGTH_BYTES, "little") + data
 
 
+def sealed_bytes(message: bytes) -> int:
+    """How many bytes a message takes on the wire."""
+    return _LENGTH_BYTES + len(message) + SEAL_BYTES
+
+
 class Frames:
     """Cuts a stream of bytes into frames; keeps at most the one that is still incomplete."""
 
@@ -89,14 +97,15 @@ class SecretStream:
         self._handshake = Handshake(is_initiator, static, CurveKeyPair(ephemeral))
         self._header = header
         self._frames = Frames()
-        self._out: list[bytes] = []
+        self._raw: list[bytes] = []  # frames of the handshake, before all messages
+        self._unsealed: list[bytes] = []
         self._push = crypto_secretstream_xchacha20poly1305_state()
         self._pull = crypto_secretstream_xchacha20poly1305_state()
         self._receive_key = b""
         self._expected_id = b""
         self._is_open = False
         if is_initiator:
-            self._out.append(frame(self._handshake.send()))
+            self._raw.append(frame(self._handshake.send()))
 
     @property
     def can_send(self) -> bool:
@@ -104,14 +113,23 @@ class SecretStream:
 
     def data_to_send(self) -> bytes:
         """What is to be written since the last call."""
-        out, self._out = self._out, []
-        return b"".join(out)
+        raw, messages = self.take()
+        return raw + self.seal(messages)
 
     def send(self, message: bytes) -> None:
-        """Seal one message. Only once `can_send`."""
+        """Only once `can_send`."""
         assert self.can_send
-        sealed = crypto_secretstream_xchacha20poly1305_push(self._push, message)
-        self._out.append(frame(sealed))
+        self._unsealed.append(message)
+
+    def take(self) -> tuple[bytes, list[bytes]]:
+        """(bytes, messages) since the last call: what is to be written, and then what is to be sealed and written."""
+        raw, self._raw = self._raw, []
+        messages, self._unsealed = self._unsealed, []
+        return b"".join(raw), messages
+
+    def seal(self, messages: Iterable[bytes]) -> bytes:
+        """What is to be written of messages that were taken. In any one thread at a time, in the order of `take`."""
+        return b"".join(frame(crypto_secretstream_xchacha20poly1305_push(self._push, found)) for found in messages)
 
     def receive(self, data: bytes) -> Iterator[Connected | bytes]:
         """What these bytes complete: Connected once, then messages, never empty ones. Misbehaved ends it.
@@ -140,7 +158,7 @@ class SecretStream:
         handshake = self._handshake
         handshake.receive(message)
         if not handshake.is_done:
-            self._out.append(frame(handshake.send()))
+            self._raw.append(frame(handshake.send()))
         if not handshake.is_done:
             return None
         secrets = handshake.secrets()
@@ -150,7 +168,7 @@ class SecretStream:
         # libsodium's init_push draws the header itself; init_pull comes to the same state from one that is given.
         crypto_secretstream_xchacha20poly1305_init_pull(self._push, self._header, secrets.send_key)
         own = blake2b(mine, key=secrets.handshake_hash, digest_size=_ID_BYTES).digest()
-        self._out.append(frame(own + self._header))
+        self._raw.append(frame(own + self._header))
         return Connected(secrets.remote_key, secrets.handshake_hash)
 
     def _open(self, message: bytes) -> None:

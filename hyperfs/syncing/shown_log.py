@@ -24,7 +24,7 @@ from hyperfs.syncing.revealing import Revealing, lacking
 from hyperfs.syncing.runs import NONE, Runs
 
 SERVED_BYTES: Final = 512 << 10
-"""In one piece: sealing it keeps the mount's thread for a millisecond."""
+"""Read, and handed to the connection, in one piece: what is quick about it is done on the mount's thread."""
 STRETCH: Final = 1 << 21
 """Of so many blocks the peer is asked at once whether it has them."""
 

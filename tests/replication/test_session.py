@@ -1,5 +1,6 @@
 """Connections in trio: deadlines by trio's own clock, bounds by address, and what ends what."""
 
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -65,6 +66,30 @@ async def test_large_blocks_are_served_no_faster_than_they_are_taken(tmp_path: P
     async with two(serves(log), target) as (_, second):
         await until(second, lambda: taking.length == 100 and target.is_whole)
     assert taking.get_verified(99) == b"\x63" * 200_000
+
+
+async def test_what_takes_long_is_sealed_by_another_thread_in_pieces_and_comes_in_order(tmp_path: Path) -> None:
+    """Both sides' messages open in their order only: that all blocks come says that none was sealed before another."""
+    log = own_log(tmp_path / "own", 200, make=lambda number: bytes([number]) * (200_000 if number % 20 < 10 else 50))
+    taking = replica(tmp_path / "there")
+    target = takes(taking)
+    found: list[tuple[bool, int]] = []
+    async with two(serves(log), target) as (first, second):
+        await until(first, lambda: bool(first.sessions))
+        line, here = first.sessions[0].connection, threading.get_ident()
+        plain = line.seal
+
+        def seal(messages: list[bytes]) -> bytes:
+            found.append((threading.get_ident() == here, sum(map(len, messages))))
+            return plain(messages)
+
+        line.seal = seal  # type: ignore[method-assign,assignment]
+        await until(second, lambda: taking.length == 200 and target.is_whole)
+    large = [is_here for is_here, size in found if size >= one_session.HOP_BYTES]
+    assert large
+    assert not any(large)
+    assert max(size for _, size in found) < one_session.PIECE_BYTES + 250_000
+    assert taking.get_verified(189) == b"\xbd" * 200_000
 
 
 async def test_a_log_is_added_while_connected(tmp_path: Path) -> None:
