@@ -22,6 +22,7 @@ KEEP: Final = 9
 REGION: Final = 10
 PIN: Final = 11
 POLICY: Final = 12
+MIRROR: Final = 13
 
 _PREFIX: Final = struct.Struct(">QB")
 _EXTENT: Final = struct.Struct(">QBQ")
@@ -100,6 +101,12 @@ def decode_policy_key(key: bytes) -> tuple[int, bytes]:
     if len(key) <= PREFIX_BYTES + 8:
         raise Corrupt("a policy has an impossible key", key.hex())
     return int.from_bytes(key[PREFIX_BYTES : PREFIX_BYTES + 8], "big"), key[PREFIX_BYTES + 8 :]
+
+
+def mirror_key(id_: bytes) -> bytes:
+    """Of a drive that mirrors a shared folder: what stands for one of its inodes. `id_` tells nothing, 16 bytes; b"" is
+    the key of how far it has come."""
+    return _PREFIX.pack(NO_INO, MIRROR) + id_
 
 
 def region_key(ino: int) -> bytes:

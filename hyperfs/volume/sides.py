@@ -65,6 +65,11 @@ class Copy(NamedTuple):
     xattrs: dict[bytes, bytes]
 
 
+def copy_of(tree: Tree, inode: Inode) -> Copy:
+    extents = tree.extents(inode.ino, 0, MAX_FILE_BYTES) if inode.is_file and inode.inline is None else []
+    return Copy(inode, extents, tree.xattrs(inode.ino) if inode.flags & HAS_XATTRS else {})
+
+
 class TreeSide:
     """A tree of the drive as a side. Keeps what it has read: for one piece of work, between whose steps a live tree
     must not change.
@@ -90,9 +95,7 @@ class TreeSide:
         if inode is None:
             return None
         if ino not in self._copies:
-            extents = self.tree.extents(ino, 0, MAX_FILE_BYTES) if inode.is_file and inode.inline is None else []
-            xattrs = self.tree.xattrs(ino) if inode.flags & HAS_XATTRS else {}
-            self._copies[ino] = Copy(inode, extents, xattrs)
+            self._copies[ino] = copy_of(self.tree, inode)
         return self._copies[ino]
 
     def thing(self, ino: int) -> Thing | None:

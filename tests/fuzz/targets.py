@@ -18,6 +18,7 @@ from hyperfs.peer_server import own_folder
 from hyperfs.policy import when
 from hyperfs.replication import dialogue_codec, mux_codec
 from hyperfs.replication import messages as wire_messages
+from hyperfs.sharing import mirrored
 from hyperfs.store import folder
 from hyperfs.syncing import attested
 from hyperfs.syncing import settings as syncing_settings
@@ -247,6 +248,14 @@ TARGETS: Final = (
         lambda v: v.opening.encode(),
         is_canonical=False,
         errors=(errors.BadRequest, errors.FormatTooNew),
+    ),
+    Target("what stands for what in a shared folder", mirrored.decode_twin, wires.twins, lambda v: v.encode()),
+    Target(
+        "how far a shared folder has come",
+        mirrored.decode_reached,
+        wires.reached,
+        lambda v: v.encode(),
+        is_canonical=False,
     ),
     Target(
         "where a peer is",

@@ -228,6 +228,14 @@ def link_bodies() -> list[bytes]:
     return [opening.encode()]
 
 
+def twins() -> list[bytes]:
+    return [bytes.fromhex(vectors("inode")["values"]["mirror"]["hex"])]
+
+
+def reached() -> list[bytes]:
+    return [bytes.fromhex(vectors("inode")["values"]["mirrored"]["hex"])]
+
+
 def summed_link(data: bytes) -> sharing_link.Link:
     return sharing_link.parse(sharing_link.joined(vectors("link")["live"].partition("#")[0], data))
 

@@ -21,7 +21,9 @@ async def change(volume: Volume, chance: random.Random) -> None:
             case 1:
                 volume.names.make(folder.ino, name, 0o040755, 0, 0)
             case 2 if files:
-                await volume.files.write(volume.overlay.inode(chance.choice(files)), 0, chance.randbytes(5))
+                written = volume.overlay.inode(chance.choice(files))
+                if written.is_file:
+                    await volume.files.write(written, 0, chance.randbytes(5))
             case 3:
                 volume.unlinked(volume.names.unlink(folder.ino, name))
             case 4:

@@ -139,7 +139,7 @@ def test_the_pages_on_inodes_and_places() -> None:
     page, by_name = shown("inode.md"), {case["what"]: case["hex"] for case in INODE["inodes"]}
     by_key = {case["kind"]: case["hex"] for case in INODE["keys"]}
     assert page.pop("tiny file").hex() == by_name["a tiny file"]
-    for name in ("inode", "dentry", "extent", "xattr", "snapshot", "setting", "keep", "policy"):
+    for name in ("inode", "dentry", "extent", "xattr", "snapshot", "setting", "keep", "policy", "mirror"):
         assert page.pop(f"{name} key").hex() == by_key[name]
     assert page.pop("cold store key") == keys.setting_key(b"cold:nas")
     assert page.pop("peer key") == keys.setting_key(b"peer:cloud")
@@ -147,7 +147,7 @@ def test_the_pages_on_inodes_and_places() -> None:
     assert page.pop("peer") == Known("cloud", where, 1_795_000_000_000_000_000).encode()
     assert page.pop("undo key").hex() == INODE["values"]["undo"]["key"]
     assert page.pop("brake key").hex() == INODE["values"]["brake"]["key"]
-    for name in ("dentry", "xattr", "long xattr", "snapshot", "keep", "policy", "undo", "brake"):
+    for name in ("dentry", "xattr", "long xattr", "snapshot", "keep", "policy", "mirror", "undo", "brake"):
         assert page.pop(name).hex() == INODE["values"][name]["hex"]
     assert not page
     page = shown("place-and-gone.md")
