@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from hyperfs import errors
 from hyperfs.crypto.keys import verify_signature
 from hyperfs.errors import Corrupt, NotHeld, NotResident, Refused
-from hyperfs.log.control_codec import Record, decode_records, encode_records
+from hyperfs.log.control_codec import ROOT, Record, decode_records, encode_records
 from hyperfs.log.proof import TreeProof
 from hyperfs.peer import rules
 from hyperfs.peer.drive import HeldDrive, Offered
@@ -65,11 +65,13 @@ class Visitor:
 
 
 class Reply(NamedTuple):
-    """`grown`: the drive whose control chain has grown by this. `events`: for the log."""
+    """`grown`: the drive whose control chain has grown by this; `gone`: one that is not here any more. `events`: for
+    the log."""
 
     status: Status
     body: bytes
     grown: bytes | None = None
+    gone: bytes | None = None
     events: tuple[Event, ...] = ()
 
 
@@ -89,6 +91,8 @@ class Desk:
             Method.RECEIPT: self._receipt,
             Method.AUDIT: self._audit,
             Method.SPACE: self._space,
+            Method.ADMIT: self._admit,
+            Method.DISMISS: self._dismiss,
         }
 
     def answer(self, visitor: Visitor, method: int, body: bytes, now_ns: int) -> Reply:
@@ -197,7 +201,22 @@ class Desk:
     def _space(self, visitor: Visitor, body: bytes, now_ns: int) -> Reply:
         drive = self._admitted(visitor, bodies.OfDrive.decode(body).drive, or_paired=True)
         free = max(0, self._peer.store.free_bytes() - self._peer.floor_bytes)
-        return Reply(Status.OK, bodies.Space(drive.used_bytes, drive.settings.quota_bytes, free).encode())
+        account = drive.account
+        return Reply(Status.OK, bodies.Space(account.used_bytes, account.quota_bytes, free).encode())
+
+    def _admit(self, visitor: Visitor, body: bytes, now_ns: int) -> Reply:
+        asked = bodies.Part.decode(body)
+        of = self._admitted(visitor, asked.drive)
+        self._peer.admit_part(of, rules.device_of(visitor.holds, of.chain) or ROOT, asked.part)
+        visitor.paired.add(asked.part)
+        event = Event("info", "part admitted", asked.part.hex()[:SHOWN], {"of": asked.drive.hex()[:SHOWN]})
+        return Reply(Status.OK, bodies.Paired(of.account.quota_bytes).encode(), events=(event,))
+
+    def _dismiss(self, visitor: Visitor, body: bytes, now_ns: int) -> Reply:
+        asked = bodies.Part.decode(body)
+        self._peer.dismiss(self._admitted(visitor, asked.drive), asked.part)
+        event = Event("info", "part dismissed", asked.part.hex()[:SHOWN], {"of": asked.drive.hex()[:SHOWN]})
+        return Reply(Status.OK, b"", gone=asked.part, events=(event,))
 
     def _admitted(
         self, visitor: Visitor, drive: bytes, or_paired: bool = False, or_reader: bool = False

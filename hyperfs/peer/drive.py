@@ -23,12 +23,12 @@ from hyperfs.log.receipt import MOST_RANGES, MOST_VALID_NS, Receipt, SignedRecei
 from hyperfs.log.verify_proof import Verified
 from hyperfs.peer import holds as holding
 from hyperfs.peer import rules, settings
+from hyperfs.peer.account import Account
 from hyperfs.peer.blockstore import BlockStore, Place
 from hyperfs.peer.clears import Clears, clears_of, unwanted, waiting, without
 from hyperfs.peer.dossier import Dossier
 from hyperfs.peer.evidence import Statement
 from hyperfs.peer.full import told_when_full
-from hyperfs.peer.holds import Holds
 from hyperfs.peer.lent import LentLog
 from hyperfs.peer.settings import Settings
 
@@ -61,7 +61,8 @@ class HeldDrive:
         self._floor_bytes = floor_bytes
         found = store.read(drive, SETTINGS)
         self.settings = settings.decode(found) if found is not None else Settings()
-        self.holds = _read_holds(store.read(drive, HOLDS))
+        self.holds = holding.read(store.read(drive, HOLDS))
+        self.account = Account(self)
         self.dossier = Dossier(store, drive)
         self.damaged: list[tuple[Place, int]] = []  # blocks, found since the peer was started
         self._lent: dict[Place, LentLog] = {}
@@ -177,6 +178,7 @@ class HeldDrive:
 
     def before(self, place: Place, proof: TreeProof, here: int) -> None:
         entry, chain = self.entry(place.log), self._need_chain()
+        self.account.check_takes(self)
         self._check_fork(entry, proof)
         length = rules.claimed_length(proof)
         if length is not None:
@@ -188,7 +190,8 @@ class HeldDrive:
         rules.check_tree(self.entry(place.log), verified)
         more = _NODE_BYTES * len(verified.nodes) + (len(verified.block[1]) if verified.block is not None else 0)
         free = self._store.free_bytes()
-        rules.check_room(self.id, self.used_bytes, more, self.settings.quota_bytes, free, self._floor_bytes)
+        used, quota = self.account.used_bytes, self.account.quota_bytes
+        rules.check_room(self.id, used, more, quota, free, self._floor_bytes)
         self._unsynced_bytes += more
 
     def synced(self, place: Place, size_bytes: int, head: Head | None) -> None:
@@ -327,16 +330,6 @@ class HeldDrive:
 def _check_size(found: int, most: int) -> None:
     if found > most:
         raise Refused(f"a control chain of {found} bytes: at most {most}")
-
-
-def _read_holds(found: bytes | None) -> Holds:
-    """A damaged record is as none: everything is then held for 30 days from now."""
-    if found is None:
-        return Holds()
-    try:
-        return holding.decode(found)
-    except Corrupt:
-        return Holds()
 
 
 def _discovery_key(entry: LogEntry) -> bytes:

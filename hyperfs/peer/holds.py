@@ -136,3 +136,13 @@ def decode(data: bytes) -> Holds:
     if counted >= _MOST_NS or holds.encode() != data:
         raise Corrupt("the record of what is held is not in its one encoding")
     return holds
+
+
+def read(found: bytes | None) -> Holds:
+    """Of a record. A damaged one is as none: everything is then held for 30 days from now."""
+    if found is None:
+        return Holds()
+    try:
+        return decode(found)
+    except Corrupt:
+        return Holds()

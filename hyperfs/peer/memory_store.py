@@ -144,7 +144,7 @@ class MemoryStore:
         self._logs: dict[Place, _Synced] = {}
 
     def drives(self) -> list[bytes]:
-        return sorted(owner for owner in self._records if owner)
+        return sorted(owner for owner, records in self._records.items() if owner and records)
 
     def names(self, owner: bytes) -> list[str]:
         return sorted(self._records.get(owner, ()))

@@ -3,12 +3,14 @@
 from collections.abc import Container, Iterator
 from typing import Final
 
-from hyperfs.errors import HyperfsError, Refused
+from hyperfs.errors import Corrupt, HyperfsError, Refused
 from hyperfs.log.heads import Signer
 from hyperfs.log.receipt import SignedReceipt
 from hyperfs.peer import rules
+from hyperfs.peer.account import PART_OF, PartOf, decode_part
 from hyperfs.peer.blockstore import BlockStore
 from hyperfs.peer.drive import SETTINGS, HeldDrive
+from hyperfs.peer.facts import SHOWN
 from hyperfs.peer.lent import LentLog
 from hyperfs.peer.settings import Settings
 
@@ -35,6 +37,22 @@ class Peer:
                 self.drives[drive] = HeldDrive(store, drive, floor_bytes)
             except (HyperfsError, OSError) as error:
                 self.broken[drive] = str(error)
+        for drive in list(self.drives):
+            self._count_as_part(drive)
+
+    def _count_as_part(self, drive: bytes) -> None:
+        """With the drive that it is part of, if that is here."""
+        try:
+            if (found := self.store.read(drive, PART_OF)) is None:
+                return
+            part = decode_part(found)
+            of = self.drives.get(part.drive)
+            if of is None or of.id == drive or of.account.owner_of(of) is not None:
+                raise Corrupt("it is a part of a drive that is not held here any more")
+            of.account.join(self.drives[drive], part.device)
+        except (HyperfsError, OSError) as error:
+            self.broken[drive] = str(error)
+            self.drives.pop(drive).close()
 
     @property
     def key(self) -> bytes:
@@ -57,6 +75,33 @@ class Peer:
             self.store.write(drive, SETTINGS, Settings(quota_bytes).encode())
             self.drives[drive] = HeldDrive(self.store, drive, self.floor_bytes)
         return self.drives[drive]
+
+    def admit_part(self, of: HeldDrive, device: int, drive: bytes) -> HeldDrive:
+        """Hold this drive from now on as a part of another one, in its quota, for one of its devices; durable. Refused
+        where it is held here for itself, or `of` is a part."""
+        here = self.drives.get(drive)
+        if here is not None and here.account.owner_of(here) is of:
+            return here
+        if drive in self.broken or here is not None or of.account.owner_of(of) is not None:
+            raise Refused(f"drive {drive.hex()[:SHOWN]} can't be held here as a part of that one")
+        of.account.check_room_for_part()
+        self.store.write(drive, PART_OF, PartOf(of.id, device).encode())
+        found = self.admit(drive)
+        of.account.join(found, device)
+        return found
+
+    def dismiss(self, of: HeldDrive, drive: bytes) -> None:
+        """All of a part of a drive goes, at once; durable. Refused for what is none."""
+        found = self.drives.get(drive)
+        if found is None or found.account.owner_of(found) is not of:
+            raise Refused(f"drive {drive.hex()[:SHOWN]} is not held here as a part of that one")
+        of.account.leave(found)
+        del self.drives[drive]
+        found.close()
+        for place in self.store.places(drive):
+            self.store.remove(place)
+        for name in sorted(self.store.names(drive), key=lambda name: name == PART_OF):  # whose it was, to the last
+            self.store.discard(drive, name)
 
     def lend(
         self,

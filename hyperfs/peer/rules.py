@@ -125,5 +125,11 @@ def taken_out_by(holds: Holds, chain: Chain | None) -> int | None:
 
 def is_listed(holds: Holds, chain: Chain | None) -> bool:
     """Whether a session holds the transport key of an active device of the drive."""
+    return device_of(holds, chain) is not None
+
+
+def device_of(holds: Holds, chain: Chain | None) -> int | None:
+    """The number of the active device of the drive whose transport key a session holds."""
     devices = chain.devices.values() if chain is not None else ()
-    return any(holds(device.transport_key) for device in devices if device.state == ACTIVE)
+    active = (device for device in devices if device.state == ACTIVE)
+    return next((device.number for device in active if holds(device.transport_key)), None)

@@ -148,6 +148,8 @@ class PeerServer:
         session.answer(request.id, reply.status, reply.body)
         if reply.grown is not None:
             await self._grown(reply.grown, session)
+        elif reply.gone is not None:
+            self._gone(reply.gone)
         elif request.method == Method.AUDIT:
             await self.look()
 
@@ -171,6 +173,12 @@ class PeerServer:
                 session.end(Refused("its device is not in the drive's roster any more"))
         await self._refresh(mine)
         await self.look()
+
+    def _gone(self, drive: bytes) -> None:
+        for lending in self._of(drive):
+            for session in list(self._users.pop(lending.log, ())):
+                session.dismiss(lending.log.discovery_key, Refused("its owner has taken this drive away from here"))
+            self._drop(lending)
 
     def _of(self, drive: bytes) -> list[Lending]:
         return [lending for lending in self._lendings.values() if lending.drive.id == drive]

@@ -85,6 +85,15 @@ class PeerClient:
     async def space(self, drive: bytes) -> Space:
         return await self._ask(Method.SPACE, bodies.OfDrive(drive).encode(), Space.decode)
 
+    async def admit(self, drive: bytes, part: bytes) -> int | None:
+        """Have the peer hold a further drive, as a part of one whose device this is; the quota of both. Its chain is to
+        be offered next, over this session."""
+        return (await self._ask(Method.ADMIT, bodies.Part(drive, part).encode(), bodies.Paired.decode)).quota_bytes
+
+    async def dismiss(self, drive: bytes, part: bytes) -> None:
+        """All of such a drive goes there, at once."""
+        await self._ask(Method.DISMISS, bodies.Part(drive, part).encode(), bytes)
+
     async def _ask(self, method: Method, body: bytes, decode: Callable[[bytes], _T]) -> _T:
         status, answer = await self.session.ask(method, body)
         if status != Status.OK:

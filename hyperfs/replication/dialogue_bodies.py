@@ -52,6 +52,21 @@ class Paired(NamedTuple):
         return cls(_decode_quota(compact.Reader(body, "answer to a pairing")))
 
 
+class Part(NamedTuple):
+    """`part` is to be held, or not any more, as a part of `drive`."""
+
+    drive: bytes
+    part: bytes
+
+    def encode(self) -> bytes:
+        return self.drive + self.part
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        reader = compact.Reader(body, "drive and a part of it")
+        return cls(reader.take(HASH_BYTES), reader.take(HASH_BYTES))
+
+
 class ProveRoot(NamedTuple):
     """Which drives have this root? The signature proves that it is the asker's, on this connection."""
 

@@ -28,6 +28,8 @@ class Method(IntEnum):
     RECEIPT = 6
     AUDIT = 7
     SPACE = 8
+    ADMIT = 9
+    DISMISS = 10
 
 
 class Status(IntEnum):

@@ -3,7 +3,7 @@
 from typing import Final
 
 from hyperfs.log import have, receipt
-from hyperfs.peer import evidence, holds, invites, settings
+from hyperfs.peer import account, evidence, holds, invites, settings
 from hyperfs.syncing import settings as syncing_settings
 
 from .seeds import vectors
@@ -54,6 +54,10 @@ def records_of_holds() -> list[bytes]:
 
 def holds_made_right(data: bytes) -> holds.Holds:
     return holds.decode(summed(data))
+
+
+def parts() -> list[bytes]:
+    return [account.PartOf(bytes(range(32)), 7).encode()]
 
 
 def all_settings() -> list[bytes]:

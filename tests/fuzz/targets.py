@@ -13,7 +13,7 @@ from hyperfs.daemon import last_verify, wire
 from hyperfs.lan import nearby
 from hyperfs.log import control_codec, evicted, heads, manifest, receipt
 from hyperfs.log.control import Chain
-from hyperfs.peer import evidence, holds, identity, invites, settings
+from hyperfs.peer import account, evidence, holds, identity, invites, settings
 from hyperfs.peer_server import own_folder
 from hyperfs.policy import when
 from hyperfs.replication import dialogue_codec, mux_codec
@@ -132,6 +132,7 @@ TARGETS: Final = (
     Target("what is held", holds.decode, peers.records_of_holds, holds.Holds.encode),
     Target("what is held, its checksum made right", peers.holds_made_right, peers.records_of_holds),
     Target("settings of a held drive", settings.decode, peers.all_settings, settings.Settings.encode),
+    Target("what a held drive is part of", account.decode_part, peers.parts, account.PartOf.encode),
     Target("invite that a peer keeps", invites.decode, peers.invites_kept, invites.Invite.encode),
     Target("a peer's identity", identity.decode, peers.identities, identity.encode),
     Target("key file", readers.key_file, seeds.key_files),

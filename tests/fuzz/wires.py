@@ -152,6 +152,7 @@ _BODIES: Final = {
     "audit": dialogue_bodies.Audit,
     "audited": dialogue_bodies.Audited,
     "space": dialogue_bodies.Space,
+    "part": dialogue_bodies.Part,
 }
 _KINDS: Final = tuple(dict.fromkeys(_BODIES.values()))
 Body = Any

@@ -7,6 +7,7 @@ import pytest
 
 from hyperfs.errors import Corrupt, FormatTooNew
 from hyperfs.peer import identity, settings
+from hyperfs.peer.account import PartOf, decode_part
 from hyperfs.peer.holds import DAY_NS, HoldClock, Holds, decode
 from hyperfs.peer.settings import Settings
 from tests.log.test_format_pages import example
@@ -37,3 +38,14 @@ def test_settings_are_text() -> None:
     for bad in (b"", b"hyperfs held drive\nformat 1\nquota 05\n", b"hyperfs held drive\nformat 1\nquota 5\n\n"):
         with pytest.raises(Corrupt):
             settings.decode(bad)
+
+
+def test_what_a_drive_is_part_of_is_text() -> None:
+    found = PartOf(bytes(range(32)), 7)
+    assert found.encode() == f"hyperfs part of\nformat 1\ndrive {bytes(range(32)).hex()}\ndevice 7\n".encode()
+    assert decode_part(found.encode()) == found
+    with pytest.raises(FormatTooNew):
+        decode_part(b"hyperfs part of\nformat 2\nmore\n")
+    for bad in (b"", found.encode()[:-1], found.encode() + b"\n", found.encode().replace(b"device 7", b"device 07")):
+        with pytest.raises(Corrupt):
+            decode_part(bad)

@@ -39,6 +39,7 @@ EXAMPLES = {
             (bodies.Found.DAMAGED, b""),
         )
     ),
+    "part": bodies.Part(DRIVE, LOG),
     "space": bodies.Space(5, 1 << 40, 1 << 41),
 }
 MESSAGES = {
