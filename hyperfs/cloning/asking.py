@@ -4,8 +4,9 @@ A peer can hide what is newest, and nobody who has only that peer can tell. It c
 of the root whose key is at hand, and each head is signed by a log that the chain names.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Final, TypeVar
 
 import trio
 
@@ -26,6 +27,10 @@ DIAL_SECONDS: Final = 20.0
 MOST_CHAIN_RECORDS: Final = 1 << 20
 MOST_CHAIN_BYTES: Final = 128 << 20
 """As much as a peer of ours keeps of a chain."""
+
+A = TypeVar("A")
+B = TypeVar("B")
+T = TypeVar("T")
 
 
 async def dial(exchanger: Exchanger, address: Address) -> PeerClient:
@@ -61,6 +66,32 @@ async def chain_of(client: PeerClient, drive: bytes, root: RootSeed) -> Chain:
     chain = await verified_chain(client, drive)
     check_root(chain, root)
     return chain
+
+
+async def state_of(client: PeerClient, drive: bytes, root: RootSeed) -> tuple[Chain, dict[int, Head]]:
+    """The chain, as chain_of, and the heads, as heads_of: asked for at once."""
+    chain, told = await both(partial(chain_of, client, drive, root), partial(client.heads, drive))
+    return chain, checked_heads(chain, told)
+
+
+async def both(first: Callable[[], Awaitable[A]], second: Callable[[], Awaitable[B]]) -> tuple[A, B]:
+    """Two questions at the same time. Raises what one of them raises, the first before the second."""
+    firsts: list[A] = []
+    seconds: list[B] = []
+    failed: dict[int, Exception] = {}
+
+    async def ask(place: int, question: Callable[[], Awaitable[T]], answers: list[T]) -> None:
+        try:
+            answers.append(await question())
+        except Exception as error:  # noqa: BLE001  # raised again below, and not in the group that a nursery makes of it
+            failed[place] = error
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask, 0, first, firsts)
+        nursery.start_soon(ask, 1, second, seconds)
+    if failed:
+        raise failed[min(failed)]
+    return firsts[0], seconds[0]
 
 
 async def verified_chain(client: PeerClient, drive: bytes) -> Chain:
@@ -106,11 +137,16 @@ def checked_heads(chain: Chain, told: tuple[LogHead, ...]) -> dict[int, Head]:
     return found
 
 
-async def offer(client: PeerClient, chain: Chain) -> bool:
-    """Whether the peer has taken the chain, and keeps it; False where it has another one that goes on from the same."""
-    held, _ = await client.chain(chain.drive_id, len(chain.records))
+async def offer(client: PeerClient, chain: Chain, held: int) -> bool:
+    """Whether the peer has taken the chain, and keeps it; False where it has another one that goes on from the same.
+    `held`: of how many records its chain was, asked a moment ago."""
     if held >= len(chain.records):
         start = len(chain.records) - 1
         return decode_records((await client.chain(chain.drive_id, start))[1])[:1] == [chain.records[start]]
     outcome, _ = await client.offer(chain.drive_id, chain.records, held)
     return outcome in (Outcome.NEWER, Outcome.SAME)
+
+
+async def length_of_chain(client: PeerClient, chain: Chain) -> int:
+    """How many records the peer has."""
+    return (await client.chain(chain.drive_id, len(chain.records)))[0]

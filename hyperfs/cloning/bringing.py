@@ -1,4 +1,5 @@
-"""Logs of a drive, from a peer into a folder: the heads of all, and all blocks of some.
+"""Logs of a drive, from a peer into a folder: the heads of all, and all blocks of some; of the logs of names in which
+the newest version most likely lies, the last blocks with their heads.
 
 Each goes into its place in the store, as a replica: what was proved and synced stays when this is killed.
 """
@@ -8,6 +9,7 @@ from typing import Final
 
 import trio
 
+from hyperfs.crypto.keys import LOG_METADATA
 from hyperfs.errors import Corrupt, Unreachable
 from hyperfs.log.control import Chain
 from hyperfs.log.heads import Head
@@ -24,19 +26,24 @@ STALLED_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 0.02
 """Between two looks at what has come."""
 
+NEWEST_BLOCKS: Final = 16
+NEWEST_LOGS: Final = 2
+"""A device that has just begun to write goes on from another's tree."""
+
 Progress = Callable[[str, int, int], None]
 
 
 class _Coming:
     """One log on its way."""
 
-    def __init__(self, disk: Disk, chain: Chain, number: int, head: Head, whole: bool) -> None:
+    def __init__(self, disk: Disk, chain: Chain, number: int, head: Head, whole: bool, newest: int) -> None:
         entry = chain.logs[number]
         self.head = head
         self.replica = Replica(disk, log_folder(entry), entry.public_key, head.fork, number)
         self.wanted = [(low, min(high, head.length)) for low, high in wanted_of(chain, number)] if whole else []
         self.log = Replicating(self.replica, self.replica.manifest, self.replica)
         self.log.want(self.wanted)
+        self.log.want_newest(newest)
 
     @property
     def blocks(self) -> int:
@@ -49,7 +56,8 @@ class _Coming:
     @property
     def is_here(self) -> bool:
         head = self.replica.head()
-        return head is not None and head.length >= self.head.length and self.here() == self.blocks
+        is_as_long = head is not None and head.length >= self.head.length
+        return is_as_long and self.here() == self.blocks and (bool(self.wanted) or self.log.is_idle)
 
 
 async def bring(
@@ -63,7 +71,11 @@ async def bring(
 ) -> dict[int, Head]:
     """The heads of these logs as they are here then, which may be newer; of those in `whole` all blocks are here that
     were not cleared. Raises Unreachable where the peer goes or does not have them all, Corrupt, OSError."""
-    coming = {number: _Coming(disk, chain, number, head, number in whole) for number, head in heads.items()}
+    newest = newest_logs(chain, heads)
+    coming = {
+        number: _Coming(disk, chain, number, head, number in whole, NEWEST_BLOCKS if number in newest else 0)
+        for number, head in heads.items()
+    }
     try:
         for found in coming.values():
             exchanger.add(found.log)
@@ -79,6 +91,11 @@ async def bring(
             if exchanger.has(found.log):
                 exchanger.remove(found.log)
             found.replica.close()
+
+
+def newest_logs(chain: Chain, heads: Mapping[int, Head]) -> list[int]:
+    """The logs in which an opening will look first."""
+    return sorted(number for number in heads if chain.logs[number].kind == LOG_METADATA)[-NEWEST_LOGS:]
 
 
 async def _all_here(

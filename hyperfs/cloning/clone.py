@@ -12,10 +12,12 @@ peer's chain already, and it is known by its keys.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hyperfs.cloning import asking, sparse_opening
-from hyperfs.cloning.bringing import Progress, bring
+from hyperfs.cloning.bringing import Progress, bring, newest_logs
+from hyperfs.cloning.sparse_opening import Fetching
 from hyperfs.crypto.keys import LOG_METADATA, DeviceKeys, RootSeed
 from hyperfs.errors import HyperfsError, Refused
 from hyperfs.log.control import Chain
@@ -77,13 +79,13 @@ async def clone(wanted: Wanted, keys_for: KeysFor, keys_of: Callable[[], DeviceK
         try:
             client = await asking.dial(exchanger, wanted.address)
             drive = await asking.drive_of(client, wanted.root, wanted.drive)
-            chain = await asking.chain_of(client, drive, wanted.root)
+            chain, heads = await asking.state_of(client, drive, wanted.root)
             marker = Marker(drive, str(wanted.address), wanted.former_lost)
             if was_begun:
                 cloning.go_on(wanted.store, marker)
             else:
                 cloning.begin(wanted.store, marker, key_file)
-            return await _Cloning(wanted, keys, exchanger, client, progress).run(chain)
+            return await _Cloning(wanted, keys, exchanger, client, progress).run(chain, heads)
         except Exception as error:  # noqa: BLE001  # raised again below, and not in the group that a nursery makes of it
             failure = error
     raise failure
@@ -100,22 +102,26 @@ class _Cloning:
         self._progress = progress
         self._disk = Disk(wanted.store)
 
-    async def run(self, chain: Chain) -> Made:
+    async def run(self, chain: Chain, heads: dict[int, Head]) -> Made:
         if (finishing := cloning.taken_chain(self._disk)) is not None:
             # The peer has it, and all that is to come has come: what was killed was the last step.
             whole = self._whole(chain)
-            return await self._finish(chain, finishing, whole, await asking.heads_of(self._client, finishing))
+            with self._fetching(finishing) as fetching:
+                return await self._finish(chain, finishing, whole, heads, fetching)
         for _ in range(ATTEMPTS):
             whole = self._whole(chain)
-            heads = await self._bring(chain, whole)
+            heads, held = await self._bring(chain, heads, whole)
             enrolled = self._enrolled(chain, heads)
-            if await asking.offer(self._client, enrolled):
-                return await self._finish(chain, enrolled, whole, heads)
-            chain = await asking.chain_of(self._client, chain.drive_id, self._wanted.root)
+            with self._fetching(chain) as fetching:
+                if not whole:
+                    fetching.open(newest_logs(chain, heads))
+                if await asking.offer(self._client, enrolled, held):
+                    return await self._finish(chain, enrolled, whole, heads, fetching)
+            chain, heads = await asking.state_of(self._client, chain.drive_id, self._wanted.root)
         raise Refused("the drive's control chain keeps changing on the peer: another device joins it. Try again")
 
-    async def _bring(self, chain: Chain, whole: list[int]) -> dict[int, Head]:
-        heads = await asking.heads_of(self._client, chain)
+    async def _bring(self, chain: Chain, heads: dict[int, Head], whole: list[int]) -> tuple[dict[int, Head], int]:
+        """The heads as they are here then, and how many records of the chain the peer has by now."""
         for number, entry in chain.logs.items():
             if entry.state == CLOSED and entry.length > (heads[number].length if number in heads else 0):
                 have = heads[number].length if number in heads else 0
@@ -123,7 +129,11 @@ class _Cloning:
                     f"the peer has {have} of the {entry.length} blocks that log {number} was closed with: "
                     "what lacks is on the former device or on another peer"
                 )
-        return await bring(self._exchanger, self._client, self._disk, chain, heads, whole, self._progress)
+        coming = partial(bring, self._exchanger, self._client, self._disk, chain, heads, whole, self._progress)
+        length = partial(asking.length_of_chain, self._client, chain)
+        if whole:  # which takes long: others may have come meanwhile
+            return await coming(), await length()
+        return await asking.both(coming, length)
 
     def _enrolled(self, chain: Chain, heads: dict[int, Head]) -> Chain:
         """The chain with this device, which may stand in it already."""
@@ -131,6 +141,9 @@ class _Cloning:
             return chain
         last = _last_heads(chain, heads) if self._wanted.former_lost else {}
         return enrol(chain, self._wanted.root, self._keys, self._wanted.name, last)
+
+    def _fetching(self, chain: Chain) -> Fetching:
+        return Fetching(self._exchanger, self._client, self._disk, chain)
 
     def _whole(self, chain: Chain) -> list[int]:
         if not self._wanted.whole:
@@ -141,13 +154,15 @@ class _Cloning:
         own = self._keys.signing().public_key
         return next((found.number for found in chain.devices.values() if found.signing_key == own), None)
 
-    async def _finish(self, before: Chain, chain: Chain, whole: list[int], heads: dict[int, Head]) -> Made:
+    async def _finish(
+        self, before: Chain, chain: Chain, whole: list[int], heads: dict[int, Head], fetching: Fetching
+    ) -> Made:
         cloning.finish(self._wanted.store, chain, self._keys, whole, self._wanted.reserve_bytes)
         device = self._number_in(chain)
         assert device is not None
         if not whole:
             options = Options(read_only=True, memory_index=True)
-            await sparse_opening.prepare(self._exchanger, self._client, self._wanted.store, self._keys, options)
+            await sparse_opening.prepare(fetching, self._wanted.store, self._keys, options)
         lengths = {n: head.length for n, head in heads.items() if chain.logs[n].kind == LOG_METADATA}
         gone = [number for number in before.devices if writers.open_logs_of(before, [number])]
         return Made(

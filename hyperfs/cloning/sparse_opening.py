@@ -7,7 +7,7 @@ reads a marked block looks whether it is there.
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import trio
 
@@ -53,43 +53,65 @@ def open_clone(store: Path, device_keys: DeviceKeys, options: Options) -> Volume
     raise Unreachable("what is needed to open the drive does not come to an end")
 
 
-async def prepare(
-    exchanger: Exchanger, client: PeerClient, store: Path, device_keys: DeviceKeys, options: Options
-) -> int:
+class Fetching:
+    """Blocks of the logs of others, from a peer into the files of a store that is not open. Use it in a `with` block.
+
+    A log's channel is opened once and stays open: then blocks come with a single wait.
+    """
+
+    def __init__(self, exchanger: Exchanger, client: PeerClient, disk: Disk, chain: Chain) -> None:
+        self._exchanger = exchanger
+        self._client = client
+        self._disk = disk
+        self._chain = chain
+        self._logs: dict[int, ShownLog] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._logs:
+            shown = self._logs.popitem()[1]
+            if self._exchanger.has(shown):
+                self._exchanger.remove(shown)
+            shown.log.close()
+
+    def open(self, numbers: Iterable[int]) -> None:
+        """Blocks of these will be asked for."""
+        for number in numbers:
+            if number not in self._logs:
+                entry = self._chain.logs[number]
+                found = open_log(self._disk, entry, None, Options(), is_own=False)
+                self._logs[number] = ShownLog(found, entry.kind == LOG_METADATA, self._exchanger.touch)
+                self._exchanger.add(self._logs[number])
+        self._exchanger.offer(self._client.session)
+
+    async def fetch(self, blocks: Iterable[BlockRef]) -> None:
+        """They are in the store's files when it returns. Raises Unreachable, Corrupt, OSError."""
+        wanted: dict[int, set[int]] = {}
+        for ref in blocks:
+            wanted.setdefault(ref.log, set()).add(ref.index)
+        self.open(wanted)
+        for number, indexes in wanted.items():
+            shown = self._logs[number]
+            try:
+                with trio.fail_after(BLOCK_SECONDS):
+                    proofs = await _proofs(shown, sorted(indexes))
+            except trio.TooSlowError:
+                raise Unreachable(f"the peer gives no blocks of log {number}") from None
+            await trio.to_thread.run_sync(_put, shown.log, proofs)
+
+
+async def prepare(fetching: Fetching, store: Path, device_keys: DeviceKeys, options: Options) -> int:
     """Fetches what the next opening will need, over a connection that there is; in how many rounds."""
     for rounds in range(ROUNDS_MOST):
         try:
             _opened(store, device_keys, options).parts.close()
         except NotResident as absent:
-            await fetch(exchanger, client, store, (*absent.blocks, *absent.ahead))
+            await fetching.fetch((*absent.blocks, *absent.ahead))
         else:
             return rounds
     raise Unreachable("what is needed to open the drive does not come to an end")
-
-
-async def fetch(exchanger: Exchanger, client: PeerClient, store: Path, blocks: Iterable[BlockRef]) -> None:
-    """These blocks of logs of others are in the store's files when it returns. Raises Unreachable, Corrupt, OSError."""
-    disk = Disk(store)
-    chain = Chain.parse(disk.read_all(folder.CONTROL))
-    wanted: dict[int, set[int]] = {}
-    for ref in blocks:
-        wanted.setdefault(ref.log, set()).add(ref.index)
-    for number, indexes in wanted.items():
-        entry = chain.logs[number]
-        found = open_log(disk, entry, None, Options(), is_own=False)
-        shown = ShownLog(found, entry.kind == LOG_METADATA, exchanger.touch)
-        try:
-            exchanger.add(shown)
-            exchanger.offer(client.session)
-            with trio.fail_after(BLOCK_SECONDS):
-                proofs = await _proofs(shown, sorted(indexes))
-            await trio.to_thread.run_sync(_put, found, proofs)
-        except trio.TooSlowError:
-            raise Unreachable(f"the peer gives no blocks of log {number}") from None
-        finally:
-            if exchanger.has(shown):
-                exchanger.remove(shown)
-            found.close()
 
 
 async def _proofs(shown: ShownLog, indexes: list[int]) -> dict[int, TreeProof]:
@@ -121,7 +143,10 @@ async def _fetch_from(store: Path, device_keys: DeviceKeys, address: str, blocks
     failure: Exception | None = None
     async with open_exchanger(CurveKeyPair(device_keys.transport().secret())) as exchanger:
         try:
-            await fetch(exchanger, await asking.dial(exchanger, parse(address)), store, blocks)
+            client = await asking.dial(exchanger, parse(address))
+            disk = Disk(store)
+            with Fetching(exchanger, client, disk, Chain.parse(disk.read_all(folder.CONTROL))) as fetching:
+                await fetching.fetch(blocks)
         except Exception as error:  # noqa: BLE001  # raised again below, and not in the group that a nursery makes of it
             failure = error
     if failure is not None:

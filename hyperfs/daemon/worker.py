@@ -48,6 +48,8 @@ TELL_SECONDS = 0.1
 LAST_WORDS_SECONDS = 2.0
 """How long those that wait for the end may take to read of it."""
 GIVE_BACK_SECONDS = 30.0
+FIRST_LOOK_SECONDS = 1.0
+"""What is looked at first in a clone is not to stand behind what comes in the background."""
 LAST_COMMIT_SECONDS = 60.0
 """A signal asks for an end now: what the kernel can't send back in that time is lost."""
 
@@ -211,6 +213,7 @@ def _beside(drive: Drive, retention: Retention, mover: Mover) -> Iterator[Callab
     whole.bar()
 
     async def complete() -> None:
+        await trio.sleep(FIRST_LOOK_SECONDS)
         await whole.run()
         mover.look_again()
 

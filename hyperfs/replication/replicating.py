@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from hyperfs.errors import BadRequest, Corrupt, HyperfsError, NoSpace, NotResident, Refused
+from hyperfs.log import flat_tree
 from hyperfs.log.cleared import Range, runs_of
 from hyperfs.log.held import Held, Taking
 from hyperfs.log.manifest import Manifest
-from hyperfs.log.proof import MAX_LENGTH, BlockRequest, Request, TreeProof
+from hyperfs.log.proof import MAX_LENGTH, BlockRequest, Request, TreeProof, missing_nodes
 from hyperfs.log.verify_proof import Verified
 from hyperfs.replication.bitfield import Bitfield
 from hyperfs.replication.exchange import Answered, Asked, Contradicted, Denied, Event, Exchange, Withdrawn
@@ -108,6 +109,11 @@ class Replicating:
         """Which blocks are to come, the most urgent first. All, unless this is said."""
         self._scheduler.want(wanted)
 
+    def want_newest(self, count: int) -> None:
+        """With each longer tree so many of its last blocks are asked for, wanted or not: they come without a wait of
+        their own."""
+        self._scheduler.along = count
+
     def appended(self, start: int, end: int) -> None:
         """The log's owner on this machine has made it longer, durably: blocks [start, end) are new."""
         self._announce([(start, end)])
@@ -136,6 +142,7 @@ class Replicating:
                     self._scheduler.denied(request.block.block)
                 if request.upgrade is not None:
                     self._scheduler.upgrade_failed()
+                    _give_up_past(self.taking.length if self.taking else 0, exchange)
             case Contradicted(proof):
                 self.contradictions.append(proof)
 
@@ -148,7 +155,8 @@ class Replicating:
         proofs, self._proofs = self._proofs, []
         wishes = list(self._scheduler.wishes()) if self.taking else []
         if not wishes:
-            self._inquire()
+            for exchange, block in self._scheduler.inquiries():
+                exchange.inquire(block)
         is_last = not wishes and self._scheduler.under_way <= len(proofs)
         is_due = self._is_sync_due or is_last
         self._is_sync_due = False
@@ -171,7 +179,7 @@ class Replicating:
             self._keep(proof, verified)
             taken.append(proof)
         durable = self._sync_if_due(work, taken)
-        requests = [(wish, self._request(wish)) for wish in work.wishes]
+        requests = [(wish, _request(self.taking, wish)) for wish in work.wishes] if self.taking else []
         answers: list[tuple[Exchange, Ask, TreeProof | HyperfsError]] = []
         room = self.served_bytes
         for exchange, ask in work.asks:
@@ -210,7 +218,7 @@ class Replicating:
         for wish, request in done.requests:
             if wish.exchange in self.exchanges:
                 wish.exchange.ask(request)
-        ending = [found for found in done.refused if not self._asks_why(*found)]
+        ending = [found for found in done.refused if not _asks_why(self._standing(), *found)]
         for exchange, ask, answer in done.answers:
             try:
                 self._reply(exchange, ask, answer)
@@ -224,6 +232,11 @@ class Replicating:
         return bool(self._proofs or self._unsynced)
 
     @property
+    def is_idle(self) -> bool:
+        """Nothing is asked for that was not answered, and all that came is durable."""
+        return not self.is_unsettled and not self.is_worked_on and self._scheduler.under_way == 0
+
+    @property
     def newest_fork(self) -> int:
         """The highest that a peer claims. Nothing of another fork is taken in: that is a log of its own."""
         return max((exchange.remote.fork for exchange in self.exchanges), default=0)
@@ -235,23 +248,8 @@ class Replicating:
         scheduler = self._scheduler
         return scheduler.under_way == 0 and not scheduler.missing() and longest <= self._standing()[1]
 
-    def _asks_why(self, exchange: Exchange, error: HyperfsError) -> bool:
-        fork, length = self._standing()
-        length = min(length, exchange.remote.length)
-        if not isinstance(error, Corrupt) or fork != exchange.remote.fork or length == 0 or exchange.fault:
-            return False
-        exchange.fault = error
-        exchange.contradict(length)
-        return True
-
     def _answer(self, ask: Ask) -> TreeProof | HyperfsError:
-        block = ask.request.block
-        try:
-            if block is not None and not self.held.has(block.block):
-                return NotResident([])
-            return self.held.proof(ask.request) if any(ask.request) else TreeProof(ask.fork)
-        except (BadRequest, NotResident, Corrupt) as error:
-            return error
+        return _answer(self.held, ask)
 
     def _reply(self, exchange: Exchange, ask: Ask, answer: TreeProof | HyperfsError) -> None:
         if isinstance(answer, TreeProof):
@@ -275,15 +273,6 @@ class Replicating:
         kept, self._unsynced, self._unsynced_bytes = self._unsynced, [], 0
         return [block for block in kept if self.taking.has(block)]  # another's failed sync may have lost some
 
-    def _request(self, wish: Wish) -> Request:
-        assert self.taking is not None
-        block = None if wish.block is None else BlockRequest(wish.block, self.taking.missing(2 * wish.block))
-        return Request(block, upgrade=wish.upgrade)
-
-    def _inquire(self) -> None:
-        for exchange, block in self._scheduler.inquiries():
-            exchange.inquire(block)
-
     def _announce(self, runs: list[Range]) -> None:
         for start, end in runs:
             self.have.add(start, end)
@@ -303,3 +292,41 @@ class Replicating:
         """Whether the nodes are surely here from which an upgrade of a tree of that length is made."""
         end = self._standing()[1]
         return self.taking is None or length in self._lengths or self.have.next_unset(0, end) == end
+
+
+def _request(taking: Taking, wish: Wish) -> Request:
+    if wish.block is None:
+        return Request(upgrade=wish.upgrade)
+    leaf = 2 * wish.block
+    if wish.within is None:
+        return Request(BlockRequest(wish.block, taking.missing(leaf)))
+    roots = flat_tree.full_roots(wish.within)  # which the upgrade brings
+    return Request(BlockRequest(wish.block, missing_nodes(roots.__contains__, leaf, wish.within)))
+
+
+def _give_up_past(length: int, exchange: Exchange) -> None:
+    """Blocks that were asked for along with a longer tree which does not come."""
+    for request in exchange.requests:
+        if request.block is not None and request.block.block >= length:
+            exchange.cancel(request)
+
+
+def _answer(held: Held, ask: Ask) -> TreeProof | HyperfsError:
+    block = ask.request.block
+    try:
+        if block is not None and not held.has(block.block):
+            return NotResident([])
+        return held.proof(ask.request) if any(ask.request) else TreeProof(ask.fork)
+    except (BadRequest, NotResident, Corrupt) as error:
+        return error
+
+
+def _asks_why(standing: tuple[int, int], exchange: Exchange, error: HyperfsError) -> bool:
+    """Whether it may be the log's owner who lied: then the proof of that is asked for. `standing`: fork and length."""
+    fork, length = standing
+    length = min(length, exchange.remote.length)
+    if not isinstance(error, Corrupt) or fork != exchange.remote.fork or length == 0 or exchange.fault:
+        return False
+    exchange.fault = error
+    exchange.contradict(length)
+    return True

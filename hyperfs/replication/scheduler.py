@@ -28,11 +28,14 @@ ALL: Final[tuple[Range, ...]] = ((0, MAX_LENGTH),)
 
 
 class Wish(NamedTuple):
-    """Ask `exchange` for this: a block, or an upgrade. A block's `nodes` are the owner's to fill in."""
+    """Ask `exchange` for this: a block, or an upgrade. A block's `nodes` are the owner's to fill in.
+
+    `within`: the block is of a tree of that length, which was asked for just before and has not come."""
 
     exchange: Exchange
     block: int | None
     upgrade: UpgradeRequest | None
+    within: int | None = None
 
 
 class Scheduler:
@@ -51,6 +54,11 @@ class Scheduler:
         """Group -> how far in _ORDER its blocks were asked for."""
         self._asked: dict[int, Exchange] = {}
         self._upgrading: Exchange | None = None
+        self._along: list[int] = []
+        """Blocks that were asked for with the upgrade that is under way."""
+        self.along = 0
+        """So many of the last blocks of a longer tree are asked for with it, wanted or not: without waiting for it, and
+        for word of who has them. Each of them brings its whole way up, so few."""
 
     def want(self, wanted: Iterable[Range]) -> None:
         """Which blocks are to be had, the most urgent first. What is on its way still comes."""
@@ -68,7 +76,7 @@ class Scheduler:
     def release(self, exchange: Exchange) -> None:
         """Nothing that it was asked is waited for any more."""
         if self._upgrading is exchange:
-            self._upgrading = None
+            self.upgrade_failed()
         for block in [block for block, asked in self._asked.items() if asked is exchange]:
             self.give_up(block)
 
@@ -76,9 +84,14 @@ class Scheduler:
         """The tree here is as long as this now, whoever brought it."""
         self.length = length
         self._upgrading = None
+        self._along = []
 
     def upgrade_failed(self) -> None:
+        """Nor can what was asked for along with it be checked."""
         self._upgrading = None
+        along, self._along = self._along, []
+        for block in along:
+            self.give_up(block)
 
     def came(self, block: int) -> None:
         """The block is kept."""
@@ -114,6 +127,7 @@ class Scheduler:
         """What to ask now: all of it counts as asked."""
         if upgrade := self._upgrade():
             yield upgrade
+            yield from self._with(upgrade.exchange, upgrade.exchange.remote.length)
         waiting = [(exchange, exchange.room) for exchange in self._peers if exchange.room]
         while waiting:
             # In turn, so that several peers share the work.
@@ -145,6 +159,15 @@ class Scheduler:
         best = max(offers, key=lambda exchange: exchange.remote.length)
         self._upgrading = best
         return Wish(best, None, UpgradeRequest(self.length, best.remote.length - self.length))
+
+    def _with(self, exchange: Exchange, length: int) -> Iterator[Wish]:
+        """The newest blocks of the tree that was just asked for."""
+        for block in range(max(self.length, length - min(self.along, exchange.room)), length):
+            if block not in self._claimed:
+                self._claimed.add(block, block + 1)
+                self._asked[block] = exchange
+                self._along.append(block)
+                yield Wish(exchange, block, None, length)
 
     def _next_of(self, exchange: Exchange) -> int | None:
         if exchange.remote.fork != exchange.fork:

@@ -20,6 +20,13 @@ from hyperfs.volume.catch_up import catch_up
 from hyperfs.volume.volume import Volume
 
 BLOCKS_AT_ONCE: Final = 256
+FIRST_BLOCKS: Final = 64
+"""As long as others wait for blocks too: theirs are not to stand behind many."""
+QUIET_SECONDS: Final = 0.3
+"""After somebody has waited for a block: what he looks at may lack more."""
+ASIDE_SECONDS: Final = 1.0
+"""At most, between two pieces."""
+LOOK_SECONDS: Final = 0.02
 AGAIN_SECONDS: Final = 5.0
 WARNING: Final = "completing"
 
@@ -41,6 +48,7 @@ class Completing:
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
         self._why: str | None = None
+        self._at_once = FIRST_BLOCKS
 
     @property
     def is_needed(self) -> bool:
@@ -63,6 +71,7 @@ class Completing:
             await parts.residence.reconcile()  # what an opening fetched is here, and marked
         of = self._left()
         while (batch := self._next()) or not await self._filled():
+            await self._stand_aside()
             try:
                 await volume.returning.bring(batch, keep=True)
                 await volume.returning.keep(batch)
@@ -78,6 +87,15 @@ class Completing:
             await volume.recover()
         log.info("all names and versions are here")
 
+    async def _stand_aside(self) -> None:
+        """Who waits for blocks goes first."""
+        returning = self._volume.returning
+        until = trio.current_time() + ASIDE_SECONDS
+        is_quiet = returning.waited_ago() >= ASIDE_SECONDS
+        self._at_once = min(BLOCKS_AT_ONCE, 2 * self._at_once) if is_quiet else FIRST_BLOCKS
+        while returning.waited_ago() < QUIET_SECONDS and trio.current_time() < until:
+            await trio.sleep(LOOK_SECONDS)
+
     def _left(self) -> int:
         parts = self._volume.parts
         return sum(_marked(parts.logs[n]) for n, entry in parts.chain.logs.items() if entry.kind == LOG_METADATA)
@@ -90,7 +108,7 @@ class Completing:
             if entry.kind != LOG_METADATA or marks is None or not marks.count:
                 continue
             start, end = list(marks.runs())[-1]
-            return [BlockRef(number, at) for at in range(max(start, end - BLOCKS_AT_ONCE), end)]
+            return [BlockRef(number, at) for at in range(max(start, end - self._at_once), end)]
         return []
 
     async def _filled(self) -> bool:

@@ -10,6 +10,7 @@ answered.
 """
 
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,6 +78,8 @@ class Returning:
         self._lent_bytes = 0
         self._leases: dict[BlockRef, int] = {}
         self._down: tuple[float, Unreachable] | None = None
+        self._waiting = 0  # operations that lack something now
+        self._waited_at = -math.inf
 
     async def serve(self) -> None:
         """Runs the fetches until it is cancelled."""
@@ -96,6 +99,18 @@ class Returning:
 
     async def again(self, operation: Callable[[], Awaitable[T]], absent: NotResident, keep: bool) -> T:
         """As `complete`, of an operation that has met NotResident."""
+        self._waiting += 1
+        try:
+            return await self._again(operation, absent, keep)
+        finally:
+            self._waiting -= 1
+            self._waited_at = trio.current_time()
+
+    def waited_ago(self) -> float:
+        """Seconds since an operation waited for a block: for who fetches what nobody waits for."""
+        return 0.0 if self._waiting else trio.current_time() - self._waited_at
+
+    async def _again(self, operation: Callable[[], Awaitable[T]], absent: NotResident, keep: bool) -> T:
         with trio.move_on_after(DEADLINE_SECONDS):
             wanted: dict[BlockRef, None] = {}
             for _ in range(ROUNDS_MOST):

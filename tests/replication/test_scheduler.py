@@ -31,7 +31,7 @@ def hears(exchange: Exchange, message: messages.Message) -> None:
 def ask(scheduler: Scheduler) -> list[tuple[Exchange, int]]:
     """The blocks that are asked for now."""
     found = []
-    for exchange, block, _ in scheduler.wishes():
+    for exchange, block, *_ in scheduler.wishes():
         if block is not None:
             exchange.ask(Request(BlockRequest(block)))
             found.append((exchange, block))
@@ -72,6 +72,32 @@ def test_who_does_not_know_our_length_is_not_asked_to_upgrade_it() -> None:
         hears(found, sync)
         scheduler.join(found)
     assert list(scheduler.wishes()) == []
+
+
+def test_the_newest_blocks_of_a_longer_tree_are_asked_for_with_it_once() -> None:
+    scheduler = Scheduler(10, [(0, 10)], ())
+    scheduler.along = 4
+    far = peer(100, [], mine=10)
+    scheduler.join(far)
+    first = list(scheduler.wishes())
+    assert [(wish.block, wish.within) for wish in first] == [(None, None), *((block, 100) for block in range(96, 100))]
+    assert scheduler.under_way == 5
+    scheduler.came(96)
+    scheduler.upgraded(100)
+    far.stand(0, 100)
+    scheduler.denied(97)
+    assert list(scheduler.wishes()) == []
+    assert scheduler.under_way == 2
+
+
+def test_without_the_longer_tree_its_blocks_are_not_waited_for() -> None:
+    scheduler = Scheduler(10, [(0, 10)], ())
+    scheduler.along = 100
+    far = peer(12, [], mine=10)
+    scheduler.join(far)
+    assert [wish.block for wish in scheduler.wishes()] == [None, 10, 11]
+    scheduler.upgrade_failed()
+    assert scheduler.under_way == 0
 
 
 def test_the_most_urgent_come_first_and_short_runs_in_their_order() -> None:

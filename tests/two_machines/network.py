@@ -21,6 +21,8 @@ from typing import Final, Self
 
 from tests.waiting import readable
 
+from .trips import Trips
+
 LEFT: Final = "10.77.0.1"
 RIGHT: Final = "10.77.0.2"
 MTU: Final = 9000
@@ -76,11 +78,12 @@ class Line:
 
 
 class Wire:
-    """A context manager. `bytes` counts what arrived; `trips` how often the direction turned after a pause."""
+    """A context manager. `bytes` counts what arrived; `trips` how often the left side had to wait for the right one."""
 
     def __init__(self, left: Namespace, right: Namespace, seed: int) -> None:
         self.line = Line()
         self.bytes = 0
+        self.trips = Trips()
         self._namespaces = (left, right)
         self._random = random.Random(seed)
         self._resets = [0, 0]  # by direction: connections are to be reset by so many of the next packets
@@ -107,25 +110,28 @@ class Wire:
     def _run(self) -> None:
         ends = [namespace.tun("wire") for namespace in self._namespaces]
         self._ready.set()
-        queue: list[tuple[float, int, int, bytes]] = []  # when, number, to which end, packet
+        queue: list[tuple[float, int, int, bytes, int]] = []  # when, number, to which end, packet, its step
         number = 0
         try:
             while not self._stop.is_set():
                 now = time.monotonic()
                 while queue and queue[0][0] <= now:
-                    _, _, end, packet = heapq.heappop(queue)
+                    _, _, end, packet, step = heapq.heappop(queue)
+                    self.trips.came(end, step)
                     self._deliver(ends[end], packet)
                 wait = min(0.05, queue[0][0] - now) if queue else 0.05
                 for fd in readable(ends, wait):
                     came = ends.index(fd)
                     for packet in _read_all(fd):
+                        step = self.trips.sent(came, packet)
                         if self._is_lost():
                             continue
                         number += 1
                         if self._resets[came] and (reset := reset_of(packet)) is not None:
                             self._resets[came] -= 1
                             packet = reset
-                        heapq.heappush(queue, (time.monotonic() + self.line.delay_seconds, number, 1 - came, packet))
+                        due = time.monotonic() + self.line.delay_seconds
+                        heapq.heappush(queue, (due, number, 1 - came, packet, step))
         finally:
             for fd in ends:
                 os.close(fd)

@@ -1,7 +1,8 @@
 """What is not on this device is brought for whoever reads it: once, checked, in time, and kept or only lent."""
 
+import math
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -65,6 +66,22 @@ async def test_a_read_of_what_is_elsewhere_gives_its_bytes_and_it_is_here_then(s
         assert await read(volume, 0, len(data)) == data
     async with store.opened() as volume:
         assert await read(volume, 0, len(data)) == data
+
+
+async def test_it_is_known_whether_somebody_waits(store: Store) -> None:
+    async with gone(store, noise(1 << 20)) as (volume, places):
+        assert volume.returning.waited_ago() == math.inf
+        during: list[float] = []
+        fetch = places.fetch
+
+        async def looked(blocks: Sequence[BlockRef]) -> Mapping[BlockRef, bytes]:
+            during.append(volume.returning.waited_ago())
+            return await fetch(blocks)
+
+        places.fetch = looked  # type: ignore[method-assign]
+        await read(volume, 0, 4096)
+        assert during == [0]
+        assert volume.returning.waited_ago() < math.inf
 
 
 async def test_all_that_a_read_lacks_comes_with_one_question_and_a_small_one_brings_little(store: Store) -> None:
