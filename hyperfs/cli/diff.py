@@ -12,6 +12,8 @@ from hyperfs.cli.differences import line
 from hyperfs.cli.output import print_json
 from hyperfs.cli.session import Asks, locate, session
 from hyperfs.cli.text_diff import TEXT_MOST_BYTES, Side
+from hyperfs.daemon.paging import pages
+from hyperfs.daemon.wire import Message
 
 _COLOURS: Final = {text_diff.PLACE: "cyan", text_diff.CAME: "green", text_diff.WENT: "red"}
 
@@ -47,7 +49,7 @@ def command(
     """
     place = locate(path, store)
     with session(place, passphrase_file) as drive:
-        found = drive.request("diff", {"path": place.inside, "old": old, "new": new})
+        found = _whole(drive, {"path": place.inside, "old": old, "new": new})
         if as_json:
             print_json(found)
             return
@@ -55,6 +57,13 @@ def command(
             click.echo(line(difference, sizes=not names))
         if not (names or stat):
             _contents(drive, found)
+
+
+def _whole(drive: Asks, params: Message) -> Message:
+    """The versions, and all differences."""
+    first, *others = pages(drive.request, "diff", params)
+    rest = [difference for page in others for difference in page["differences"]]
+    return {"old": first["old"], "new": first["new"], "differences": first["differences"] + rest}
 
 
 def _contents(drive: Asks, found: dict[str, Any]) -> None:

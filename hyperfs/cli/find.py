@@ -10,6 +10,7 @@ import click
 from hyperfs.cli import options
 from hyperfs.cli.output import print_json, progress, shown, size_text, table, time_text
 from hyperfs.cli.session import Asks, locate, session
+from hyperfs.daemon.paging import items
 
 _WILD = re.compile(r"[*?\[]")
 
@@ -57,8 +58,7 @@ def _split(what: str) -> tuple[str, str | None]:
 
 def _ask(drive: Asks, inside: str, pattern: str | None, tell: Any) -> list[dict[str, Any]]:
     params = {"path": inside} if pattern is None else {"path": inside, "pattern": pattern}
-    found: list[dict[str, Any]] = drive.request("find_deleted", params, tell)["deleted"]
-    return found
+    return list(items(lambda name, asked: drive.request(name, asked, tell), "find_deleted", params, "deleted"))
 
 
 def _row(thing: dict[str, Any], mount: Path | None) -> list[str]:

@@ -1,13 +1,15 @@
 """hyperfs log"""
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hyperfs.cli import options
-from hyperfs.cli.output import print_json, shown, table, time_text
+from hyperfs.cli.output import print_json_list, shown, table, time_text
 from hyperfs.cli.session import locate, session
+from hyperfs.daemon.paging import items
 
 
 @click.command("log")
@@ -23,11 +25,11 @@ def command(where: Path, limit: int, store: Path | None, passphrase_file: Path |
     """
     place = locate(where, store)
     with session(place, passphrase_file) as drive:
-        found = drive.request("log", {"path": place.inside, "limit": limit})["commits"]
-    if as_json:
-        print_json(found)
-        return
-    table([["VERSION", "TIME", "DEVICE", "SNAPSHOT", "WHAT CHANGED"], *map(_row, found)], right={0})
+        found = items(drive.request, "log", {"path": place.inside, "limit": limit}, "commits")
+        if as_json:
+            print_json_list(found)
+            return
+        table(chain([["VERSION", "TIME", "DEVICE", "SNAPSHOT", "WHAT CHANGED"]], map(_row, found)), right={0})
 
 
 def _row(commit: dict[str, Any]) -> list[str]:

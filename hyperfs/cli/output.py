@@ -4,8 +4,10 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice, repeat
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -19,12 +21,22 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 SHOW_AFTER_SECONDS: Final = 1.0
+TABLE_BLOCK: Final = 1000
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def print_json(facts: Any) -> None:
     """Bytes of names that are no UTF-8 stand as lone surrogates, as Python's os.fsdecode makes them."""
     click.echo(json.dumps(facts, indent=2))
+
+
+def print_json_list(found: Iterable[Any]) -> None:
+    """As print_json, one by one: the list may be long."""
+    before = "["
+    for facts in found:
+        click.echo(before + "\n" + indent(json.dumps(facts, indent=2), "  "), nl=False)
+        before = ","
+    click.echo("[]" if before == "[" else "\n]")
 
 
 def shown(text: str) -> str:
@@ -56,9 +68,17 @@ def time_text(iso: str) -> str:
     return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-def table(rows: list[list[str]], right: set[int] | None = None) -> None:
-    """Columns; those in `right` are flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+def table(rows: Iterable[list[str]], right: set[int] | None = None) -> None:
+    """Columns; those in `right` are flush right. Of a long table only a part is in memory: they may grow wider."""
+    rows = iter(rows)
+    widths: list[int] = []
+    while block := list(islice(rows, TABLE_BLOCK)):
+        columns = zip(*block, strict=True)
+        widths = [max(width, *map(len, column)) for width, column in zip(widths or repeat(0), columns, strict=False)]
+        _print_rows(block, widths, right)
+
+
+def _print_rows(rows: list[list[str]], widths: list[int], right: set[int] | None) -> None:
     for row in rows:
         cells = [
             cell.rjust(width) if right and place in right else cell.ljust(width)

@@ -13,20 +13,19 @@ from tzlocal import get_localzone
 
 from hyperfs.cold.cold import Cold
 from hyperfs.daemon.cold_side import open_cold
+from hyperfs.daemon.pages import Pages
 from hyperfs.daemon.peer_side import open_peers
 from hyperfs.errors import NotFound
 from hyperfs.sharing.reader import Reader
 from hyperfs.syncing.peers import Peers
 from hyperfs.values import ROOT_INO
 from hyperfs.volume.moving import Mover
+from hyperfs.volume.pace import Pace
 from hyperfs.volume.paths import find, parts_of
 from hyperfs.volume.queues import Queue
 from hyperfs.volume.volume import Volume
 
 T = TypeVar("T")
-
-SLICE_SECONDS = 0.01
-
 
 class Mounted(Protocol):
     """What requests want of a mount: the kernel told of what changed behind its back."""
@@ -62,6 +61,8 @@ class Drive:
     ended: trio.Event = field(default_factory=trio.Event)
     watched: OrderedDict[tuple[bytes, str], Iterator[Any]] = field(default_factory=OrderedDict)
     """Streams of changes that a page of was answered, by where they go on: see `watch_requests`."""
+    pages: Pages = field(default_factory=Pages)
+    """Long answers that somebody has the first pages of."""
     failure: BaseException | None = None
     reader: Reader | None = None
     """Of a drive that is open by a link: what follows it."""
@@ -117,10 +118,8 @@ class Drive:
 async def in_slices(items: Iterable[T]) -> list[T]:
     """All items of a lazy sequence, with the kernel and others served meanwhile."""
     found: list[T] = []
-    until = trio.current_time() + SLICE_SECONDS
+    pace = Pace()
     for item in items:
         found.append(item)
-        if trio.current_time() >= until:
-            await trio.lowlevel.checkpoint()
-            until = trio.current_time() + SLICE_SECONDS
+        await pace.turn()
     return found

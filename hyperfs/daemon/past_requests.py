@@ -2,6 +2,7 @@
 
 import base64
 import os
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -29,55 +30,65 @@ PIECE_BYTES: Final = 1 << 20
 
 
 async def versions(drive: Drive, params: Message, tell: Tell) -> Message:
-    """Of a file or folder, newest first; with `limit` no more than so many."""
-    await catch_up(drive, tell)
-    limit = given.number(params, "limit") if params.get("limit") is not None else None
-    found = await in_slices(islice(history.versions_of(drive.volume, given.path(params)), limit))
-    return {"versions": [_version(drive, version) | {"size": version.size} for version in found]}
+    """Of a file or folder, newest first; with `limit` no more than so many. In pages."""
+
+    async def begin() -> Iterator[Message]:
+        await catch_up(drive, tell)
+        limit = given.number(params, "limit") if params.get("limit") is not None else None
+        found = islice(history.versions_of(drive.volume, given.path(params)), limit)
+        return (_version(drive, version) | {"size": version.size} for version in found)
+
+    return await drive.pages.page(params, "versions", begin)
 
 
 async def find_deleted(drive: Drive, params: Message, tell: Tell) -> Message:
-    """What was deleted at or below `path`, newest first; with `pattern` what matches that; with `limit` no more."""
-    await catch_up(drive, tell)
-    pattern = given.path(params, "pattern") if params.get("pattern") is not None else None
-    found = await in_slices(finding.find_deleted(drive.volume, given.path(params), pattern))
-    things = sorted((thing for thing in found if thing is not None), key=lambda thing: -thing.deleted_ns)
-    limit = given.number(params, "limit") if params.get("limit") is not None else len(things)
+    """What was deleted at or below `path`, newest first; with `pattern` what matches that; with `limit` no more. In
+    pages; the first says the `count` of all."""
+    count: Message = {}
+
+    async def begin() -> Iterator[Message]:
+        await catch_up(drive, tell)
+        pattern = given.path(params, "pattern") if params.get("pattern") is not None else None
+        found = await in_slices(finding.find_deleted(drive.volume, given.path(params), pattern))
+        things = sorted((thing for thing in found if thing is not None), key=lambda thing: -thing.deleted_ns)
+        count["count"] = len(things)
+        limit = given.number(params, "limit") if params.get("limit") is not None else None
+        return map(_deleted, islice(things, limit))
+
+    return await drive.pages.page(params, "deleted", begin) | count
+
+
+def _deleted(thing: finding.Found) -> Message:
     return {
-        "count": len(things),
-        "deleted": [
-            {
-                "path": os.fsdecode(thing.path),
-                "kind": KINDS.get(thing.kind, "other"),
-                "size": thing.size if thing.kind != DIRECTORY else None,
-                "deleted": iso_time(thing.deleted_ns),
-                "how": "trashed" if thing.how == TRASHED else "deleted",
-                "version": thing.version,
-                "entry": os.fsdecode(thing.entry) if thing.entry is not None else None,
-            }
-            for thing in things[:limit]
-        ]
+        "path": os.fsdecode(thing.path),
+        "kind": KINDS.get(thing.kind, "other"),
+        "size": thing.size if thing.kind != DIRECTORY else None,
+        "deleted": iso_time(thing.deleted_ns),
+        "how": "trashed" if thing.how == TRASHED else "deleted",
+        "version": thing.version,
+        "entry": os.fsdecode(thing.entry) if thing.entry is not None else None,
     }
 
 
 async def log(drive: Drive, params: Message, tell: Tell) -> Message:
-    await catch_up(drive, tell)
-    limit = given.number(params, "limit")
-    commits = history.commits(drive.volume, given.path(params))
-    found = await in_slices(commit for commit, _ in zip(commits, range(limit), strict=False))
-    return {
-        "commits": [
-            _version(drive, commit)
-            | {
-                "added": commit.added,
-                "removed": commit.removed,
-                "moved": commit.moved,
-                "changed": commit.changed,
-                "attributes": commit.attributes,
-                "change": commit.change,
-            }
-            for commit in found
-        ]
+    """The newest `limit` versions that changed something at or below a path. In pages."""
+
+    async def begin() -> Iterator[Message]:
+        await catch_up(drive, tell)
+        limit = given.number(params, "limit")
+        return (_commit(drive, commit) for commit in islice(history.commits(drive.volume, given.path(params)), limit))
+
+    return await drive.pages.page(params, "commits", begin)
+
+
+def _commit(drive: Drive, commit: history.CommitSummary) -> Message:
+    return _version(drive, commit) | {
+        "added": commit.added,
+        "removed": commit.removed,
+        "moved": commit.moved,
+        "changed": commit.changed,
+        "attributes": commit.attributes,
+        "change": commit.change,
     }
 
 
@@ -95,17 +106,18 @@ def _version(drive: Drive, found: FileVersion | history.CommitSummary) -> dict[s
 
 
 async def diff(drive: Drive, params: Message, tell: Tell) -> Message:
-    """Without `new`: against the present."""
-    await catch_up(drive, tell)
-    path = given.path(params)
-    old = drive.resolve(given.text(params, "old"), path)
-    new = drive.resolve(given.text(params, "new"), path) if params.get("new") else drive.volume.versions.newest.version
-    found = await compare.compare(drive.volume, old, new, path)
-    return {
-        "old": old,
-        "new": new,
-        "differences": [difference_facts(difference) for difference in found],
-    }
+    """Without `new`: against the present. In pages; the first says which versions they are."""
+    which: Message = {}
+
+    async def begin() -> Iterator[Message]:
+        await catch_up(drive, tell)
+        path, newest = given.path(params), drive.volume.versions.newest.version
+        which["old"] = drive.resolve(given.text(params, "old"), path)
+        which["new"] = drive.resolve(given.text(params, "new"), path) if params.get("new") else newest
+        found = await compare.compare(drive.volume, which["old"], which["new"], path)
+        return map(difference_facts, found)
+
+    return await drive.pages.page(params, "differences", begin) | which
 
 
 async def find_file(drive: Drive, params: Message, tell: Tell) -> Message:

@@ -7,11 +7,12 @@ from typing import Any, Final
 import trio
 
 from hyperfs.daemon import params as given
-from hyperfs.daemon.drive import SLICE_SECONDS, Drive
+from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.times import iso_time
 from hyperfs.daemon.wire import Message, Tell
 from hyperfs.errors import BadRequest
 from hyperfs.volume.change_stream import Cursor, Told, stream
+from hyperfs.volume.pace import Pace
 from hyperfs.volume.status import device_name
 
 PAGE_CHANGES: Final = 1000
@@ -49,7 +50,7 @@ async def changed(drive: Drive, params: Message, tell: Tell) -> Message:
     path, version = given.path(params), given.number(params, "version")
     before = drive.volume.versions.before(version)
     told: list[dict[str, Any]] = []
-    until = trio.current_time() + SLICE_SECONDS
+    pace = Pace()
     for item in stream(drive.volume, path, Cursor(before)):
         if isinstance(item, Told):
             told.append(_told(drive, item))
@@ -57,9 +58,7 @@ async def changed(drive: Drive, params: Message, tell: Tell) -> Message:
             return {"before": before, "changes": told, "whole": True}
         if len(told) >= PAGE_CHANGES:
             break
-        if trio.current_time() >= until:
-            await trio.lowlevel.checkpoint()
-            until = trio.current_time() + SLICE_SECONDS
+        await pace.turn()
     return {"before": before, "changes": told, "whole": False}
 
 
@@ -75,8 +74,7 @@ async def _next_page(drive: Drive, path: bytes, cursor: Cursor) -> Message:
     items = drive.watched.pop((path, str(cursor)), None) or stream(drive.volume, path, cursor)
     told: list[dict[str, Any]] = []
     nbytes = 0
-    begun = until = trio.current_time()
-    until += SLICE_SECONDS
+    begun, pace = trio.current_time(), Pace()
     for item in items:
         if isinstance(item, Told):
             told.append(_told(drive, item))
@@ -84,13 +82,11 @@ async def _next_page(drive: Drive, path: bytes, cursor: Cursor) -> Message:
             cursor = item.behind
         else:
             cursor = item
-        now = trio.current_time()
-        if len(told) >= PAGE_CHANGES or nbytes >= PAGE_BYTES or now - begun >= PAGE_SECONDS:
+        enough = len(told) >= PAGE_CHANGES or nbytes >= PAGE_BYTES
+        if enough or trio.current_time() - begun >= PAGE_SECONDS:
             _keep(drive, path, cursor, items)
             return _page(cursor, told, False)
-        if now >= until:
-            await trio.lowlevel.checkpoint()
-            until = trio.current_time() + SLICE_SECONDS
+        await pace.turn()
     return _page(cursor, told, True)
 
 

@@ -194,8 +194,13 @@ def inode_start(ino: int, version: int) -> bytes:
     return INODE_PREFIX + _PAIR.pack(ino, _LAST - version)
 
 
+def behind_directory(directory: int) -> bytes:
+    """Behind all rows of what went from it."""
+    return WENT_PREFIX + _U64.pack(directory + 1)
+
+
 def ino_of(key: bytes) -> int:
-    """Of the key of an inode's row."""
+    """Of the key of an inode's row, or of what went from a directory."""
     return int.from_bytes(key[1:9], "big")
 
 

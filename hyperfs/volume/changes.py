@@ -109,12 +109,19 @@ class Changes:
             if found is not None and name in (None, found.name):
                 yield found
 
-    def all_went(self) -> Iterator[Went]:
-        """Of all directories."""
-        for key, value in self._rows(rows.WENT_PREFIX, rows.WENT_PREFIX):
-            found = self._codec.went(key, value)
-            if found is not None:
-                yield found
+    def all_went(self, wanted: Callable[[int], bool]) -> Iterator[Went]:
+        """Of all directories that are wanted. The rows of others are passed over, however many there are."""
+        start: bytes | None = rows.WENT_PREFIX
+        while start is not None:
+            found, start = self._rows(rows.WENT_PREFIX, start), None
+            for key, value in found:
+                directory = rows.ino_of(key)
+                if not wanted(directory):
+                    start = rows.behind_directory(directory)
+                    break
+                went = self._codec.went(key, value)
+                if went is not None:
+                    yield went
 
     def forget_went(self, found: Iterable[Went]) -> None:
         """These can't be had any more."""

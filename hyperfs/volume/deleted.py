@@ -5,7 +5,7 @@ shown is looked up in the trees each time.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby, islice, takewhile
 from typing import Final, NamedTuple
@@ -38,9 +38,10 @@ def deleted_from(volume: Volume, directory: int) -> Iterator[Deleted]:
         yield from found
 
 
-def all_deleted(volume: Volume) -> Iterator[Iterator[Deleted]]:
-    """Of all directories, those too that are no more: by directory and name."""
-    return _by_name(volume, volume.changes.all_went(), volume.versions.offers.pins)
+def all_deleted(volume: Volume, wanted: Callable[[int], bool]) -> Iterator[Iterator[Deleted]]:
+    """Of all directories that are wanted, those too that are no more: by directory and name."""
+    pins = (pin for pin in volume.versions.offers.pins if wanted(pin.directory))
+    return _by_name(volume, volume.changes.all_went(wanted), pins)
 
 
 def _by_name(volume: Volume, rows: Iterable[Went], pins: Iterable[Pin]) -> Iterator[Iterator[Deleted]]:

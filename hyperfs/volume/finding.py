@@ -1,6 +1,7 @@
 """What was deleted at or below a path and can still be had: for `find --deleted`, by the rules of docs/history.md."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -37,6 +38,7 @@ class _Search:
     pattern: bytes | None
     newest: Paths
     whole: dict[int, int] = field(default_factory=dict)  # deleted folders, by inode: the version that shows each
+    looked: dict[int, bool] = field(default_factory=dict)  # directories, whether they may have what is asked for
 
     def wants(self, path: bytes) -> bool:
         """Whether something at this path is asked for."""
@@ -47,6 +49,18 @@ class _Search:
         relative = path[len(self.base) :].lstrip(b"/")
         return fnmatchcase(relative if b"/" in self.pattern else relative.rpartition(b"/")[2], self.pattern)
 
+    def may_be_in(self, directory: int) -> bool:
+        """Whether what went from a directory may be asked for, or have held what is. Of one that is gone too, nobody
+        knows before."""
+        known = self.looked.get(directory)
+        if known is None:
+            path = self.base
+            if self.base and self.newest.tree.inode(directory) is not None:
+                with suppress(Corrupt):
+                    path = self.newest.directory(directory)
+            known = self.looked[directory] = inside(path, self.base) or inside(self.base, path)
+        return known
+
     def tree(self, version: int) -> Tree:
         return self.volume.versions.tree(version)
 
@@ -56,7 +70,7 @@ def find_deleted(volume: Volume, base: bytes, pattern: bytes | None = None) -> I
     newest = Paths(volume.versions.tree(volume.versions.newest.version))
     search = _Search(volume, b"/".join(parts_of(base)), pattern, newest)
     homeless: list[Deleted] = []
-    for of_a_name in all_deleted(volume):
+    for of_a_name in all_deleted(volume, search.may_be_in):
         for deleted in of_a_name:
             if deleted.went.kind == DIRECTORY:
                 search.whole[deleted.went.ino] = deleted.version

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-import trio
-
 from hyperfs.errors import NotFound
 from hyperfs.volume import undo_record
 from hyperfs.volume.carry_out import Carried, carry_out
 from hyperfs.volume.compare import Difference
+from hyperfs.volume.pace import Pace
 from hyperfs.volume.sides import TreeSide
 from hyperfs.volume.steps import Change, Steps
 from hyperfs.volume.three_way import plan
@@ -25,7 +24,6 @@ from hyperfs.volume.undo_record import MOST, REDO, UNDO, UndoRecord
 from hyperfs.volume.undo_words import WHY, conflict_path, plan_differences
 from hyperfs.volume.volume import Volume
 
-SLICE_SECONDS: Final = 0.01
 TOLD_MOST: Final = 1000
 """Of what an undo changes, an answer tells so many. The rest is counted."""
 
@@ -50,7 +48,7 @@ async def list_steps(volume: Volume, path: bytes, most: int) -> tuple[list[tuple
     """Up to `most` steps below a path that changed anything, newest first, and what a redo would do next."""
     steps = await _prepare(volume, path)
     found: list[tuple[Step, Change]] = []
-    pace = _Pace()
+    pace = Pace()
     for step in steps.all():
         await pace.turn()
         change = await _change(steps, step.before, step.after)
@@ -64,7 +62,7 @@ async def list_steps(volume: Volume, path: bytes, most: int) -> tuple[list[tuple
 async def undo(volume: Volume, path: bytes, force: bool = False, dry_run: bool = False) -> Undone:
     """Takes back the newest step below a path that is not taken back. Raises NotFound when there is none."""
     steps = await _prepare(volume, path)
-    pace = _Pace()
+    pace = Pace()
     for step in steps.all():
         await pace.turn()
         if step.taken_back:
@@ -105,7 +103,7 @@ async def redo(volume: Volume, path: bytes, force: bool = False, dry_run: bool =
 
 async def _step_of(steps: Steps, record: UndoRecord) -> Step:
     """The step that an undo took back, or what is left of it."""
-    pace = _Pace()
+    pace = Pace()
     for step in steps.all():
         if (step.before, step.after) == (record.before, record.after):
             return step
@@ -130,24 +128,12 @@ async def _prepare(volume: Volume, path: bytes) -> Steps:
 
 
 async def _change(steps: Steps, before: int, after: int) -> Change:
-    pace = _Pace()
+    pace = Pace()
     for change in steps.change(before, after):
         if change is not None:
             return change
         await pace.turn()
     raise AssertionError("a change comes last")
-
-
-class _Pace:
-    """Serves others now and then in a long piece of work."""
-
-    def __init__(self) -> None:
-        self._until = trio.current_time() + SLICE_SECONDS
-
-    async def turn(self) -> None:
-        if trio.current_time() >= self._until:
-            await trio.lowlevel.checkpoint()
-            self._until = trio.current_time() + SLICE_SECONDS
 
 
 class _Work:

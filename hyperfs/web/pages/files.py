@@ -5,6 +5,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from hyperfs.daemon.exit_codes import Reported
+from hyperfs.daemon.paging import items
 from hyperfs.web import addresses, previews
 from hyperfs.web.pages.scrubbing import scrubber
 from hyperfs.web.site import Site, Values
@@ -35,7 +36,8 @@ def files(site: Site, values: Values) -> Response:
         return site.page("files.html", kept, **facts)
     limit = int(values["limit"]) if values.get("limit", "").isdecimal() else VERSIONS
     facts["limit"] = min(max(limit, VERSIONS), 100_000)
-    facts["versions"] = site.door.ask("versions", {"path": path, "limit": facts["limit"] + 1})["versions"]
+    asked = {"path": path, "limit": facts["limit"] + 1}
+    facts["versions"] = list(items(site.door.ask, "versions", asked, "versions"))
     facts["preview"] = _preview(site, path, str(version), found) if found["kind"] == "file" else None
     return site.page("files.html", kept, **facts)
 
