@@ -46,11 +46,13 @@ def add(
     Example:  hyperfs cold add 's3://backup/laptop?endpoint=https://s3.example.org' ~/Hyper --name office
 
     URL is file:///ABSOLUTE/FOLDER (of another disk or machine), or s3://BUCKET/PREFIX with any of
-    ?endpoint=https://HOST:PORT, &region=NAME, &class=STANDARD_IA (or another class that answers at once). The bucket
-    must exist. Credentials are those of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or of the profile in
-    ~/.aws/credentials, where 'hyperfs mount' was called, or of --access-key-file: never in the URL.
+    ?endpoint=https://HOST:PORT, &region=NAME, &class=STANDARD_IA (one storage class for all, of those that answer at
+    once; STANDARD for none. Else what is 'cold' goes to STANDARD_IA, 'archive' to GLACIER_IR). The bucket must exist.
+    Credentials are those of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or of the profile in ~/.aws/credentials, where
+    'hyperfs mount' was called, or of --access-key-file: never in the URL.
 
-    The store is tried before it is added. Adding one that is there, by the same name, gives it other credentials.
+    The store is tried before it is added. Adding one that is there, by the same name, gives it other credentials or
+    another class.
     """
     params = {"url": url, "name": name, "access_key": _access_key(access_key_file)}
     with session(locate(where), passphrase_file) as drive:

@@ -1,14 +1,14 @@
 """Looking after what lies in places: listing it, proving it before proofs run out, taking away what nothing needs."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 import trio
 
 from hyperfs.cold.blocks import Blocks
-from hyperfs.cold.choosing import rewrites, surplus
+from hyperfs.cold.choosing import Plan, rewrites, surplus
 from hyperfs.cold.holdings import RENEW_NS, Held, within, without
 from hyperfs.cold.object_format import Name
 from hyperfs.cold.place import LIST_SECONDS, Place
@@ -16,12 +16,17 @@ from hyperfs.cold.proving import Prover
 from hyperfs.cold.uploading import Uploader
 from hyperfs.errors import HyperfsError, NoSuchObject, Unreachable
 from hyperfs.log.cleared import Cleared
+from hyperfs.policy.placement import Strength
 from hyperfs.store.objects import ObjectInfo
+from hyperfs.values import BlockRef
 
 LOOK_SECONDS: Final = 60.0
 LIST_EVERY_NS: Final = 24 * 3600 * 10**9
 REWRITE_EVERY_NS: Final = 24 * 3600 * 10**9
 SLICE: Final = 500
+
+StrengthOf = Callable[[BlockRef], Strength | None]
+"""How strongly a block is held now; None while nobody has looked. Any thread."""
 
 log = logging.getLogger("hyperfs.cold")
 
@@ -37,6 +42,7 @@ class Auditor:
         places: Mapping[str, Place],
         cleared: Callable[[], Cleared],
         now_ns: Callable[[], int],
+        strength_of: StrengthOf,
     ) -> None:
         self._blocks = blocks
         self._prover = prover
@@ -44,6 +50,7 @@ class Auditor:
         self._places = places
         self._cleared = cleared
         self._now_ns = now_ns
+        self._strength_of = strength_of
         self._wake = trio.Event()
         self._listed_ns: dict[str, int] = {}
         self._rewritten_ns: dict[str, int] = {}
@@ -65,7 +72,7 @@ class Auditor:
     async def turn(self, place: Place) -> None:
         """Does what is due for a place. Raises nothing that a store does."""
         try:
-            if self._is_due(self._listed_ns, place, LIST_EVERY_NS):
+            if not place.is_listed or self._is_due(self._listed_ns, place, LIST_EVERY_NS):  # it was added anew
                 await self.list(place)
                 self._uploader.wake()
             if await self._prove_due(place):
@@ -167,14 +174,31 @@ class Auditor:
     async def _rewrite(self, place: Place) -> None:
         """Small objects become large ones, and what little is needed of others goes into new ones."""
         for number in self._blocks.numbers:
-            proven = [held for held in place.holdings.of(number) if held.is_proven(self._now_ns())]
-            cleared, size = self._blocks.cleared(number), partial(self._blocks.size, number)
-            plans = await trio.to_thread.run_sync(lambda: list(rewrites(number, proven, cleared, size)))  # noqa: B023
+            plans = await trio.to_thread.run_sync(self._rewrites, place, number)
+            if plans is None:
+                return
             for plan in plans:
                 if not place.takes or not await self._uploader.send(place, plan):
                     return
         await self._sweep(place)
         self._rewritten_ns[place.name] = self._now_ns()
+
+    def _rewrites(self, place: Place, number: int) -> Sequence[Plan] | None:
+        """Those of one storage class together, as their first block has it now; None while that is not known yet. In a
+        worker thread."""
+        kinds: dict[str, list[Held]] = {}
+        for held in place.holdings.of(number):
+            if held.is_proven(self._now_ns()):
+                strength = self._strength_of(BlockRef(number, held.name.first))
+                if strength is None and place.classes.differ:
+                    return None
+                kinds.setdefault(place.classes.of(Strength.HOT if strength is None else strength), []).append(held)
+        cleared, size = self._blocks.cleared(number), partial(self._blocks.size, number)
+        return [
+            plan._replace(storage_class=kind)
+            for kind, found in kinds.items()
+            for plan in rewrites(number, found, cleared, size)
+        ]
 
     def _is_due(self, last: Mapping[str, int], place: Place, every_ns: int) -> bool:
         return not 0 <= self._now_ns() - last.get(place.name, -every_ns) < every_ns

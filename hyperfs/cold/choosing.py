@@ -25,12 +25,14 @@ Sizes = Callable[[int, int], int]
 
 
 class Plan(NamedTuple):
-    """An object to be. `tail`: it goes up to the end of what was wanted, and more could come to fill it."""
+    """An object to be. `tail`: it goes up to the end of what was wanted, and more could come to fill it.
+    `storage_class`: in which of the store's own it is to be kept."""
 
     log: int
     runs: tuple[Run, ...]
     nbytes: int
     tail: bool
+    storage_class: str = ""
 
     @property
     def first(self) -> int:

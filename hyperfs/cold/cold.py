@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from hyperfs.cold.auditing import Auditor
+from hyperfs.cold.auditing import Auditor, StrengthOf
 from hyperfs.cold.blocks import Blocks
 from hyperfs.cold.fetching import Fetcher
 from hyperfs.cold.holdings import Held
@@ -17,6 +17,7 @@ from hyperfs.cold.proofs import Proofs
 from hyperfs.cold.proving import Prover
 from hyperfs.cold.uploading import Uploader
 from hyperfs.errors import Unreachable
+from hyperfs.policy.placement import STRENGTHS, Strength
 from hyperfs.store.objects import Objects
 from hyperfs.values import BlockRef
 from hyperfs.volume.elsewhere import Wish
@@ -25,7 +26,8 @@ from hyperfs.volume.parts import Parts
 
 @dataclass(frozen=True)
 class Facts:
-    """What `hyperfs cold list` tells of a place. Sizes in bytes of objects; `oldest_proof_ns`: 0 without any."""
+    """What `hyperfs cold list` tells of a place. Sizes in bytes of objects; `oldest_proof_ns`: 0 without any.
+    `storage_classes`: by the policy's class, in which of its own the store keeps it, if not the standard one."""
 
     name: str
     url: str
@@ -35,6 +37,7 @@ class Facts:
     proven_bytes: int
     oldest_proof_ns: int
     listed: bool
+    storage_classes: dict[str, str]
     trouble: str | None
 
 
@@ -48,6 +51,7 @@ class Cold:
         warnings: dict[str, str],
         now_ns: Callable[[], int],
         pick: Callable[[int], int] = secrets.randbelow,
+        strength_of: StrengthOf = lambda ref: None,
     ) -> None:
         self._places: dict[str, Place] = {}
         self._listing = trio.Lock()
@@ -60,7 +64,7 @@ class Cold:
         self._fetcher = Fetcher(blocks, self._prover, self._places, self._list_unlisted)
         self._uploader = Uploader(blocks, self._prover, self._places, self._fetcher.fetch, warnings)
         self._auditor = Auditor(
-            blocks, self._prover, self._uploader, self._places, lambda: parts.catalog.cleared, now_ns
+            blocks, self._prover, self._uploader, self._places, lambda: parts.catalog.cleared, now_ns, strength_of
         )
 
     # Places
@@ -103,6 +107,7 @@ class Cold:
             proven_bytes=sum(found.size for found in proven),
             oldest_proof_ns=min((found.proven_ns for found in proven), default=0),
             listed=place.is_listed,
+            storage_classes={name: found for name in STRENGTHS if (found := place.classes.of(STRENGTHS[name]))},
             trouble=place.trouble,
         )
 
@@ -181,6 +186,10 @@ class Cold:
 
     def want(self, wishes: Sequence[Wish]) -> None:
         self._uploader.want(wishes)
+
+    def storage_classes(self, strength: Strength) -> dict[str, str]:
+        found = {name: place.classes.of(strength) for name, place in self._places.items()}
+        return {name: storage_class for name, storage_class in found.items() if storage_class}
 
     async def changed(self) -> None:
         await self._prover.more()

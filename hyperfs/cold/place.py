@@ -8,12 +8,14 @@ unreachable and nothing else slow.
 import logging
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeVar
 
 import trio
 
 from hyperfs.cold.holdings import Holdings
 from hyperfs.cold.object_format import Name
+from hyperfs.cold.storage_classes import StorageClasses
 from hyperfs.errors import HyperfsError, NoSuchObject, PlaceFull, PlaceRefuses, Unreachable
 from hyperfs.store.objects import Objects
 
@@ -67,6 +69,7 @@ class Place:
         self.url = url
         self.objects = objects
         self.holdings = Holdings()
+        self.classes = StorageClasses(url)
         self.bad: set[tuple[int, Name]] = set()
         """Objects that were found to be other than they were written; not counted until they are written again."""
         self.is_listed = False
@@ -113,6 +116,24 @@ class Place:
         self._works(writes)
         return found
 
+    async def put(self, path: str, data: bytes, storage_class: str) -> None:
+        """Raises as `ask`. A class that the store refuses is not asked for again."""
+        wanted = "" if storage_class in self.classes.refused else storage_class
+        if not await self.ask(partial(self.objects.put, path, data, wanted), PUT_SECONDS, True):
+            self.classes.refused.add(wanted)
+            self._tell_refused(wanted)
+
+    def _tell_refused(self, storage_class: str) -> None:
+        """Of one that nobody named, in the log alone: no harm that a store has no such class."""
+        words = (
+            f"the cold store {self.name} takes nothing in the storage class {storage_class}: it is there in the "
+            "standard class. With '&class=STANDARD' in its URL, 'hyperfs cold add' has it asked for none"
+        )
+        if self.classes.named:
+            self._warn(self._keys[3], words, logging.WARNING)
+        else:
+            log.warning("%s", words)
+
     def failed(self, error: HyperfsError, writes: bool) -> None:
         """Something went wrong with it: from now on it is tried after a while, and `status` says why."""
         (self._writing if writes else self._reading).failed()
@@ -148,9 +169,10 @@ class Place:
         self._warnings[key] = words
 
     @property
-    def _keys(self) -> tuple[str, str, str]:
-        """Of its warnings: reading, writing, lying."""
-        return f"cold-{self.name}", f"cold-{self.name}-writes", f"cold-{self.name}-lies"
+    def _keys(self) -> tuple[str, str, str, str]:
+        """Of its warnings: reading, writing, lying, classes."""
+        key = f"cold-{self.name}"
+        return key, f"{key}-writes", f"{key}-lies", f"{key}-class"
 
 
 def _advice(error: HyperfsError, writes: bool) -> str:

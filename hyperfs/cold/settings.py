@@ -128,7 +128,7 @@ class Unusable:
     def prepare(self) -> None:
         raise PlaceRefuses(self._why)
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes, storage_class: str = "") -> bool:
         raise PlaceRefuses(self._why)
 
     def read(self, name: str, start: int, end: int) -> bytes:

@@ -5,7 +5,7 @@ is in memory at a time, with its blocks: 16 MiB.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -17,7 +17,7 @@ from hyperfs.cold.blocks import Blocks
 from hyperfs.cold.choosing import OBJECT_BYTES, Plan, joined, places_for, split
 from hyperfs.cold.holdings import Held, within, without
 from hyperfs.cold.object_format import Name, Run
-from hyperfs.cold.place import PUT_SECONDS, Place
+from hyperfs.cold.place import Place
 from hyperfs.cold.proving import Prover
 from hyperfs.errors import Corrupt, HyperfsError, Unreachable
 from hyperfs.values import BlockRef
@@ -136,7 +136,7 @@ class Uploader:
             held = Held(plan.log, name, len(data), "")
             held.runs = plan.runs
             try:
-                await place.ask(partial(place.objects.put, self._prover.path(held), data), PUT_SECONDS, True)
+                await place.put(self._prover.path(held), data, plan.storage_class)
                 self.uploaded_bytes += len(data)
                 del data
                 if not await self._prover.prove(place, held):
@@ -175,23 +175,29 @@ class Uploader:
     def _plans(self, wishes: Sequence[Wish], place: Place) -> Iterator[Plan | None]:
         """Objects for what is wanted at a place and not there. Lazy: what was sent meanwhile counts. None now and then,
         so that others have their turn."""
-        rest: dict[int, list[Run]] = {}
+        rest: dict[tuple[int, str], list[Run]] = {}  # by log and storage class
         todo = iter(wishes)
         while batch := list(islice(todo, WISHES_AT_ONCE)):
             for wish in batch:
                 if self._is_for(wish, place):
-                    rest.setdefault(wish.log, []).extend(self._missing(wish, place))
-            for number, runs in rest.items():
-                plans = list(split(number, joined(runs), partial(self._blocks.size, number)))
-                rest[number] = []
+                    kind = wish.log, place.classes.of(wish.strength)
+                    rest.setdefault(kind, []).extend(self._missing(wish, place))
+            for kind, runs in rest.items():
+                plans = list(self._split(kind, joined(runs)))
+                rest[kind] = []
                 for plan in plans:
                     if plan.tail:
-                        rest[number] = list(plan.runs)
+                        rest[kind] = list(plan.runs)
                     else:
                         yield plan
             yield None
-        for number, runs in rest.items():
-            yield from split(number, runs, partial(self._blocks.size, number))
+        for kind, runs in rest.items():
+            yield from self._split(kind, runs)
+
+    def _split(self, kind: tuple[int, str], runs: Iterable[Run]) -> Iterator[Plan]:
+        number, storage_class = kind
+        for plan in split(number, runs, partial(self._blocks.size, number)):
+            yield plan._replace(storage_class=storage_class)
 
     def _is_for(self, wish: Wish, place: Place) -> bool:
         order = list(self._places)

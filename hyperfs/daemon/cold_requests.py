@@ -71,13 +71,14 @@ async def add_cold(drive: Drive, params: Message, tell: Tell) -> Message:
     place = Place(name, url, objects, {})
     await place.ask(objects.prepare)
     await _probe(place, folder_of(volume.drive_id, b"").rstrip("/"))
+    refused = place.trouble
     if key is not None:
         settings.keep_access_key(volume, name, key)
         volume.warnings.pop(WARNING, None)
     await settings.remember(volume, name, url)
     cold.add(name, url, objects)
     facts = next(facts for facts in await cold_facts(cold) if facts["name"] == name)
-    return facts | {"warning": _warning(drive, where)}
+    return facts | {"warning": _warning(drive, where) or refused}
 
 
 async def remove_cold(drive: Drive, params: Message, tell: Tell) -> Message:
@@ -162,7 +163,7 @@ def _opened(volume: Volume, name: str, url: str, key: AccessKey | None) -> Objec
 async def _probe(place: Place, folder: str) -> None:
     """Writes a little, looks for it, reads a part, takes it away. Raises Unreachable, with what did not work."""
     name, data = f"{folder}/probe-{secrets.token_hex(8)}", secrets.token_bytes(PROBE_BYTES)
-    await place.ask(partial(place.objects.put, name, data), PUT_SECONDS, True)
+    await place.put(name, data, place.classes.named)
     try:
         listed = await place.ask(lambda: [info.name for info in place.objects.list(folder)], PUT_SECONDS)
         found = await place.ask(partial(place.objects.read, name, 10, 20))

@@ -5,7 +5,9 @@ import os
 from hyperfs.cold import settings
 from hyperfs.cold.cold import Cold
 from hyperfs.errors import Corrupt, FormatTooNew
+from hyperfs.policy.placement import Strength
 from hyperfs.store.objects import AccessKey
+from hyperfs.values import BlockRef
 from hyperfs.volume.volume import Volume
 
 WARNING = "access-keys"
@@ -14,7 +16,11 @@ WARNING = "access-keys"
 def open_cold(volume: Volume) -> Cold:
     """Nothing is asked of the places yet. From now on the volume fetches from them. Those of another's drive, which is
     open by a link, are not for us."""
-    cold = Cold(volume.parts, volume.warnings, volume.overlay.now_ns)
+
+    def strength_of(ref: BlockRef) -> Strength | None:
+        return None if volume.survey is None else volume.survey.survey.needs(ref).strength
+
+    cold = Cold(volume.parts, volume.warnings, volume.overlay.now_ns, strength_of=strength_of)
     remembered = settings.urls(volume) if volume.parts.link_keys is None else {}
     kept = keys_of(volume) if remembered else {}
     for name, url in remembered.items():

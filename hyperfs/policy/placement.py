@@ -32,8 +32,10 @@ MEDIA: Final = frozenset(
 
 
 class Strength(IntEnum):
-    """Of a class: how much it holds bytes here."""
+    """Of a class: how much it holds bytes here. Those of an archive may go further than what is cold, in a store that
+    has classes of its own."""
 
+    ARCHIVE = 0
     COLD = 1
     AUTO = 2
     HOT = 3
@@ -43,7 +45,7 @@ STRENGTHS: Final[Mapping[str, Strength]] = {
     "hot": Strength.HOT,
     "auto": Strength.AUTO,
     "cold": Strength.COLD,
-    "archive": Strength.COLD,
+    "archive": Strength.ARCHIVE,
 }
 
 

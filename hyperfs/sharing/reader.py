@@ -20,6 +20,7 @@ from hyperfs.errors import Corrupt, HyperfsError, Misbehaved, NotResident, Unrea
 from hyperfs.log.control import Chain
 from hyperfs.log.control_codec import decode_records
 from hyperfs.log.sparse import SparseLog
+from hyperfs.policy.placement import Strength
 from hyperfs.replication.address import Address
 from hyperfs.replication.client import PeerClient
 from hyperfs.replication.curve import CurveKeyPair
@@ -297,6 +298,9 @@ class Reader:
 
     def want(self, wishes: Sequence[Wish]) -> None:
         """A reader brings nothing anywhere."""
+
+    def storage_classes(self, strength: Strength) -> Mapping[str, str]:
+        return {}
 
     async def changed(self) -> None:
         await trio.sleep_forever()

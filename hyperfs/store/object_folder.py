@@ -45,7 +45,7 @@ class FolderObjects:
         except OSError as error:
             self._fail(error)
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes, storage_class: str = "") -> bool:
         self._check()
         path = self._path(name)
         try:
@@ -53,6 +53,7 @@ class FolderObjects:
             self._write(path, data)
         except OSError as error:
             self._fail(error)
+        return not storage_class
 
     def read(self, name: str, start: int, end: int) -> bytes:
         try:

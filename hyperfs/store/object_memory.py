@@ -14,13 +14,17 @@ class MemoryObjects:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._objects: dict[str, bytes] = {}
+        self.classes: dict[str, str] = {}
+        """In which class of its own each object was put."""
 
     def prepare(self) -> None:
         """There is nothing to do."""
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes, storage_class: str = "") -> bool:
         with self._lock:
             self._objects[name] = bytes(data)
+            self.classes[name] = storage_class
+        return True
 
     def read(self, name: str, start: int, end: int) -> bytes:
         data = self._get(name)[start:end]

@@ -47,8 +47,9 @@ class Objects(Protocol):
         mounted is told from an empty one."""
         ...
 
-    def put(self, name: str, data: bytes) -> None:
-        """Durable when it returns, as far as the store's word goes. Replaces an object of that name."""
+    def put(self, name: str, data: bytes, storage_class: str = "") -> bool:
+        """Durable when it returns, as far as the store's word goes. Replaces an object of that name. False where the
+        store takes it, but not in that class of its own: then it is in its standard one."""
         ...
 
     def read(self, name: str, start: int, end: int) -> bytes:

@@ -7,6 +7,7 @@ longer is the caller's to try again. Reads end after 20 s and writes after 300, 
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
@@ -18,6 +19,7 @@ from hyperfs.errors import HyperfsError, NoSuchObject, PlaceFull, PlaceRefuses, 
 from hyperfs.store.objects import AccessKey, Location, ObjectInfo
 
 if TYPE_CHECKING:
+    from obstore import Attributes
     from obstore.store import S3Config, S3Credential
 
 T = TypeVar("T")
@@ -35,6 +37,13 @@ _STATUS: Final = re.compile(r"status code: ([0-9]{3})")
 _CODE: Final = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
 _FULL: Final = frozenset({"QuotaExceeded", "XMinioStorageFull", "InsufficientCapacity", "EntityTooLarge"})
 _NO_BUCKET: Final = "NoSuchBucket"
+_CLASS_REFUSED: Final = frozenset({400, 403, 405, 501})
+"""With these a store may say that it has no such class, or that we have no right to it; or all else that is wrong with
+a request: it is asked once more without the class."""
+
+
+class _ClassRefused(Exception):
+    """The store may take it in its standard class."""
 
 
 class S3Objects:
@@ -45,20 +54,22 @@ class S3Objects:
         self._prefix = f"{where.path}/" if where.path else ""
         self._reading = _client(where, key, READ_SECONDS)
         self._writing = _client(where, key, WRITE_SECONDS)
-        self._attributes = {"Storage-Class": where.storage_class} if where.storage_class else None
 
     def prepare(self) -> None:
         """There is nothing to do: a bucket that is not there says so."""
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes, storage_class: str = "") -> bool:
+        if storage_class:
+            with suppress(_ClassRefused):
+                self._ask(name, lambda: self._put(name, data, storage_class), absent="the bucket", refusable=True)
+                return True
+        self._ask(name, lambda: self._put(name, data, ""), absent="the bucket")
+        return not storage_class
+
+    def _put(self, name: str, data: bytes, storage_class: str) -> object:
         # Whole, in one request: its tag is then the MD5 of the bytes, and nothing hidden is left of one that failed.
-        self._ask(
-            name,
-            lambda: obstore.put(
-                self._writing, self._prefix + name, data, attributes=self._attributes, use_multipart=False
-            ),
-            absent="the bucket",
-        )
+        attributes: Attributes | None = {"Storage-Class": storage_class} if storage_class else None
+        return obstore.put(self._writing, self._prefix + name, data, attributes=attributes, use_multipart=False)
 
     def read(self, name: str, start: int, end: int) -> bytes:
         found = self._ask(
@@ -88,7 +99,8 @@ class S3Objects:
         except NoSuchObject:
             return
 
-    def _ask(self, name: str, ask: Callable[[], T], absent: str = "") -> T:
+    def _ask(self, name: str, ask: Callable[[], T], absent: str = "", refusable: bool = False) -> T:
+        """`refusable`: raises _ClassRefused for what may be meant for the class alone."""
         try:
             return ask()
         except FileNotFoundError as error:
@@ -96,6 +108,9 @@ class S3Objects:
                 raise Unreachable(f"{self._shown()}: the bucket does not exist") from None
             raise NoSuchObject(f"{self._shown()} has no object {name}") from None
         except BaseError as error:
+            status = _STATUS.search(str(error))
+            if refusable and status is not None and int(status[1]) in _CLASS_REFUSED:
+                raise _ClassRefused from None
             self._fail(str(error))
 
     def _fail(self, words: str) -> NoReturn:

@@ -1,11 +1,12 @@
 """Peers and cold stores as the places of one drive (`volume.elsewhere.Elsewhere`)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import trio
 
 from hyperfs.cold.cold import Cold
 from hyperfs.errors import Unreachable
+from hyperfs.policy.placement import Strength
 from hyperfs.syncing.peers import Peers
 from hyperfs.values import BlockRef
 from hyperfs.volume.elsewhere import Wish
@@ -82,6 +83,9 @@ class Together:
             for name in wish.places & self._peers.places
         )
         return wish.copies - counted
+
+    def storage_classes(self, strength: Strength) -> Mapping[str, str]:
+        return self._cold.storage_classes(strength)
 
     async def changed(self) -> None:
         async with trio.open_nursery() as nursery:

@@ -11,12 +11,14 @@ from typing import NamedTuple, Protocol
 import trio
 
 from hyperfs.errors import Unreachable
+from hyperfs.policy.placement import Strength
 from hyperfs.values import BlockRef
 
 
 class Wish(NamedTuple):
     """Blocks [first, end) of a content log are to be at `copies` of these places. `places`: the names that the policy
-    allows and that are configured; never empty. `soon`: they leave as soon as they may, else only under pressure."""
+    allows and that are configured; never empty. `soon`: they leave as soon as they may, else only under pressure.
+    `strength`: the strongest of what needs them; a place may keep them by it in a class of its own."""
 
     log: int
     first: int
@@ -24,6 +26,7 @@ class Wish(NamedTuple):
     places: frozenset[str]
     copies: int
     soon: bool
+    strength: Strength = Strength.AUTO
 
 
 class Elsewhere(Protocol):
@@ -49,6 +52,9 @@ class Elsewhere(Protocol):
         """In this order these blocks are to be brought to places, in the background; in place of what was wanted
         before. What is there already stays there, wanted or not, until retention clears it."""
 
+    def storage_classes(self, strength: Strength) -> Mapping[str, str]:
+        """The places that would keep such blocks in a class of their own, not their standard one: by name, which."""
+
     async def changed(self) -> None:
         """Returns when more is proven than when this was called, or another place is configured."""
 
@@ -69,6 +75,9 @@ class Nowhere:
 
     def want(self, wishes: Sequence[Wish]) -> None:
         """There is nowhere to bring them."""
+
+    def storage_classes(self, strength: Strength) -> Mapping[str, str]:
+        return {}
 
     async def changed(self) -> None:
         await trio.sleep_forever()

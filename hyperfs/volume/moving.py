@@ -227,7 +227,8 @@ class Mover:
         configured = self._volume.returning.elsewhere.places
         for number, found in enumerate(planned.leaving):
             places, copies = found.needs.allowed(configured), found.needs.copies_of(configured)
-            yield Wish(found.log, found.first, found.end, places, copies, number < planned.soon)
+            soon, strength = number < planned.soon, found.needs.strength
+            yield Wish(found.log, found.first, found.end, places, copies, soon, strength)
 
     async def _let_go(self, leaving: Sequence[Stretch], made: Survey) -> None:
         """What is proven elsewhere, in the order of the plan."""

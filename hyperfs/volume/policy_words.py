@@ -5,6 +5,7 @@ import os
 from typing import Final, NamedTuple
 
 from hyperfs.policy.attributes import CLASS, COPIES, KEEP, PLACES, POLICY, PREFIX, PROTECT, VERSION
+from hyperfs.policy.placement import STRENGTHS, Strength
 from hyperfs.policy.retention import words_of
 from hyperfs.policy.storage import (
     CLASSES,
@@ -40,6 +41,8 @@ def holding(volume: Volume, ino: int) -> dict[str, Holding]:
         words = _words(name, value)
         if name == COPIES and not held.source:
             words += "; where there is one place, one"
+        if name == CLASS and value is not None and value in STRENGTHS:
+            words += _storage_classes(volume, ino, STRENGTHS[value])
         found[_short(name)] = Holding(value, words, held.source, _origin(volume, held.source))
     rule = effective(volume.overlay.live, ino)
     found[_short(KEEP)] = Holding(rule.text, words_of(rule.rule), rule.source, _origin(volume, rule.source))
@@ -69,6 +72,14 @@ def _words(name: bytes, value: str | None) -> str:
     if name == PLACES:
         return words_of_places(parse_places(value))
     return (CLASSES if name == CLASS else PROTECTIONS).get(value, value)
+
+
+def _storage_classes(volume: Volume, ino: int, strength: Strength) -> str:
+    """In which of their own classes places keep it, of those that may have it."""
+    own = volume.returning.elsewhere.storage_classes(strength)
+    allowed = volume.overlay.policies.held(ino, PLACES).value
+    names = own if allowed is None else set(parse_places(allowed.decode(errors="replace")))
+    return "".join(f"; {name} keeps it as {own[name]}" for name in sorted(own) if name in names)
 
 
 def _origin(volume: Volume, source: int) -> str | None:

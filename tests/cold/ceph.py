@@ -15,6 +15,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+STORAGE_CLASS = "STANDARD_IA"
+"""What it has beside its standard class."""
 PROGRAMS = ("ceph-mon", "ceph-mgr", "ceph-osd", "radosgw", "radosgw-admin", "monmaptool", "ceph")
 OSDS = 3
 KEY_ID, SECRET = "HYPERFS", "secret-of-tests"
@@ -92,13 +94,21 @@ class Ceph:
         for number in range(OSDS):
             self._start_osd(number)
         self._until("the disks are up", lambda: f"{OSDS} up" in self._run("ceph", "osd", "stat"))
-        self._daemon("radosgw", "-n", "client.rgw.a")
-        self.endpoint = f"http://127.0.0.1:{gateway}"
-        self._until("the gateway answers", self._answers)
         self._run(
             *("radosgw-admin", "user", "create", "--uid", "hyperfs", "--display-name", "hyperfs"),
             *("--access-key", KEY_ID, "--secret", SECRET),
         )
+        self._add_storage_class(STORAGE_CLASS)
+        self._daemon("radosgw", "-n", "client.rgw.a")
+        self.endpoint = f"http://127.0.0.1:{gateway}"
+        self._until("the gateway answers", self._answers)
+
+    def _add_storage_class(self, name: str) -> None:
+        """Beside STANDARD; a gateway that runs would have to be started again."""
+        where = ("--placement-id", "default-placement", "--storage-class", name)
+        self._run("radosgw-admin", "zonegroup", "placement", "add", "--rgw-zonegroup", "default", *where)
+        pool = ("--data-pool", "default.rgw.buckets.data")
+        self._run("radosgw-admin", "zone", "placement", "add", "--rgw-zone", "default", *where, *pool)
 
     def _start_monitor(self, fsid: str, port: int, port_v1: int) -> None:
         monmap = str(self._folder / "monmap")

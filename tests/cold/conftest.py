@@ -43,10 +43,9 @@ class Faulty(MemoryObjects):
     def __post_init__(self) -> None:
         super().__init__()
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes, storage_class: str = "") -> bool:
         self._meet("put", name)
-        if not self.drops:
-            super().put(name, data)
+        return self.drops or super().put(name, data, storage_class)
 
     def read(self, name: str, start: int, end: int) -> bytes:
         self._meet("read", name)

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -17,7 +18,7 @@ from tests.store.test_objects import TestAll as Suite
 from tests.volume.conftest import Store, inode_of
 
 from . import test_stores
-from .ceph import KEY_ID, SECRET, Ceph, missing
+from .ceph import KEY_ID, SECRET, STORAGE_CLASS, Ceph, missing
 from .conftest import SEED, running
 
 LONG = os.environ.get("HYPERFS_ALL") == "1"
@@ -33,25 +34,30 @@ pytestmark = [
 ]
 
 
+def client(ceph: Ceph) -> Any:
+    """Another client than ours."""
+    import boto3  # it comes with moto, and takes a second
+
+    return boto3.client(
+        "s3",
+        endpoint_url=ceph.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=KEY_ID,
+        aws_secret_access_key=SECRET,
+    )
+
+
 @pytest.fixture(scope="module")
 def ceph() -> Iterator[Ceph]:
     if missing():
         pytest.skip(f"NOT RUN: Ceph ({', '.join(missing())}) is not installed: packaging/suites installs it")
     if os.geteuid() != 0:
         pytest.skip("NOT RUN: the tests' Ceph wants to be started by root")
-    import boto3  # it comes with moto, and takes a second
-
     folder = Path(tempfile.mkdtemp(prefix="hyperfs-ceph-"))
     made = Ceph(folder / "cluster")
     try:
         made.start()
-        boto3.client(
-            "s3",
-            endpoint_url=made.endpoint,
-            region_name="us-east-1",
-            aws_access_key_id=KEY_ID,
-            aws_secret_access_key=SECRET,
-        ).create_bucket(Bucket=BUCKET)
+        client(made).create_bucket(Bucket=BUCKET)
         yield made
     finally:
         made.end()
@@ -77,6 +83,14 @@ def test_a_wrong_secret_is_refused(ceph: Ceph) -> None:
     with pytest.raises(PlaceRefuses) as caught:
         wrong.info("a")
     assert KEY_ID not in str(caught.value)
+
+
+def test_it_takes_the_classes_that_it_has_and_the_rest_in_its_standard_one(ceph: Ceph, objects: Objects) -> None:
+    assert objects.put("a", b"some bytes", STORAGE_CLASS)
+    assert not objects.put("b", b"some bytes", "GLACIER_IR")
+    assert [objects.read(name, 0, 10) for name in "ab"] == [b"some bytes"] * 2
+    found = {at["Key"][-1]: at["StorageClass"] for at in client(ceph).list_objects_v2(Bucket=BUCKET)["Contents"]}
+    assert (found["a"], found["b"]) == (STORAGE_CLASS, "STANDARD")
 
 
 async def test_a_gateway_that_halts_and_goes_on(ceph: Ceph, store: Store, objects: Objects) -> None:

@@ -41,9 +41,10 @@ class Mortal(Faulty):
         super()._meet(kind, name)
         self._dies(behind=False)
 
-    def put(self, name: str, data: bytes) -> None:
-        super().put(name, data)
+    def put(self, name: str, data: bytes, storage_class: str = "") -> bool:
+        taken = super().put(name, data, storage_class)
         self._dies(behind=True)
+        return taken
 
     def read(self, name: str, start: int, end: int) -> bytes:
         found = super().read(name, start, end)

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from hyperfs.errors import HyperfsError, Unreachable
 from hyperfs.log.reader import LogReader
+from hyperfs.policy.placement import Strength
 from hyperfs.values import BlockRef
 from hyperfs.volume import moving, returning
 from hyperfs.volume.elsewhere import Wish
@@ -74,6 +75,9 @@ class Folder:
         if new:
             self._changed.set()
             self._changed = trio.Event()
+
+    def storage_classes(self, strength: Strength) -> Mapping[str, str]:
+        return {}
 
     async def changed(self) -> None:
         await self._changed.wait()

@@ -209,11 +209,25 @@ class TestS3:
 
     def test_the_class_is_sent_and_the_secret_is_not(self) -> None:
         with server_of_faults() as (address, answers):
-            S3Objects(location(address, more="&class=STANDARD_IA"), KEY).put("a", b"1")
+            assert S3Objects(location(address), KEY).put("a", b"1", "STANDARD_IA")
             [(method, path, headers)] = answers.asked
             assert (method, path) == ("PUT", f"/{BUCKET}/a/prefix/a")
             assert headers["x-amz-storage-class"] == "STANDARD_IA"
             assert KEY.secret not in str(headers)
+
+    def test_a_class_that_the_server_refuses_is_left_out(self, moto: str) -> None:
+        urllib.request.urlopen(urllib.request.Request(f"{moto}/{BUCKET}", method="PUT")).close()
+        objects = S3Objects(location(moto), KEY)
+        assert objects.put("a", b"1", "GLACIER_IR")
+        assert not objects.put("a", b"12", "NO_SUCH_CLASS")
+        assert objects.info("a").size == 2
+
+    def test_with_other_errors_nothing_is_said_of_the_class(self) -> None:
+        with server_of_faults() as (address, answers):
+            answers.status, answers.body = 403, b"<Error><Code>AccessDenied</Code></Error>"
+            with pytest.raises(PlaceRefuses):
+                S3Objects(location(address), KEY).put("a", b"1", "STANDARD_IA")
+            assert ["x-amz-storage-class" in headers for _, _, headers in answers.asked] == [True, False]
 
     def test_credentials_of_the_environment_do_not_mix_with_ours(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "OTHER")

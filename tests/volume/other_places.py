@@ -7,6 +7,7 @@ import trio
 
 from hyperfs.errors import Unreachable
 from hyperfs.log.reader import LogReader
+from hyperfs.policy.placement import Strength
 from hyperfs.values import BlockRef
 from hyperfs.volume.elsewhere import Wish
 
@@ -78,6 +79,9 @@ class InMemory:
 
     def want(self, wishes: Sequence[Wish]) -> None:
         self.wishes = list(wishes)
+
+    def storage_classes(self, strength: Strength) -> Mapping[str, str]:
+        return {}
 
     async def changed(self) -> None:
         await self._changed.wait()
