@@ -7,11 +7,14 @@ from typing import Final, NamedTuple
 
 from hyperfs.chunks.extents import Extent, Place
 from hyperfs.trie.node import Load, Ref
+from hyperfs.values import ROOT_INO
 from hyperfs.volume import keys
 from hyperfs.volume.entries import decode_dentry
 from hyperfs.volume.rescue import readable_entries
 
 MOST_PATHS: Final = 1000
+MOST_STEPS: Final = 20_000
+"""Folders that are gone through for the paths of one inode."""
 """Paths listed for one damage; a whole folder lost is listed as the folder."""
 MOST_USES: Final = 64
 MOST_TREES: Final = 64
@@ -158,17 +161,26 @@ class Names:
         inos = set(finding.inos)
         for first, last in finding.lost:
             inos |= {ino for ino in (1, *self._of) if first <= ino <= last}
-        found = sorted({path for ino in inos for path in self._paths(ino, 0)})
+        found = sorted({path for ino in inos for path in self._paths(ino)})
         return found[:MOST_PATHS]
 
-    def _paths(self, ino: int, depth: int) -> Iterator[bytes]:
-        """All names of an inode as paths; none when a folder above it can't be read."""
-        if ino == 1:
-            yield b""
-        elif depth < 10_000:
-            for parent, name in self._of.get(ino, ()):
-                for above in self._paths(parent, depth + 1):
-                    yield above + b"/" + name if above else name
+    def _paths(self, ino: int) -> Iterator[bytes]:
+        """All names of an inode as paths; none when a folder above it can't be read.
+
+        A folder may lie in itself, where somebody has written that: then something on the way has a second name, and
+        no path goes through that twice.
+        """
+        waiting: list[tuple[int, bytes, frozenset[int]]] = [(ino, b"", frozenset())]
+        for _ in range(MOST_STEPS):
+            if not waiting:
+                return
+            at, path, met = waiting.pop()
+            names = self._of.get(at, ())
+            if at == ROOT_INO:
+                yield path
+            elif at not in met:
+                met = met | {at} if len(names) > 1 else met
+                waiting += [(parent, name + b"/" + path if path else name, met) for parent, name in names]
 
 
 def _takes(room: dict[Range, int], ino: int) -> bool:

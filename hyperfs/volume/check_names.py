@@ -14,13 +14,13 @@ from typing import Final
 from hyperfs.chunks import extents as extent_codec
 from hyperfs.trie.node import Load
 from hyperfs.trie.walk import walk
-from hyperfs.values import ROOT_INO
+from hyperfs.values import NAME_MAX_BYTES, ROOT_INO
 from hyperfs.volume import keys
 from hyperfs.volume.catch_up import TELL_ENTRIES, Progress
 from hyperfs.volume.check_findings import Findings
 from hyperfs.volume.check_state import CheckState
 from hyperfs.volume.commit_record import Commit
-from hyperfs.volume.entries import decode_dentry, extent_in
+from hyperfs.volume.entries import decode_dentry, extent_in, is_name
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.policy_facts import PolicyFacts, Wrong, words_of
 from hyperfs.volume.tree import ReadExtent
@@ -114,7 +114,7 @@ class _Quick:
         if inode is None:
             self._wrong = True
             return
-        self._wrong |= bool(seen.overlaps) or bool(_own_problems(seen, ino, inode))
+        self._wrong |= bool(seen.overlaps or seen.impossible or _own_problems(seen, ino, inode))
         if inode.is_directory:
             self._folders += 1
             if ino != ROOT_INO:
@@ -139,6 +139,8 @@ class _Seen:
     subfolders: Counter[int] = field(default_factory=Counter)
     stored: Counter[int] = field(default_factory=Counter)
     overlaps: set[int] = field(default_factory=set)
+    impossible: list[int] = field(default_factory=list)
+    """Inodes under what is no name."""
     _end: tuple[int, int] = (0, 0)
 
     def entry(self, ino: int, key: bytes, value: bytes, hint: bytes) -> bytes | None:
@@ -149,6 +151,8 @@ class _Seen:
             case keys.DENTRY:
                 child, kind = decode_dentry(value, f"inode {ino}")
                 self.children.append((child, ino if kind == _FOLDER else 0))
+                if not is_name(key[keys.PREFIX_BYTES :]) or len(key) - keys.PREFIX_BYTES > NAME_MAX_BYTES:
+                    self.impossible.append(child)
                 self.subfolders[ino] += kind == _FOLDER
             case keys.EXTENT:
                 extent = extent_codec.decode(keys.extent_offset(key), value, hint)
@@ -177,6 +181,8 @@ def _tell_all(load: Load, commit: Commit, findings: Findings) -> None:
     for ino in {*seen.stored, *seen.subfolders}:
         if ino not in seen.inodes:
             note(ino, "bytes or names that belong to no inode")
+    for ino in seen.impossible:
+        note(ino, "an entry under what can't be a name: it is not shown")
     for ino in seen.overlaps:
         note(ino, "two extents of a file overlap, or one lies past its end")
     for ino, inode in seen.inodes.items():

@@ -24,6 +24,7 @@ Dentry = tuple[int, int]
 XATTR_INLINE_BYTES: Final = 1024
 """A longer attribute goes to content, so that no leaf of the trie is bloated by it."""
 _DENTRY: Final = struct.Struct("<QB")
+_NO_NAMES: Final = (b"", b".", b"..")
 _GONE: Final = struct.Struct("<QqQB")
 _INLINE: Final = b"\0"
 _CHUNK: Final = b"\1"
@@ -56,6 +57,11 @@ def decode_dentry(value: bytes, where: str = "") -> Dentry:
         raise Corrupt("directory entry has an impossible length", where)
     ino, kind = _DENTRY.unpack(value)
     return ino, kind
+
+
+def is_name(name: bytes) -> bool:
+    """Whether a directory may have an entry of that name, however long."""
+    return name not in _NO_NAMES and b"/" not in name and b"\0" not in name
 
 
 def encode_extent(extent: Extent) -> Entry:

@@ -124,12 +124,12 @@ def _here(search: _Search, deleted: Deleted) -> Iterator[Found | None]:
 def _below(search: _Search, deleted: Deleted, ino: int, path: bytes, entry: bytes | None) -> Iterator[Found | None]:
     """What is asked for of something and all below it."""
     tree = search.tree(deleted.version)
-    waiting = [(ino, path, entry)]
+    waiting = [(ino, 0, path, entry)]
     while waiting:
-        ino, path, entry = waiting.pop()
+        ino, folder, path, entry = waiting.pop()
         inode = tree.inode(ino)
-        if inode is None:
-            continue
+        if inode is None or (folder and inode.is_directory and inode.parent != folder):
+            continue  # a folder lies in one other: one that says otherwise may lie in itself
         if search.wants(path):
             size, went = 0 if inode.is_directory else inode.size, deleted.went
             yield Found(path, inode.mode >> 12, size, went.how, went.time_ns, deleted.version, entry)
@@ -137,7 +137,7 @@ def _below(search: _Search, deleted: Deleted, ino: int, path: bytes, entry: byte
             yield None
         if inode.is_directory and search.pattern is not None:
             for name, (child, _) in tree.dentries(ino):
-                waiting.append((child, join(path, name), None if entry is None else join(entry, name)))
+                waiting.append((child, ino, join(path, name), None if entry is None else join(entry, name)))
 
 
 def _path_now(search: _Search, deleted: Deleted) -> bytes | None:

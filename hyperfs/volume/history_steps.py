@@ -149,12 +149,14 @@ def tree_bytes(tree: Tree, ino: int) -> int:
     total = 0
     waiting = [ino]
     while waiting:
-        for _, (child, _) in tree.dentries(waiting.pop()):
+        folder = waiting.pop()
+        for _, (child, _) in tree.dentries(folder):
             inode = tree.inode(child)
             if inode is None:
                 continue
             if inode.is_directory:
-                waiting.append(child)
+                if inode.parent == folder:
+                    waiting.append(child)
             else:
                 total += inode.size
     return total

@@ -19,7 +19,7 @@ from hyperfs.errors import (
     TooManyLinks,
 )
 from hyperfs.values import NAME_MAX_BYTES
-from hyperfs.volume.entries import Dentry
+from hyperfs.volume.entries import Dentry, is_name
 from hyperfs.volume.inode import TARGET_MAX_BYTES, Inode
 from hyperfs.volume.overlay import Overlay
 
@@ -37,7 +37,7 @@ def check_name(name: bytes) -> None:
     """Raises NameTooLong or InvalidArgument when no entry may have this name."""
     if len(name) > NAME_MAX_BYTES:
         raise NameTooLong(f"a name has at most {NAME_MAX_BYTES} bytes, this one {len(name)}")
-    if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+    if not is_name(name):
         raise InvalidArgument(f"{name!r} can't be a name")
 
 

@@ -23,7 +23,7 @@ from hyperfs.trie.walk import walk
 from hyperfs.values import ROOT_INO
 from hyperfs.volume import keys
 from hyperfs.volume.check_findings import Range, inode_range
-from hyperfs.volume.entries import decode_dentry, encode_dentry, encode_extent
+from hyperfs.volume.entries import decode_dentry, encode_dentry, encode_extent, is_name
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.policy_facts import PolicyFacts
 
@@ -224,7 +224,7 @@ class _Names:
             folder, name = int.from_bytes(key[:8], "big"), key[keys.PREFIX_BYTES :]
             child, kind = decode_dentry(entry[0])
             inode = inodes.get(child)
-            sound = inode is not None and stat.S_IFMT(inode.mode) >> 12 == kind and child != ROOT_INO
+            sound = inode is not None and stat.S_IFMT(inode.mode) >> 12 == kind and child != ROOT_INO and is_name(name)
             if not sound or folder not in inodes or (kind == _FOLDER and child in self.parent):
                 del straight.entries[key]
                 straight.dropped.append((folder, name))

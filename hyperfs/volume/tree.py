@@ -13,8 +13,9 @@ from hyperfs.trie.floor import floor
 from hyperfs.trie.lookup import lookup
 from hyperfs.trie.node import Node, Ref
 from hyperfs.trie.walk import walk
+from hyperfs.values import NAME_MAX_BYTES
 from hyperfs.volume import keys
-from hyperfs.volume.entries import Dentry, decode_place, decode_xattr
+from hyperfs.volume.entries import Dentry, decode_place, decode_xattr, is_name
 from hyperfs.volume.entries import decode_dentry as decode_dentry
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.layer import Layer
@@ -64,11 +65,14 @@ class Tree:
         return None if found is None else decode_dentry(found[0], f"inode {parent}")
 
     def dentries(self, parent: int, after: bytes = b"") -> Iterator[tuple[bytes, Dentry]]:
-        """The entries of a directory by name, those greater than `after`."""
+        """The entries of a directory by name, those greater than `after`. What is no name is left out: whoever wrote
+        it did not do so by this code, and a path made of it may lead anywhere."""
         prefix = keys.prefix(parent, keys.DENTRY)
         start = prefix + after + b"\0" if after else prefix
         for key, value, _ in walk(self.load, self.root, prefix, start):
-            yield key[keys.PREFIX_BYTES :], decode_dentry(value, f"inode {parent}")
+            name = key[keys.PREFIX_BYTES :]
+            if is_name(name) and len(name) <= NAME_MAX_BYTES:
+                yield name, decode_dentry(value, f"inode {parent}")
 
     def extents(self, ino: int, start: int, end: int) -> list[Extent]:
         """The extents that have bytes in [start, end), by offset."""

@@ -92,7 +92,7 @@ def test_a_passphrase_is_set_changed_and_removed(machine: Machine) -> None:
     machine.run("key", "passphrase", machine.store, code=2)  # nobody is there to type one
 
 
-def test_key_files_are_for_the_user_alone(machine: Machine) -> None:
+def test_attack_l01_key_files_are_for_the_user_alone(machine: Machine) -> None:
     machine.init()
     root = next((machine.folder / "config/hyperfs/roots").iterdir())
     for path in (machine.store / "keys", root):

@@ -96,7 +96,7 @@ async def test_what_is_in_use_waits(store: Store) -> None:
             assert volume.versions.is_kept(version + 3)
 
 
-async def test_a_clock_that_was_set_forward_lets_nothing_go(store: Store) -> None:
+async def test_attack_d03_a_clock_that_was_set_forward_lets_nothing_go(store: Store) -> None:
     async with store.opened() as volume:
         counted = Clock()
         retention = retention_of(store, volume, counted)

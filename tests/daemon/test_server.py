@@ -114,7 +114,7 @@ async def test_nonsense_is_refused_and_harms_nobody_else(tmp_path: Path, sent: b
     assert await serving(tmp_path, echo, work) == {"name": "fine"}
 
 
-async def test_the_socket_is_for_its_user_alone_and_goes_with_the_server(tmp_path: Path) -> None:
+async def test_attack_l01_the_socket_is_for_its_user_alone_and_goes_with_the_server(tmp_path: Path) -> None:
     def work() -> int:
         return (tmp_path / "socket").stat().st_mode & 0o777
 

@@ -171,7 +171,7 @@ def test_the_newest_commit_damaged_is_refused_and_read_only_shows_the_one_before
     assert [damage.versions for damage in check(drive).damage] == [(sample.newest,)]
 
 
-def test_a_damaged_journal_is_refused_and_read_only_shows_the_last_version(drive: Drive, sample: Sample) -> None:
+def test_attack_l03_an_edited_journal_is_refused_and_shown_as_the_last_version(drive: Drive, sample: Sample) -> None:
     segment = drive.path / "journal" / "0000"
     later = ask(drive, lambda volume: [r for r in volume.parts.journal.records() if r.payload])
     assert isinstance(later, list)

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 import trio
 from sample_drive import Drive, Reading, Sample, compare, put, read_all
 
+from hyperfs.errors import HyperfsError
 from hyperfs.store.memory import MemoryIndex
+from hyperfs.store.rocksdb import RocksIndex
 from hyperfs.volume import indexing
 from hyperfs.volume.check import verify
 from hyperfs.volume.volume import Volume
@@ -103,7 +106,7 @@ def test_every_file_of_the_index_may_be_lost_or_emptied(
 
 
 @pytest.mark.parametrize("ahead", [-1, 0, 1])
-def test_an_index_of_another_drive_is_not_believed(
+def test_attack_l03_an_index_of_another_drive_is_not_believed(
     drive: Drive, indexed_sample: Sample, fast_folder: Path, ahead: int
 ) -> None:
     """`ahead`: by how many versions the other drive is past this one. Equal numbers are no proof."""
@@ -129,6 +132,28 @@ def test_an_index_of_another_drive_is_not_believed(
     volume = drive.open()
     assert verify(volume.parts).damage == []
     volume.parts.close()
+
+
+@pytest.mark.parametrize("edit", ["other bits", "another's value", "nothing"])
+def test_attack_l03_an_edited_index_makes_nobody_read_wrong_bytes(
+    drive: Drive, indexed_sample: Sample, edit: str
+) -> None:
+    """By who may write to the store's folder and has no key: every row of what is derived says something else."""
+    index = RocksIndex(drive.path / "index")
+    rows = [(key, value) for key, value in index.scan() if value]
+    others = {
+        "other bits": [bytes([value[0] ^ 1]) + value[1:-1] + bytes([value[-1] ^ 1]) for _, value in rows],
+        "another's value": [value for _, value in rows[1:] + rows[:1]],
+        "nothing": [b""] * len(rows),
+    }[edit]
+    index.write((key, value) for (key, _), value in zip(rows, others, strict=True))
+    index.close()
+    with suppress(HyperfsError):  # an error is a good end too: the way out is to delete it
+        reading, _ = trio.run(read_all, drive, indexed_sample.newest)
+        assert not compare(indexed_sample.expected, reading).wrong
+    shutil.rmtree(drive.path / "index")
+    reading, _ = trio.run(read_all, drive, indexed_sample.newest)
+    assert compare(indexed_sample.expected, reading).same
 
 
 def test_an_old_copy_of_the_index_catches_up(drive: Drive, indexed_sample: Sample, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_no_more_is_read_than_a_piece_at_a_time() -> None:
     assert folder.read == 2 * PIECE_ENTRIES
 
 
-def test_a_large_folder_takes_little_memory() -> None:
+def test_attack_d05_a_large_folder_takes_little_memory() -> None:
     listing = Listing(Folder(50_000).after)
     listing.at(49_999)
     assert listing.nbytes < 50_000 * 4 + PIECE_ENTRIES * 100

@@ -152,7 +152,7 @@ def test_two_streams_of_one_folder_go_their_own_ways(place: Path) -> None:
 
 
 @pytest.mark.timeout(1800)
-def test_a_very_large_folder(drive: Drive) -> None:
+def test_attack_d05_a_very_large_folder(drive: Drive) -> None:
     """Listed, changed in the middle of a listing, found by name, and there again after mounting anew."""
     folder = drive.point / "large"
     folder.mkdir()

@@ -116,7 +116,7 @@ def test_a_user_mounts_works_and_unmounts(user_and_drive: tuple[User, Drive]) ->
     assert sorted(Path(path).name for path in found) == ["d", "f", "hard"]
 
 
-def test_root_sees_nothing_of_a_users_mount(user_and_drive: tuple[User, Drive]) -> None:
+def test_attack_l01_root_sees_nothing_of_a_users_mount(user_and_drive: tuple[User, Drive]) -> None:
     if os.getuid():
         pytest.skip("only root can be somebody else")
     user, drive = user_and_drive
@@ -125,7 +125,7 @@ def test_root_sees_nothing_of_a_users_mount(user_and_drive: tuple[User, Drive]) 
     assert user.run("ls", drive.point).stdout == ""
 
 
-def test_with_allow_other_the_kernel_checks_everybodys_rights(shared_drive: Drive, mounted: Path) -> None:
+def test_attack_l01_with_allow_other_the_kernel_checks_everybodys_rights(shared_drive: Drive, mounted: Path) -> None:
     if os.getuid():
         pytest.skip("only root can be somebody else")
     os.chmod(mounted, 0o755)

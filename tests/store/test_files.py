@@ -187,7 +187,7 @@ def test_no_name_leads_out_of_the_folder(disk: Disk, name: str) -> None:
         disk.open(name, create=True)
 
 
-def test_a_symbolic_link_is_not_followed(disk: Disk, tmp_path: Path) -> None:
+def test_attack_d05_a_symbolic_link_in_a_store_is_not_followed(disk: Disk, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc/hostname")
     with pytest.raises(OSError, match="symbolic links"):
         disk.open("link")

@@ -44,7 +44,7 @@ def test_a_store_is_recognised(store: Path) -> None:
     assert inspect(store) == StoreInfo(store, 1, DRIVE)
 
 
-def test_nobody_else_can_look_in(tmp_path: Path) -> None:
+def test_attack_l01_nobody_else_can_look_into_a_store(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
         lay_out(tmp_path / "store")

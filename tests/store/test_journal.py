@@ -246,7 +246,7 @@ def test_numbers_go_on_after_opening(tmp_path: Path) -> None:
         journal.close()
 
 
-def test_a_record_of_another_key_is_not_read(tmp_path: Path) -> None:
+def test_attack_l03_a_record_of_another_key_is_not_read(tmp_path: Path) -> None:
     disk = fresh(tmp_path)
     journal, _ = opened(disk)
     synced(journal, b"secret")
@@ -257,7 +257,7 @@ def test_a_record_of_another_key_is_not_read(tmp_path: Path) -> None:
     assert b"secret" not in disk.read_all(f"{FOLDER}/0000") + disk.read_all(f"{FOLDER}/0001")
 
 
-def test_a_record_that_was_moved_is_damage(tmp_path: Path) -> None:
+def test_attack_l03_a_record_that_was_moved_is_damage(tmp_path: Path) -> None:
     """A record knows its segment and its number: one that an earlier use of the segment left does not count."""
     disk = fresh(tmp_path)
     journal, _ = opened(disk)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from hyperfs.errors import Refused
-from hyperfs.policy.attributes import CLASS
+from hyperfs.policy.attributes import CLASS, KEEP
 from hyperfs.volume import brake as brake_module
 from hyperfs.volume import prune, retaining
 from hyperfs.volume.brake import Brake
@@ -16,7 +16,7 @@ from hyperfs.volume.moving import Mover
 from hyperfs.volume.options import no_progress
 from hyperfs.volume.volume import Volume
 
-from .conftest import Store, make_folder, read_file, rename, rmdir, unlink, write_file
+from .conftest import Store, inode_of, make_folder, read_file, rename, rmdir, unlink, write_file
 from .other_places import InMemory
 
 FILES = 620
@@ -310,17 +310,22 @@ async def test_what_nobody_could_read_may_be_deleted(store: Store) -> None:
 # What it does
 
 
-async def attacked(volume: Volume) -> list[bytes]:
+async def attacked(volume: Volume, rule: bytes | None = None) -> list[bytes]:
     paths = await fill(volume, b"Documents")
+    if rule is not None:
+        volume.xattrs.set(inode_of(volume, b"Documents"), KEEP, rule)
     for number, path in enumerate(paths):
         await write_file(volume, path, noise(number))
     await volume.commit()
     return paths
 
 
-async def test_nothing_is_let_go_until_it_is_released(store: Store) -> None:
+async def test_attack_d04_mass_overwriting_under_a_poisoned_rule_takes_nothing_until_a_person_says_so(
+    store: Store,
+) -> None:
+    """Whoever overwrites all has first said that nothing old is to be kept."""
     async with store.opened() as volume:
-        await attacked(volume)
+        paths = await attacked(volume, rule=b"1 version")
         before = [found.version for found in volume.versions.all()]
         with pytest.raises(Refused, match="brake release"):  # who lets go has it look first
             await prune.prune(volume, 1, False, no_progress)
@@ -328,6 +333,11 @@ async def test_nothing_is_let_go_until_it_is_released(store: Store) -> None:
             await retaining.thin(volume)
         assert (await prune.prune(volume, 1, True, no_progress)).versions
         assert {found.version for found in volume.versions.all()} >= set(before)
+        record = volume.brake.record
+        assert record is not None
+        assert f"restore Documents --at @{record.before}" in volume.brake.words()
+        tree = volume.versions.tree(record.before)
+        assert len([name for name, _ in tree.dentries(record.folder)]) == len(paths)
         assert await volume.brake.release()
         assert not await volume.brake.release()
         assert (await prune.prune(volume, 1, False, no_progress)).versions

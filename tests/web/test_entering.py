@@ -38,7 +38,7 @@ def test_without_the_cookie_or_from_elsewhere_there_is_nothing(page: Page) -> No
         assert "letter" not in refused.text
 
 
-def test_a_form_needs_origin_secret_and_type(page: Page, drive: Machine) -> None:
+def test_attack_l02_a_form_needs_origin_secret_and_type(page: Page, drive: Machine) -> None:
     form = fields(page, path="notes/letter.txt", at=str(versions(drive, "notes/letter.txt")[-1]))
     before = (drive.point / "notes" / "letter.txt").read_bytes()
     assert page.post("put-back", form, origin="http://evil.example").status == 403

@@ -109,7 +109,7 @@ async def test_the_token_is_no_cookie(server: Server) -> None:
     "host",
     ["", "evil.example", "evil.example:1234", "127.0.0.1", "127.0.0.1:80", "127.0.0.1:1234.evil.example", "[::1]:1234"],
 )
-async def test_another_host_is_refused_even_with_token_or_cookie(server: Server, host: str) -> None:
+async def test_attack_l02_another_host_is_refused_even_with_token_or_cookie(server: Server, host: str) -> None:
     assert (await server.ask(server.path, host=host, cookie=server.cookie)).status == 421
     assert (await server.ask(f"/enter?token={server.token}", host=host)).status == 421
     assert (await server.ask(f"/enter?token={server.token}")).status == 303
@@ -123,19 +123,19 @@ async def test_localhost_is_this_host_too(server: Server) -> None:
     "origin",
     ["", "null", "http://evil.example", "http://127.0.0.1", "http://127.0.0.1:80", f"https://{HOST}", f"{ORIGIN}/"],
 )
-async def test_a_form_comes_from_the_page_itself(server: Server, origin: str) -> None:
+async def test_attack_l02_a_form_comes_from_the_page_itself(server: Server, origin: str) -> None:
     assert (await server.ask(server.path, "POST", origin=origin, cookie=server.cookie)).status == 403
     assert (await server.ask(server.path, "POST", origin=ORIGIN, cookie=server.cookie)).reached
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "anything"])
-async def test_other_sites_and_other_ports_see_nothing(server: Server, site: str) -> None:
+async def test_attack_l02_other_sites_and_other_ports_see_nothing(server: Server, site: str) -> None:
     assert (await server.ask(server.path, cookie=server.cookie, sec_fetch_site=site)).status == 403
     for own in ("same-origin", "none"):
         assert (await server.ask(server.path, cookie=server.cookie, sec_fetch_site=own)).reached
 
 
-async def test_a_read_from_another_origin_is_refused(server: Server) -> None:
+async def test_attack_l02_a_read_from_another_origin_is_refused(server: Server) -> None:
     assert (await server.ask(server.path, cookie=server.cookie, origin="http://evil.example")).status == 403
 
 
