@@ -17,10 +17,11 @@ from typing import Final
 
 from hyperfs.errors import BadRequest, Corrupt, NotResident, TreeAbsent
 from hyperfs.log import flat_tree, heads
+from hyperfs.log.byte_runs import ByteRuns
 from hyperfs.log.cleared import Range
 from hyperfs.log.have import SECTOR_BLOCKS, Have
 from hyperfs.log.heads import Head, HeadFile
-from hyperfs.log.log import BLOCKS_FILE, HEADS_FILE, PAGE_BYTES, TREE_FILE
+from hyperfs.log.log import BLOCKS_FILE, HEADS_FILE, TREE_FILE
 from hyperfs.log.manifest import default_v1, discovery_key
 from hyperfs.log.merkle import MerkleTree, Node, leaf_hash
 from hyperfs.log.proof import Request, TreeProof, missing_nodes, prove
@@ -188,7 +189,7 @@ class Replica:
         if start >= end:
             return
         self.forget(start, end)
-        for low, high in self._byte_runs(start, end):
+        for low, high in ByteRuns(self._place, self._is_wanted).of(start, end):
             self._file(BLOCKS_FILE).punch(low, high - low)
         self._file(BLOCKS_FILE).fdatasync()
 
@@ -271,45 +272,12 @@ class Replica:
         if self._have.write(self._file(HAVE_FILE)):
             self._file(HAVE_FILE).fdatasync()
 
-    def _byte_runs(self, start: int, end: int) -> Iterator[Range]:
-        """Where the bytes of blocks [start, end) lie, as far as it is known, out to the edges of pages that hold
-        nothing else that is here."""
-        block = start
-        while block < end:
-            try:
-                low, size = self._place(block)
-            except (Corrupt, NotResident):
-                block += 1  # it never came, so nothing of it lies anywhere
-                continue
-            first = block
-            high = low + size
-            while (block := block + 1) < end and (found := self._place_or_none(block)) is not None:
-                high = sum(found)
-            yield self._widen(first, low, -1)[0], self._widen(block - 1, high, 1)[1]
-
-    def _widen(self, block: int, edge: int, step: int) -> tuple[int, int]:
-        """(start, end) with one of them the `edge` moved over neighbours that are not here, to the page's at most."""
-        low = high = edge
-        page = edge // PAGE_BYTES * PAGE_BYTES if step < 0 else -(-edge // PAGE_BYTES) * PAGE_BYTES
-        while (low > page) if step < 0 else (high < page):
-            block += step
-            if block < 0 or self._have.has(block) or block in self._kept:
-                break
-            found = self._place_or_none(block)
-            if found is None:
-                break
-            low, high = min(low, found[0]), max(high, sum(found))
-        return max(low, page) if step < 0 else low, min(high, page) if step > 0 else high
+    def _is_wanted(self, block: int) -> bool:
+        return self._have.has(block) or block in self._kept
 
     def _place(self, block: int) -> tuple[int, int]:
         node, offset = self._find(2 * block)
         return offset, node.size
-
-    def _place_or_none(self, block: int) -> tuple[int, int] | None:
-        try:
-            return self._place(block)
-        except (Corrupt, NotResident):
-            return None
 
     def _find(self, index: int) -> tuple[Node, int]:
         try:
