@@ -63,7 +63,7 @@ def find_deleted(volume: Volume, directory: int, entry: bytes) -> Deleted | None
     found = _last(volume, directory, entry)
     marked = _MARKED.fullmatch(entry)
     if found is None and marked is not None:
-        found = _marked(volume, directory, marked["stem"] + (marked["ending"] or b""), marked["mark"])
+        found = _marked(volume, directory, marked["stem"] + (marked["ending"] or b""), marked["mark"], entry)
     if found is not None:
         return found._replace(entry=entry)
     is_cut = marked is not None and len(entry) > NAME_MAX_BYTES - _LONGEST_MARK
@@ -77,9 +77,9 @@ def _last(volume: Volume, directory: int, name: bytes) -> Deleted | None:
     return next(of_name(volume, directory, name, _went(volume, directory, name), whole=True), None)
 
 
-def _marked(volume: Volume, directory: int, name: bytes, mark: bytes) -> Deleted | None:
-    """What went under a name in a version, or in a second: of several the last, and but for want of others not the
-    last of all."""
+def _marked(volume: Volume, directory: int, name: bytes, mark: bytes, entry: bytes) -> Deleted | None:
+    """What went under a name in a version, or in a second: of several the last whose entry this is (a file's has the
+    mark before its ending, a folder's behind it), and but for want of others not the last of all."""
     if mark.startswith(b"@"):
         through = int(mark[1:])
         if through > LAST_VERSION:
@@ -96,6 +96,7 @@ def _marked(volume: Volume, directory: int, name: bytes, mark: bytes) -> Deleted
     rows = _went(volume, directory, name, following.version if following is not None else None)
     of_second = takewhile(lambda went: went.time_ns >= second * _SECOND_NS, rows)
     those = [went for went in of_second if went.time_ns < (second + 1) * _SECOND_NS]
+    those = [went for went in those if with_mark(went, mark) == entry] or those
     found = list(of_name(volume, directory, name, those, whole=True))
     if len(found) > 1 and (last := _last(volume, directory, name)) is not None and last.went == found[0].went:
         return found[1]

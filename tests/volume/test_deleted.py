@@ -139,6 +139,21 @@ async def test_two_within_a_second_and_names_that_look_like_ours(store: Store) -
         assert content(volume, found[taken]) == b"of that very name"
 
 
+async def test_files_and_folders_of_one_name_within_a_second(store: Store) -> None:
+    """Their marks stand in different places, so that two have the same time."""
+    async with store.opened() as volume:
+        for data in (b"1", b"2"):
+            await write_file(volume, b"f.txt", data)
+            await version(store, volume, 0.1)
+            unlink(volume, b"f.txt")
+            make_folder(volume, b"f.txt")
+            await version(store, volume, 0.1)
+            rmdir(volume, b"f.txt")
+            await version(store, volume, 0.1)
+        found = listed(volume)
+        assert sorted(str(content(volume, deleted)) for deleted in found.values()) == ["b'1'", "b'2'", "{}", "{}"]
+
+
 async def test_to_find_one_of_many_of_a_name_does_not_take_longer(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
