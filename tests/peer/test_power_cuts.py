@@ -28,8 +28,8 @@ from tests.log.replicating import bring, grow
 from .conftest import CONTENT, DAY, METADATA, NOW, PEER_KEY, Owner, key
 
 LONG = os.environ.get("HYPERFS_ALL") == "1"
-LIVES = int(os.environ.get("HYPERFS_PEER_LIVES", "12" if LONG else "2"))
-CHANGES = int(os.environ.get("HYPERFS_PEER_CHANGES", "40" if LONG else "6"))
+LIVES = int(os.environ.get("HYPERFS_PEER_LIVES", "5" if LONG else "2"))
+CHANGES = int(os.environ.get("HYPERFS_PEER_CHANGES", "25" if LONG else "6"))
 SAMPLES = int(os.environ.get("HYPERFS_PEER_SAMPLES", "4" if LONG else "1"))
 SEED = int(os.environ.get("HYPERFS_SEED", "1"))
 CHALLENGE = b"\x03" * 32
