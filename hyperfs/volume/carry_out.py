@@ -1,18 +1,18 @@
 """Carries out a plan of the three-way comparison on the live tree: new inodes, the same extents, no bytes copied.
 
 What is no directory and changes gets a new inode number, since the kernel may know the old one; directories stay what
-they are. Synchronous: nobody, no journal record and no version ever sees half of it.
+they are. Synchronous, on the live tree or a draft of it: nobody, no journal record and no version ever sees half.
 """
 
 from dataclasses import dataclass, field
 
 from hyperfs.errors import Corrupt, Refused
+from hyperfs.volume.draft import Surface
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.namespace import kind_of
 from hyperfs.volume.overlay import Overlay
 from hyperfs.volume.sides import Copy, Name, Thing, TreeSide
 from hyperfs.volume.undo_plan import Plan
-from hyperfs.volume.volume import Volume
 from hyperfs.volume.xattrs import HAS_XATTRS
 
 
@@ -24,7 +24,7 @@ class Carried:
     inodes: set[int] = field(default_factory=set)  # whose attributes changed
 
 
-def carry_out(volume: Volume, plan: Plan, goal: TreeSide, now: TreeSide) -> Carried:
+def carry_out(volume: Surface, plan: Plan, goal: TreeSide, now: TreeSide) -> Carried:
     """All that must be read is read first: what is raised is raised before anything has changed."""
     work = _Work(volume, goal, now)
     work.read(plan)
@@ -36,7 +36,7 @@ def carry_out(volume: Volume, plan: Plan, goal: TreeSide, now: TreeSide) -> Carr
 
 
 class _Work:
-    def __init__(self, volume: Volume, goal: TreeSide, now: TreeSide) -> None:
+    def __init__(self, volume: Surface, goal: TreeSide, now: TreeSide) -> None:
         self._volume = volume
         self._overlay = volume.overlay
         self._goal = goal

@@ -15,6 +15,7 @@ readable, and the next attempt folds it first.
 import errno
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, TypeVar
 
 import trio
@@ -47,6 +48,7 @@ REALM: Final = 0
 DEAD_BLOCK_ENTRIES: Final = 4000
 """Dead things listed in one block; a commit's own block takes that many too. Some 150 KiB."""
 SECOND_NS: Final = 1_000_000_000
+MANY_RECORDS: Final = 3000  # changed inodes, from which on their nodes are made in a worker thread
 NODE_LEVEL: Final = 11
 """Of packs it takes 7% more off than level 3, in half a millisecond each."""
 
@@ -264,12 +266,14 @@ class Committer:
         """Appends nodes, overflow and commit; nothing is synced."""
         batch = Batch(self._log.length)
         written: list[tuple[Ref, Node]] = []
-        root = persist(
+        store = partial(
+            persist,
             folded.root,
             lambda canonical: node_id(self._node_id_key, canonical),
             lambda data: (self._number, batch.add_node(data)),
             lambda ref, node: written.append((ref, node)),
         )
+        root = store() if len(frozen.records) < MANY_RECORDS else await trio.to_thread.run_sync(store)
         replaced, chunk_changes = deaths(folded, self._catalog, self.newest, self._content.stored)
         commit = self._describe(frozen, root)
         commit = self._add_dead(batch, commit, replaced)

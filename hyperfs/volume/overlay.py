@@ -131,6 +131,11 @@ class Overlay:
         active.inodes[ino] = inode
         self.unjournaled.inodes.add(ino)
 
+    def take_in(self, changed: dict[int, Inode]) -> None:
+        """Inodes that were made or changed beside the live tree are the live ones now, and remembered as changed."""
+        self.table.update(changed)
+        self.live.active.inodes.update(changed)
+
     def remove_inode(self, inode: Inode) -> None:
         """The last name went. A file lives on as an orphan, with its bytes, until the kernel forgets it: it is open,
         or a program has found the name and is about to open it.

@@ -4,8 +4,9 @@ New inode numbers, the same extents: no bytes are copied or stored again. Bytes 
 inode number that the kernel may know, so what stands at the target is replaced, not overwritten; its state goes
 into a version first, which makes a restore itself undoable.
 
-All of the version that is needed is read first, in slices between which others run. The change itself happens
-between two awaits: nobody, no journal record and no version ever sees half of a restored tree.
+All of the version that is needed is read first, in slices between which others run. The change itself happens between
+two awaits, one of much after it was made on a draft: nobody, no journal record and no version ever sees half of a
+restored tree.
 """
 
 from collections.abc import Iterator
@@ -17,12 +18,14 @@ import trio
 from hyperfs.chunks.extents import Extent
 from hyperfs.errors import IsADirectory, NotADirectory, NotFound, NotPermitted, Refused
 from hyperfs.values import ROOT_INO
+from hyperfs.volume.changes import DIRECTORY
 from hyperfs.volume.compare import Difference, compare
+from hyperfs.volume.draft import MANY, Surface, change_at_once
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.namespace import check_name, kind_of
 from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.paths import Paths, find, join, locate, parts_of
-from hyperfs.volume.tree import Tree
+from hyperfs.volume.tree import LiveTree, Tree
 from hyperfs.volume.volume import Volume
 from hyperfs.volume.xattrs import HAS_XATTRS
 
@@ -100,11 +103,32 @@ async def _restore(volume: Volume, path: bytes, version: int, to: bytes | None) 
     copies = await _read(past, source)
     if volume.write_back is not None:
         await volume.write_back()  # the present state gets a version: with all that the kernel holds of it
-    work = _Work(volume, past, copies, source, target, exact=to is not None)
-    await volume.committer.commit_before(work.apply)
+
+    def make(surface: Surface) -> _Work:
+        work = _Work(surface, past, copies, source, target, exact=to is not None)
+        work.apply()
+        return work
+
+    many = len(copies) >= MANY or _has_many(volume.overlay.live, target)
+    work = await change_at_once(volume, make, _Work.made_in, many=many, room=len(copies) + len(target))
     volume.settled()
     await volume.commit(write_back=False)
     return Restored(work.files, work.folders, work.bytes, work.replaced, work.made)
+
+
+def _has_many(live: LiveTree, target: list[bytes]) -> bool:
+    """Whether so much stands at the target now that to take it away is a long piece of work."""
+    ino = find(live, b"/".join(target))
+    waiting = [] if ino is None else [ino]
+    found = 0
+    for directory in waiting:  # grows while it is gone through
+        for _, (child, kind) in live.dentries(directory):
+            found += 1
+            if found >= MANY:
+                return True
+            if kind == DIRECTORY:
+                waiting.append(child)
+    return False
 
 
 def _check_whole(past: Tree, source: Inode) -> None:
@@ -163,7 +187,7 @@ class _Work:
     """One restore's change of the live tree. `apply` is synchronous: it reads all it needs, then changes."""
 
     def __init__(
-        self, volume: Volume, past: Tree, copies: dict[int, Copy], source: Inode, target: list[bytes], exact: bool
+        self, volume: Surface, past: Tree, copies: dict[int, Copy], source: Inode, target: list[bytes], exact: bool
     ) -> None:
         self._volume = volume
         self._overlay = volume.overlay
@@ -193,10 +217,11 @@ class _Work:
         for directory, name, inode, place in removals:
             self._volume.protection.putting_back(directory, name, inode, place in coming)
 
+    def made_in(self, version: int) -> None:
+        self.made = version
+
     def apply(self) -> None:
         """Replaces the target. What it raises, it raises before it has changed anything."""
-        # The version that is being made is the one of before.
-        self.made = self._volume.versions.newest.version + (2 if self._live.frozen is not None else 1)
         if not self._target:
             self._replace_root()
             return

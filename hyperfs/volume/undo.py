@@ -1,19 +1,22 @@
 """Undo and redo: one step below a path is taken back, or done again, and all else stays as it is.
 
 What is to be done is found in versions, in slices between which others run. Then the present becomes a version, and
-between two awaits the three-way comparison with the live tree is made and carried out: nobody sees half of it, and
-what anybody changed until that moment is seen as changed since. With the change comes a record of it, in one layer: no
-version has one without the other.
+between two awaits the three-way comparison with the live tree is made and carried out, of much after that was done on a
+draft: nobody sees half of it, and what anybody changed until that moment is seen as changed since. With the change
+comes a record of it, in one layer: no version has one without the other.
 """
 
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
+import trio
+
 from hyperfs.errors import NotFound
 from hyperfs.volume import undo_record
 from hyperfs.volume.carry_out import Carried, carry_out
 from hyperfs.volume.compare import Difference
+from hyperfs.volume.draft import MANY, Surface, change_at_once
 from hyperfs.volume.pace import Pace
 from hyperfs.volume.sides import TreeSide
 from hyperfs.volume.steps import Change, Steps
@@ -152,14 +155,17 @@ class _Work:
     async def run(self, dry_run: bool) -> Undone:
         volume = self._volume
         if dry_run:
-            return self._compare(TreeSide(volume.versions.tree(volume.versions.newest.version)))
+            now = TreeSide(volume.versions.tree(volume.versions.newest.version))
+            return await trio.to_thread.run_sync(self._compare, now)
         volume.check_writable()
-        done: list[Undone] = []
+        room = len(self._differing.names) + len(self._differing.inodes)
         with volume.reads(self._step.before), volume.reads(self._step.after):
-            await volume.committer.commit_before(lambda: done.append(self._apply()))
+            done = await change_at_once(
+                volume, self._apply, self._end, many=room >= MANY, room=room, wanted=self._is_wanted
+            )
         volume.settled()
         await volume.commit(write_back=False)
-        return done[0]
+        return done
 
     def _compare(self, now: TreeSide) -> Undone:
         made = plan(self._start, self._goal, now, self._differing)
@@ -168,21 +174,22 @@ class _Work:
         conflicts = [(conflict_path(c, sides), WHY[c.why]) for c in islice(made.conflicts, TOLD_MOST)]
         return Undone(self._step, made, told, conflicts)
 
-    def _apply(self) -> Undone:
-        """Synchronous, on the live tree, of which everything but what came in the meantime is in a version."""
-        volume = self._volume
-        now = TreeSide(volume.overlay.live)
+    def _apply(self, surface: Surface) -> Undone:
+        """Synchronous, on the live tree, of which everything but what came in the meantime is in a version, or on a
+        draft of it."""
+        now = TreeSide(surface.overlay.live)
         found = self._compare(now)
-        hopeless = any(conflict.why == "inside itself" for conflict in found.plan.conflicts)
-        if hopeless or (found.plan.conflicts and not self._force):
-            return found
-        found.carried = carry_out(volume, found.plan, self._goal, now)
-        # The version that is being made is the one of before.
-        found.version = volume.versions.newest.version + (2 if volume.overlay.live.frozen is not None else 1)
-        self._note(found.version)
+        if self._is_wanted(found):
+            found.carried = carry_out(surface, found.plan, self._goal, now)
         return found
 
-    def _note(self, version: int) -> None:
+    def _is_wanted(self, found: Undone) -> bool:
+        hopeless = any(conflict.why == "inside itself" for conflict in found.plan.conflicts)
+        return not hopeless and (self._force or not found.plan.conflicts)
+
+    def _end(self, found: Undone, version: int) -> None:
+        """With the change comes the record of it."""
+        found.version = version
         overlay = self._volume.overlay
         known = sorted(overlay.live.facts(undo_record.FACTS_PREFIX))
         for key in known[: max(0, len(known) + 1 - MOST)]:
