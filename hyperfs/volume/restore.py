@@ -10,27 +10,20 @@ restored tree.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-import trio
-
-from hyperfs.chunks.extents import Extent
 from hyperfs.errors import IsADirectory, NotADirectory, NotFound, NotPermitted, Refused
 from hyperfs.values import ROOT_INO
 from hyperfs.volume.changes import DIRECTORY
 from hyperfs.volume.compare import Difference, compare
+from hyperfs.volume.copies import Copy, read_copies, read_copy
 from hyperfs.volume.draft import MANY, Surface, change_at_once
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.namespace import check_name, kind_of
-from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.paths import Paths, find, join, locate, parts_of
 from hyperfs.volume.tree import LiveTree, Tree
 from hyperfs.volume.volume import Volume
-from hyperfs.volume.xattrs import HAS_XATTRS
 
-SLICE: Final = 200
-"""Inodes read between two checkpoints: some 10 ms."""
 VERSIONS_NAME: Final = b".versions"
 
 
@@ -46,16 +39,6 @@ class Restored(NamedTuple):
     bytes: int
     replaced: list[Name]
     made: int
-
-
-@dataclass
-class Copy:
-    """Something as a version has it, read and not yet in the live tree. Children only in a directory."""
-
-    inode: Inode
-    extents: list[Extent]
-    xattrs: dict[bytes, bytes]
-    children: list[tuple[bytes, int]] = field(default_factory=list)  # name, inode number in the version
 
 
 async def restore(volume: Volume, path: bytes, version: int, to: bytes | None = None) -> Restored:
@@ -86,7 +69,7 @@ async def preview(volume: Volume, path: bytes, version: int, to: bytes | None = 
     with volume.reads(version):
         past = volume.versions.tree(version)
         _check_target(parts_of(path if to is None else to))
-        copies = await _read(past, locate(volume.overlay.live, past, path))
+        copies = await read_copies(past, locate(volume.overlay.live, past, path))
         folders = sum(copy.inode.is_directory for copy in copies.values())
         nbytes = sum(copy.inode.size for copy in copies.values() if not copy.inode.is_directory)
         found = await compare(volume, volume.versions.newest.version, version, path) if to is None else []
@@ -100,7 +83,7 @@ async def _restore(volume: Volume, path: bytes, version: int, to: bytes | None) 
         _check_whole(past, source)
     target = parts_of(path if to is None else to)
     _check_target(target)
-    copies = await _read(past, source)
+    copies = await read_copies(past, source)
     if volume.write_back is not None:
         await volume.write_back()  # the present state gets a version: with all that the kernel holds of it
 
@@ -146,32 +129,6 @@ def _check_target(target: list[bytes]) -> None:
         check_name(name)
         if name == VERSIONS_NAME:
             raise NotPermitted("the name .versions belongs to the drive")
-
-
-async def _read(past: Tree, source: Inode) -> dict[int, Copy]:
-    """Everything at and below an inode of a version, by its number there."""
-    copies: dict[int, Copy] = {}
-    waiting = [source.ino]
-    while waiting:
-        ino = waiting.pop()
-        if ino in copies:
-            continue  # another name of the same file
-        copy = copies[ino] = read_copy(past, ino)
-        waiting += [child for _, child in copy.children]
-        if len(copies) % SLICE == 0:
-            await trio.lowlevel.checkpoint()
-    return copies
-
-
-def read_copy(past: Tree, ino: int) -> Copy:
-    """One inode of a version. Raises NotFound."""
-    inode = past.inode(ino)
-    if inode is None:
-        raise NotFound(f"that version has no inode {ino}")
-    extents = past.extents(ino, 0, MAX_FILE_BYTES) if inode.is_file and inode.inline is None else []
-    xattrs = past.xattrs(ino) if inode.flags & HAS_XATTRS else {}
-    children = [(name, dentry[0]) for name, dentry in past.dentries(ino)] if inode.is_directory else []
-    return Copy(inode, extents, xattrs, children)
 
 
 class Removal(NamedTuple):
