@@ -55,7 +55,8 @@ def command(
 
     This machine becomes a new device of the drive. Names and versions come at once, contents when they are read.
     Until devices can be merged only one writes: with --former-device-lost it is this one, and what the former device
-    writes from now on nobody takes; else this one reads. A clone that was interrupted goes on when it is called again.
+    writes from now on nobody takes; else this one reads, and shows what that one writes while it is mounted. A clone
+    that was interrupted goes on when it is called again.
     """
     import trio
 

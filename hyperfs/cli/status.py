@@ -43,6 +43,7 @@ def _show(facts: dict[str, Any]) -> None:
         ("unwritten", size_text(facts["dirty_bytes"])),
         *_elsewhere(facts),
         *(("peer", _peer(peer)) for peer in facts["peers"]),
+        *(("follows", _followed(found)) for found in [facts["following"]] if found is not None),
         ("verified", _verified(facts["last_verify"])),
         ("access", "read-only" if facts["read_only"] else "read and write"),
     ]
@@ -82,6 +83,15 @@ def _peer(peer: dict[str, Any]) -> str:
     seen = f"last receipt {time_text(peer['last_receipt'])}" if peer["last_receipt"] else "no receipt yet"
     how = "connected" if peer["connected"] else "not connected"
     return f"{shown(peer['name'])}, {how}, {'has everything' if lag == 'nothing' else f'behind by {lag}'}, {seen}"
+
+
+def _followed(found: dict[str, Any]) -> str:
+    whom = shown(found["writer"]) if found["writer"] else "whoever writes"
+    how_far = f"version {found['version']} of {time_text(found['time'])}"
+    if found["at"] is None:
+        return f"{whom}, not connected: {how_far}"
+    state = f"{found['behind_blocks']} blocks are coming" if found["behind_blocks"] else "nothing newer there"
+    return f"{whom} by {shown(found['at'])}: {how_far}, {state}"
 
 
 def _lasts(transfer: dict[str, Any], what: str) -> str:

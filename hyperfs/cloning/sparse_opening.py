@@ -6,6 +6,7 @@ reads a marked block looks whether it is there.
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -46,11 +47,22 @@ def open_clone(store: Path, device_keys: DeviceKeys, options: Options) -> Volume
             return _opened(store, device_keys, options)
         except NotResident as absent:
             marker = marker_of(Disk(store))
-            if marker is None or options.read_only:
+            if marker is None or options.read_only or options.older_will_do:
                 raise
             log.info("fetching %s", absent)
-            trio.run(_fetch_from, store, device_keys, marker.address, (*absent.blocks, *absent.ahead))
+            try:
+                trio.run(_fetch_from, store, device_keys, marker.address, (*absent.blocks, *absent.ahead))
+            except Unreachable as error:
+                return _opened_older(store, device_keys, options, error)
     raise Unreachable("what is needed to open the drive does not come to an end")
+
+
+def _opened_older(store: Path, device_keys: DeviceKeys, options: Options, why: Unreachable) -> Volume:
+    """A clone that follows may have heard of a version that did not come any more: the one before it is here."""
+    try:
+        return _opened(store, device_keys, replace(options, older_will_do=True))
+    except NotResident:
+        raise why from None
 
 
 class Fetching:

@@ -148,6 +148,12 @@ class Sealer:
         """All that are here: for whoever gives them on."""
         return dict(self._keys)
 
+    def admit(self, epoch_keys: Mapping[int, EpochKeys], permitted: Collection[int]) -> None:
+        """Blocks of these epochs open from now on as well. What is sealed is sealed as before."""
+        with self._lock:
+            self._keys = {**self._keys, **epoch_keys}
+            self._permitted |= frozenset(permitted)
+
     def seal(
         self,
         log_number: int,

@@ -19,6 +19,7 @@ from tzlocal import get_localzone
 from hyperfs.daemon import exit_codes, requests, wire
 from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.exit_codes import innermost
+from hyperfs.daemon.following import follow, is_follower
 from hyperfs.daemon.hardening import give_back_memory, keep_memory_private
 from hyperfs.daemon.process import Spec
 from hyperfs.daemon.retention import Clocks, Retention, paced
@@ -192,7 +193,7 @@ async def _run(
         nursery.start_soon(beat, manager)
         nursery.start_soon(_stay_small)
         try:
-            await mount.serve(announce, *_beside(drive, retention, mover))
+            await mount.serve(announce, *_beside(drive, mount, retention, mover))
         except Exception as error:  # noqa: BLE001  # whatever it is, whoever waits for the end hears of it, and so does main
             drive.end(innermost(error))
         else:
@@ -204,11 +205,12 @@ async def _run(
         nursery.cancel_scope.cancel()
 
 
-def _beside(drive: Drive, retention: Retention, mover: Mover) -> Iterator[Callable[[], Awaitable[None]]]:
+def _beside(drive: Drive, mount: Mount, retention: Retention, mover: Mover) -> Iterator[Callable[[], Awaitable[None]]]:
     """What goes on while it is mounted. Of another's drive nothing is decided here, it is followed."""
     if drive.reader is not None:
         yield drive.reader.run
         return
+    following = follow(drive, mount) if is_follower(drive.volume) else None
     whole = Completing(drive.volume)
     whole.bar()
 
@@ -216,6 +218,8 @@ def _beside(drive: Drive, retention: Retention, mover: Mover) -> Iterator[Callab
         await trio.sleep(FIRST_LOOK_SECONDS)
         await whole.run()
         mover.look_again()
+        if following is not None:
+            following.shows = True
 
     yield from (retention.run, drive.cold.run, drive.peers.run, complete, partial(mover.run, paced()))
 

@@ -237,6 +237,11 @@ class Replicating:
         return not self.is_unsettled and not self.is_worked_on and self._scheduler.under_way == 0
 
     @property
+    def under_way(self) -> int:
+        """Requests that were not answered."""
+        return self._scheduler.under_way
+
+    @property
     def newest_fork(self) -> int:
         """The highest that a peer claims. Nothing of another fork is taken in: that is a log of its own."""
         return max((exchange.remote.fork for exchange in self.exchanges), default=0)

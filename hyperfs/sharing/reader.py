@@ -8,18 +8,16 @@ it can't go back.
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import trio
 
 from hyperfs.cloning import asking
 from hyperfs.cloning.asking import MOST_CHAIN_RECORDS
-from hyperfs.crypto.keys import LOG_METADATA
-from hyperfs.errors import Corrupt, HyperfsError, Misbehaved, NotResident, Unreachable
+from hyperfs.errors import Corrupt, HyperfsError, Misbehaved, Unreachable
 from hyperfs.log.control import Chain
 from hyperfs.log.control_codec import decode_records
-from hyperfs.log.sparse import SparseLog
 from hyperfs.policy.placement import Strength
 from hyperfs.replication.address import Address
 from hyperfs.replication.client import PeerClient
@@ -27,20 +25,15 @@ from hyperfs.replication.curve import CurveKeyPair
 from hyperfs.replication.dialogue_codec import Notice, Notified, Request
 from hyperfs.replication.one_session import Session
 from hyperfs.replication.session import Exchanger, open_exchanger
-from hyperfs.sharing.growing import Growing
 from hyperfs.sharing.knocking import let_in
 from hyperfs.sharing.link import Link
 from hyperfs.sharing.store import compare, opening_of
 from hyperfs.syncing import chain_sync
 from hyperfs.syncing.backoff import wait_after
-from hyperfs.syncing.shown_log import ShownLog
+from hyperfs.syncing.following import Following, Show
 from hyperfs.values import BlockRef
 from hyperfs.volume import by_link, chains
-from hyperfs.volume.advancing import Advanced, advance
-from hyperfs.volume.cloning import wanted_of
-from hyperfs.volume.device_logs import log_folder
 from hyperfs.volume.elsewhere import Wish
-from hyperfs.volume.residence import Run
 from hyperfs.volume.volume import Volume
 
 FETCH_SECONDS: Final = 12.0
@@ -51,8 +44,6 @@ PEER: Final = "link-peer"
 HISTORY: Final = "link-history"
 
 log = logging.getLogger("hyperfs.sharing")
-
-Show = Callable[[Advanced], Awaitable[None]]
 
 
 class Reader:
@@ -66,21 +57,9 @@ class Reader:
     def __init__(self, volume: Volume, link: Link, show: Show, is_live: bool = True) -> None:
         self._volume = volume
         self._opening = opening_of(link)
-        self._show = show
-        self._is_live = is_live
+        self.following = Following(volume, show, from_start=True)
+        self.following.shows = is_live
         self._key_pair = CurveKeyPair(volume.parts.transport.secret())
-        parts = volume.parts
-        self._growing = {
-            number: Growing(
-                parts.disk,
-                log_folder(entry),
-                _sparse(parts.logs[number]),
-                wanted_of(parts.chain, number) if entry.kind == LOG_METADATA else [],
-            )
-            for number, entry in parts.chain.logs.items()
-        }
-        self._marked = {number: found.log.signed_length for number, found in self._growing.items()}
-        self._logs: dict[int, ShownLog] = {}
         self._moved = trio.Event()
         self._chain_grew = False
         self._was_good = False  # the last connection was, to begin with
@@ -117,21 +96,16 @@ class Reader:
             if not isinstance(error, HyperfsError | OSError):
                 log.error("following the drive failed", exc_info=error)
         finally:
-            self._logs = {}
+            self.following.end()
             self.connected_to = None
         if session is not None and isinstance(session.error, Corrupt):
             error = session.error
         return error
 
     async def _talk(self, exchanger: Exchanger, client: PeerClient, address: Address) -> None:
-        for number, growing in self._growing.items():
-            is_metadata = bool(growing.wanted)
-            shown = ShownLog(growing.log, is_metadata, exchanger.touch, growing)
-            shown.want(growing.wanted)
-            self._logs[number] = shown
-            exchanger.add(shown)
+        self.following.begin(exchanger)
         exchanger.offer(client.session)
-        await let_in(exchanger, client, self._logs[self._number_of(self._opening.log)])
+        await let_in(exchanger, client, self.following.logs[self._number_of(self._opening.log)])
         await self._check_heads(client, await self._meet(client))
         self.connected_to, self._was_good = address, True
         self._volume.warnings.pop(PEER, None)
@@ -141,12 +115,8 @@ class Reader:
             changed = exchanger.changed
             if self._chain_grew:
                 await self._meet(client)
-            for shown in self._logs.values():
-                if shown.error is not None:
-                    raise shown.error
-            self._mark()
             self._tell()
-            await self._advance()
+            await self.following.turn()
             await changed.wait()
             await trio.sleep(LOOK_SECONDS)
 
@@ -172,31 +142,19 @@ class Reader:
         found = await chain_sync.longer(client, here)
         if found is here:
             return here
-        await trio.to_thread.run_sync(chains.put_chain, parts.disk, found)
-        if set(found.logs) <= set(parts.logs):
-            parts.chain = found
-        for number, growing in self._growing.items():
-            if growing.wanted:  # what was cleared since never comes
-                growing.wanted = wanted_of(found, number)
-                self._logs[number].want(growing.wanted)
-        self._say_what_changed(found)
-        return found
-
-    def _say_what_changed(self, chain: Chain) -> None:
-        warnings, keys = self._volume.warnings, self._volume.parts.link_keys
+        chains.take_newer(self._volume, found)
+        self.following.look_at_chain()
+        keys = parts.link_keys
         assert keys is not None
-        if by_link.has_ended(chain, keys):
-            warnings[by_link.WARNING] = by_link.ENDED
+        if by_link.has_ended(found, keys):
+            self._volume.warnings[by_link.WARNING] = by_link.ENDED
             log.warning("%s", by_link.ENDED)
-        elif chain is not self._volume.parts.chain:
-            warnings[by_link.WARNING] = (
-                "another device writes to the drive now: unmount it and mount the link again to follow that one"
-            )
+        return found
 
     async def _check_heads(self, client: PeerClient, chain: Chain) -> None:
         """That the peer is not behind what was seen."""
         heads = await asking.heads_of(client, chain)
-        for number, growing in self._growing.items():
+        for number, growing in self.following.all_growing.items():
             here, there = growing.head(), heads.get(number)
             if here is None or not here.length:
                 continue
@@ -207,7 +165,7 @@ class Reader:
                 )
             if there.length == here.length and there.tree_hash != here.tree_hash:
                 raise Corrupt(f"the peer shows another history of log {number} than was seen: its owner signed two")
-        found = self._growing[self._number_of(self._opening.log)].log
+        found = self.following.all_growing[self._number_of(self._opening.log)].log
         await trio.to_thread.run_sync(compare, found, self._opening.seen)
 
     def _note(self, address: Address, error: Exception) -> None:
@@ -221,33 +179,6 @@ class Reader:
         kind = HISTORY if isinstance(error, Corrupt) else PEER
         self._volume.warnings[kind] = f"the drive is not followed at the moment: {self.trouble}"
         log.warning("%s", self.trouble)
-
-    # What came
-
-    def _mark(self) -> None:
-        """New blocks of content are elsewhere."""
-        for number, growing in self._growing.items():
-            length, before = growing.log.signed_length, self._marked[number]
-            if length > before:
-                self._marked[number] = length
-                if not growing.wanted:
-                    self._volume.parts.residence.grown(Run(number, before, length))
-
-    def _is_whole(self) -> bool:
-        """Whether of all logs of names everything is here that was not cleared."""
-        return all(not found.wanted or self._logs[number].is_whole for number, found in self._growing.items())
-
-    async def _advance(self) -> None:
-        if not self._is_live or not self._is_whole():
-            return
-        try:
-            found = advance(self._volume)
-        except NotResident as absent:
-            log.info("a version waits for blocks: %s", absent)
-            return
-        if found is not None:
-            log.info("version %d", found.version)
-            await self._show(found)
 
     def _tell(self) -> None:
         moved, self._moved = self._moved, trio.Event()
@@ -279,11 +210,11 @@ class Reader:
         """Waits for a connection, and for another where that one ends. Raises Unreachable where the peer has no such
         block, or other bytes than were signed."""
         while True:
-            while self.connected_to is None or ref.log not in self._logs:
+            while self.connected_to is None or ref.log not in self.following.logs:
                 await self._moved.wait()
             try:
-                proof = await self._logs[ref.log].bring(ref.index)
-                return await trio.to_thread.run_sync(self._growing[ref.log].take, proof)
+                proof = await self.following.logs[ref.log].bring(ref.index)
+                return await trio.to_thread.run_sync(self.following.all_growing[ref.log].take, proof)
             except (Unreachable, Corrupt) as error:
                 await trio.sleep(LOOK_SECONDS)
                 if self.connected_to is not None:
@@ -304,11 +235,6 @@ class Reader:
 
     async def changed(self) -> None:
         await trio.sleep_forever()
-
-
-def _sparse(found: object) -> SparseLog:
-    assert isinstance(found, SparseLog)
-    return found
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> Exception:

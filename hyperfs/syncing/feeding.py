@@ -4,6 +4,7 @@ Metadata goes before content; of each log no more is shown than the peer takes i
 the mount.
 """
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import trio
@@ -51,9 +52,12 @@ class Feeding:
         self.urgent = 0
         """How many wait for all to be there, metered or not."""
 
-    def begin(self) -> None:
-        """Opens the channels. The control chain has been offered."""
+    def begin(self, led: Mapping[int, ShownLog]) -> None:
+        """Opens the channels. The control chain has been offered. `led`: logs that this peer is followed in."""
+        self.logs.update(led)
         for number, log in self._home.logs():
+            if number in led:
+                continue
             shown = ShownLog(log, self._home.is_metadata(number), self._exchanger.touch)
             self.logs[number] = shown
             self._exchanger.add(shown)
@@ -90,7 +94,7 @@ class Feeding:
         now = int(trio.current_time() / WHOLE_SECONDS)
         cleared = self._home.volume.parts.catalog.cleared
         seen = log.fork, log.signed_length, marks, cleared, self._permits.changes, now
-        if self._seen.get(number) != seen:
+        if shown.taking is None and self._seen.get(number) != seen:
             self._seen[number] = seen
             shown.may_go(self.offered(number))
             self._exchanger.touch(shown)

@@ -14,6 +14,8 @@ from hyperfs.lan.listening import Listening
 from hyperfs.log.log import Log
 from hyperfs.log.proof import TreeProof
 from hyperfs.replication.curve import CurveKeyPair
+from hyperfs.syncing.growing import Growing
+from hyperfs.syncing.leading import Leads
 from hyperfs.syncing.limits import Bucket
 from hyperfs.syncing.runs import Runs
 from hyperfs.syncing.settings import Limits
@@ -41,6 +43,8 @@ class Home:
     system_is_metered: bool = False
     is_out: bool = False
     """This device was taken out of the drive: peers take nothing of it any more."""
+    leads: Leads | None = None
+    """Of a drive that another device writes to: what that one does is shown here."""
     proven: trio.Event = field(default_factory=trio.Event)
     """Set, and replaced, when more is proven, or the peers are others."""
 
@@ -91,10 +95,11 @@ class Home:
         """The bytes that a peer gave for a block; None where they are not those of the signed tree."""
         found = self.volume.parts.logs[number]
         async with self._taking.setdefault(number, trio.Lock()):
-            return await trio.to_thread.run_sync(_taken, found, block, proof)
+            growing = self.leads.following.growing(number) if self.leads is not None else None
+            return await trio.to_thread.run_sync(_taken, growing or found, block, proof)
 
 
-def _taken(found: Log, block: int, proof: TreeProof) -> bytes | None:
+def _taken(found: Log | Growing, block: int, proof: TreeProof) -> bytes | None:
     """In a worker thread. A log of which nodes are missing takes them from the proof."""
     if proof.block is None or proof.block.block != block:
         return None

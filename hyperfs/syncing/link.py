@@ -20,6 +20,7 @@ from hyperfs.syncing.attested import RENEW_NS, Attested, Word
 from hyperfs.syncing.attesting import AUDITED_BLOCKS, Attesting, Broken
 from hyperfs.syncing.feeding import Feeding
 from hyperfs.syncing.home import Home, log
+from hyperfs.syncing.leading import Leading
 from hyperfs.syncing.permits import Permits
 from hyperfs.syncing.runs import Runs
 
@@ -82,9 +83,17 @@ class Link:
         await self._meet()
         if self._home.is_out:
             return
-        self.feeding.begin()
-        self.is_open.set()
+        leading = Leading(self._home.leads, self.client.session, self._exchanger)
+        try:
+            self.feeding.begin(leading.begin())
+            self.is_open.set()
+            await self._go_on(leading)
+        finally:
+            leading.end()
+
+    async def _go_on(self, leading: Leading) -> None:
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(leading.run, self.feeding.logs)
             nursery.start_soon(self.feeding.run)
             nursery.start_soon(self._keep_chain)
             nursery.start_soon(self._keep_attested)

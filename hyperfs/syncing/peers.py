@@ -1,19 +1,18 @@
 """All peers of an open drive: as places (`volume.elsewhere.Elsewhere`), and for whoever waits until they have all."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import trio
 
-from hyperfs.errors import HyperfsError, Unreachable
+from hyperfs.errors import Unreachable
 from hyperfs.log.control import Chain
 from hyperfs.syncing import peer_facts, settings, surroundings
-from hyperfs.syncing.backoff import GOOD_BYTES
 from hyperfs.syncing.home import Home, log
 from hyperfs.syncing.runs import Runs
 from hyperfs.syncing.settings import Known
 from hyperfs.syncing.synced_peer import SyncedPeer
-from hyperfs.syncing.trouble import Kind
+from hyperfs.syncing.waiting import Tell, until_synced
 from hyperfs.values import BlockRef
 from hyperfs.volume.chains import take_newer
 from hyperfs.volume.elsewhere import Wish
@@ -23,15 +22,6 @@ FETCH_SECONDS: Final = 6.0
 """From one peer; then the next is asked."""
 FETCHES: Final = 64
 """Blocks on their way at a time."""
-REACH_SECONDS: Final = 8.0
-"""Who waits for a peer that can't be connected to gives up after so long, and two attempts."""
-STALL_SECONDS: Final = 120.0
-"""Or when a peer has taken nothing for so long."""
-STALE_SECONDS: Final = 300.0
-TELL_SECONDS: Final = 0.2
-
-Tell = Callable[[str, int, int], Awaitable[None]]
-
 
 class Peers:
     """Owned by the trio thread. `run` must be running while blocks are fetched; with `background` it also syncs."""
@@ -113,7 +103,7 @@ class Peers:
     # What runs
 
     async def run(self, background: bool = True) -> None:
-        self._background = background and not self._home.volume.read_only
+        self._background = background and (self._home.leads is not None or not self._home.volume.read_only)
         async with trio.open_nursery() as self._nursery:
             for peer in self._peers.values():
                 self._nursery.start_soon(self._run_one, peer)
@@ -165,6 +155,8 @@ class Peers:
         if not volume.parts.keeps or not chain.continues(ours) or len(chain.records) <= len(ours.records):
             return
         take_newer(volume, chain)
+        if self._home.leads is not None:
+            self._home.leads.following.look_at_chain()
         why = why_barred(chain, volume.device)
         if why is not None:
             self._home.is_out = True
@@ -260,72 +252,4 @@ class Peers:
     async def until_synced(self, names: Sequence[str], tell: Tell) -> None:
         """Returns when each of these peers has attested everything that is committed now and may be there. Raises the
         error of the first one that can't, when the others are done."""
-        troubles: dict[str, HyperfsError] = {}
-        waiting = {name: self._peers[name] for name in names}
-        begun = {name: peer.lag()[1] for name, peer in waiting.items()}
-
-        async def wait_for(name: str, peer: SyncedPeer) -> None:
-            try:
-                async with peer.wanted(urgent=True):
-                    await _until_attested(self._home, peer)
-            except HyperfsError as error:
-                troubles[name] = error
-            del waiting[name]
-
-        async def keep_telling() -> None:
-            while True:
-                left = {name: min(begun[name], peer.lag()[1]) for name, peer in waiting.items()}
-                total = sum(begun.values())
-                await tell("syncing", total - sum(left.values()), total)
-                await trio.sleep(TELL_SECONDS)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(keep_telling)
-            async with trio.open_nursery() as waits:
-                for name, peer in list(waiting.items()):
-                    waits.start_soon(wait_for, name, peer)
-            nursery.cancel_scope.cancel()
-        if troubles:
-            raise _joined(list(troubles.values()))
-
-
-async def _until_attested(home: Home, peer: SyncedPeer) -> None:
-    await peer.refresh()
-    wanted = {number: (peer.portion.offered(number), found.signed_length) for number, found in home.logs()}
-    began = progressed = trio.current_time()
-    attempts, least, sent = peer.attempts, peer.lag()[0], peer.sent_bytes
-    while not all(_is_attested(home, peer, number, *found) for number, found in wanted.items()):
-        now, lag = trio.current_time(), peer.lag()[0]
-        if lag < least or peer.sent_bytes >= sent + GOOD_BYTES:
-            # However often the line is cut: as long as it gets on, it is waited for.
-            least, began, progressed, attempts, sent = min(lag, least), now, now, peer.attempts, peer.sent_bytes
-        if not peer.is_connected:
-            progressed = now
-        trouble = peer.trouble
-        if not peer.is_connected and trouble is not None and peer.attempts > attempts:
-            patient = trouble.kind is Kind.UNREACHABLE and (peer.attempts < attempts + 2 or now - began < REACH_SECONDS)
-            if not patient:
-                raise trouble.raised(peer.name)
-        if not peer.is_connected and now - began > 2 * REACH_SECONDS and trouble is None:
-            raise Unreachable(f"the peer {peer.name} can't be reached at {peer.known.address.endpoint}")
-        if now - progressed > STALL_SECONDS:
-            raise Unreachable(f"the peer {peer.name} is connected and has taken nothing for {STALL_SECONDS:.0f} s")
-        with trio.move_on_after(1.0):
-            await peer.moved()
-
-
-def _is_attested(home: Home, peer: SyncedPeer, number: int, wanted: Runs, length: int) -> bool:
-    """What retention has let go of meanwhile, or what has left, need not be there."""
-    still = wanted & peer.portion.offered(number)
-    if not still:
-        return True
-    word = peer.attested.word(home.volume.parts.logs[number].discovery_key)
-    is_long_enough = word is not None and (word.newest.length >= length or not home.is_ours(number))
-    return is_long_enough and not still - peer.proven(number)
-
-
-def _joined(errors: Sequence[HyperfsError]) -> HyperfsError:
-    first = errors[0]
-    if len(errors) > 1:
-        return type(first)("; ".join(map(str, errors)))
-    return first
+        await until_synced(self._home, {name: self._peers[name] for name in names}, tell)

@@ -90,8 +90,8 @@ class ShownLog(Replicating):
         self.offered = Offered(log)
         super().__init__(taking or self.offered, log.manifest, taking)
         self.revealing = Revealing()
-        self.is_known = False
-        """Whether it was said what may go."""
+        self.is_known = taking is not None
+        """Whether it was said what may go: nothing, of a log that is taken in."""
         self._looked = 0  # how long the log was when that was last said
         self._inquired = 0  # blocks before this one were asked about
         self._tell = tell
@@ -152,6 +152,12 @@ class ShownLog(Replicating):
         """What may be at the peer, is here, and is not there by its word."""
         has = self.remote_has
         return Runs(run for low, high in self.offered.may_go for run in lacking(has, low, high))
+
+    def lacking(self) -> int:
+        """Of a log that is taken in: blocks that have not come, of those that the peer says there are."""
+        exchange = self.exchange
+        ahead = max(0, exchange.remote.length - self.log.signed_length) if exchange is not None else 0
+        return ahead + self.under_way
 
     def inquire(self) -> bool:
         """Asks what the peer has of the log as long as it is; whether there was anything new to ask."""

@@ -56,7 +56,7 @@ def advance(volume: Volume) -> Advanced | None:
     overlay = volume.overlay
     overlay.live.root = commit.root
     overlay.files, overlay.directories, overlay.file_bytes = commit.files, commit.directories, commit.file_bytes
-    volume.committer.newest = commit
+    volume.committer.newest, parts.newest_at = commit, (found[1], found[2])
     for ino in inodes:
         _renew(volume, ino, before)
     return Advanced(commit.version, names, inodes)
@@ -68,9 +68,7 @@ def _lengths(volume: Volume) -> dict[int, int]:
     for number, entry in parts.chain.logs.items():
         if entry.kind == LOG_METADATA and number in parts.logs:
             length = writers.readable_length(entry, parts.device, parts.logs[number].signed_length)
-            if parts.link_keys is not None:
-                length = by_link.readable_length(parts.logs[number], length, parts.link_keys)
-            found[number] = length
+            found[number] = by_link.readable_length(parts.logs[number], length, parts.sealer.epoch_keys)
     return found
 
 

@@ -8,7 +8,6 @@ from hyperfs.errors import Contradiction
 from hyperfs.log.cleared import Cleared
 from hyperfs.log.control import Chain
 from hyperfs.log.control_codec import LogEntry
-from hyperfs.log.evicted import Evicted
 from hyperfs.log.log import BLOCKS_FILE, HEADS_FILE, TREE_FILE
 from hyperfs.log.sparse import SparseLog
 from hyperfs.store import folder
@@ -32,11 +31,15 @@ def take_newer(volume: Volume, newer: Chain) -> None:
     for number, entry in newer.logs.items():
         if number not in parts.logs:
             log = SparseLog.open(parts.disk, log_folder(entry), entry.public_key, None, number)
-            log.evicted = Evicted()
+            parts.residence.add(number, log, log_folder(entry))
             parts.logs[number] = log
     parts.chain = newer
+    parts.sealer.admit(parts.epochs_of(newer), {cipher for found in newer.epochs.values() for cipher in found.ciphers})
     parts.catalog.cleared = Cleared.of(newer.records)
     why = writers.why_barred(newer, parts.device)
+    if parts.why_read_only is not None and parts.link_keys is None:
+        now = why or writers.why_not_now(newer, parts.device, parts.newest_at[0] or None, has_versions=False)
+        parts.why_read_only = now or parts.why_read_only
     if why is not None and not volume.read_only:
         volume.journaling.read_only_because = why
 

@@ -13,13 +13,17 @@ import trio
 
 from hyperfs.crypto.keys import LOG_METADATA
 from hyperfs.errors import HyperfsError, NoSpace, Unreachable
+from hyperfs.log.cleared import Cleared
 from hyperfs.log.control import Chain
+from hyperfs.log.control_codec import OPEN
 from hyperfs.log.log import Log
 from hyperfs.values import BlockRef
 from hyperfs.volume.catch_up import catch_up
+from hyperfs.volume.residence import Residence
 from hyperfs.volume.volume import Volume
 
 BLOCKS_AT_ONCE: Final = 256
+LOOKED_BACK: Final = 4096
 FIRST_BLOCKS: Final = 64
 """As long as others wait for blocks too: theirs are not to stand behind many."""
 QUIET_SECONDS: Final = 0.3
@@ -36,6 +40,23 @@ log = logging.getLogger("hyperfs.elsewhere")
 def is_incomplete(chain: Chain, logs: Mapping[int, Log]) -> bool:
     """Whether names or versions are not on this device."""
     return any(_marked(logs[number]) for number, entry in chain.logs.items() if entry.kind == LOG_METADATA)
+
+
+def note_lacking(chain: Chain, logs: Mapping[int, Log], device: int, residence: Residence) -> None:
+    """At opening. Of a log that another device goes on writing the last blocks may not have come, where this one was
+    killed or unmounted while it grew here: they are elsewhere, like those that never came."""
+    cleared = Cleared.of(chain.records)
+    for number, entry in chain.logs.items():
+        if entry.kind != LOG_METADATA or entry.state != OPEN or entry.device == device:
+            continue
+        length = logs[number].signed_length
+        start = max(0, length - LOOKED_BACK)
+        gone = [run for run in cleared.ranges(number) if run[1] > start]
+        for block in range(start, length):
+            ref = BlockRef(number, block)
+            is_cleared = any(low <= block < high for low, high in gone)
+            if not residence.has_left(ref) and not is_cleared and not logs[number].holds(block):
+                residence.lost(ref)
 
 
 def _marked(found: Log) -> int:

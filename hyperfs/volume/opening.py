@@ -7,6 +7,7 @@ the index, which is derived.
 """
 
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,9 +33,9 @@ from hyperfs.volume import by_link, clearing, keys, replay, rescue, writers
 from hyperfs.volume.catalog import Catalog
 from hyperfs.volume.commit import Committer
 from hyperfs.volume.commit_record import Commit, LogHead
-from hyperfs.volume.completing import is_incomplete
+from hyperfs.volume.completing import is_incomplete, note_lacking
 from hyperfs.volume.content import Content
-from hyperfs.volume.device_logs import current_log, device_number, epoch_keys_of, log_folder, open_logs
+from hyperfs.volume.device_logs import current_log, device_number, epoch_keys_of, open_logs
 from hyperfs.volume.files import Files
 from hyperfs.volume.indexing import Truth, memory_catalog, open_catalog, passing_catalog, waiting_catalog
 from hyperfs.volume.journal_items import Item
@@ -47,13 +48,15 @@ from hyperfs.volume.overlay import Overlay
 from hyperfs.volume.parts import Parts
 from hyperfs.volume.rescue import Found
 from hyperfs.volume.reserve import Reserve
-from hyperfs.volume.residence import Residence
+from hyperfs.volume.residence import Residence, load_residence
 from hyperfs.volume.tree import LiveTree
 from hyperfs.volume.versions import Versions
 from hyperfs.volume.volume import Volume
 
 CACHE_BYTES: Final = 48 << 20
 """Decoded content blocks kept in memory."""
+
+
 def open_volume(path: Path, device_keys: DeviceKeys, options: Options | None = None) -> Volume:
     """Raises NotAStore, StoreLocked, FormatTooNew, KeyMissing, Corrupt, OSError; then nothing stays open."""
     options = options or Options()
@@ -115,7 +118,9 @@ def stand(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, u
     for log in logs.values():
         undo.callback(log.close)
     warnings: dict[str, str] = {}
-    residence = _residence(disk, chain, logs, epochs[current], warnings)
+    residence = load_residence(disk, chain, logs, epochs[current], warnings)
+    if link_keys is None:
+        note_lacking(chain, logs, device, residence)
     nodes = Nodes(logs, sealer)
     lengths = {
         entry.number: writers.readable_length(entry, device, logs[entry.number].signed_length)
@@ -130,9 +135,9 @@ def stand(disk: Disk, chain: Chain, device_keys: DeviceKeys, options: Options, u
     found = find_newest(
         nodes,
         lengths,
-        replace(options, read_only=options.read_only or why is not None),
+        replace(options, read_only=options.read_only or options.older_will_do or why is not None),
         warnings,
-        lambda blocks: all(residence.has_left(ref) for ref in blocks),
+        lambda blocks: not options.older_will_do and all(residence.has_left(ref) for ref in blocks),
     )
     if found is not None:
         check_content(found[0], logs)
@@ -167,20 +172,6 @@ def _logs_of(chain: Chain, device: int, newest: Found | None, by_link: bool) -> 
     if newest is None:
         raise Unreachable("nothing of the drive that the link opens has come yet: try again when its owner has synced")
     return newest[1], newest[0].content.log
-
-
-def _residence(
-    disk: Disk, chain: Chain, logs: dict[int, Log], epoch: EpochKeys, warnings: dict[str, str]
-) -> Residence:
-    leaving = {
-        number: entry
-        for number, entry in chain.logs.items()
-        if entry.kind == LOG_CONTENT or logs[number].may_lack_nodes
-    }
-    folders = {number: log_folder(entry) for number, entry in leaving.items()}
-    residence = Residence(disk, {number: logs[number] for number in leaving}, folders, epoch.node_id_key())
-    residence.load(warnings)
-    return residence
 
 
 def _open_catalog(path: Path, ground: Ground, cleared: Cleared, options: Options) -> Catalog:
@@ -299,12 +290,15 @@ def _assemble(
     committer = _committer(ground, writing, catalog, options)
 
     def device_of(log: int) -> int:
-        return chain.logs[log].device
+        return parts.chain.logs[log].device
+
+    def epochs_of(chain: Chain) -> Mapping[int, EpochKeys]:
+        return epoch_keys_of(chain, device_keys) if options.link_keys is None else options.link_keys
 
     replay.apply(items, overlay, files, options.read_only, ground.warnings)
     _load_policies(overlay, options.read_only or options.rescue, ground.warnings)
-    _note_damage(ground.logs, ground.warnings)
-    return Parts(
+    rescue.note_damaged_heads(ground.logs, ground.warnings)
+    parts = Parts(
         drive_id=chain.drive_id,
         device=ground.device,
         read_only=options.read_only,
@@ -315,6 +309,7 @@ def _assemble(
         lock=None,
         chain=chain,
         sealer=ground.sealer,
+        epochs_of=epochs_of,
         logs=ground.logs,
         residence=ground.residence,
         metadata_number=ground.metadata,
@@ -336,6 +331,7 @@ def _assemble(
         replayed=bool(items) or journal.last_sequence > journal.durable,
         warnings=ground.warnings,
     )
+    return parts
 
 
 def _load_policies(overlay: Overlay, lenient: bool, warnings: dict[str, str]) -> None:
@@ -345,11 +341,3 @@ def _load_policies(overlay: Overlay, lenient: bool, warnings: dict[str, str]) ->
         if not lenient:
             raise Corrupt(f"what is protected can't be read: {error}", "", rescue.ADVICE) from error
         warnings["policies"] = "the policies of files and folders can't be read: a part of the tree is damaged"
-
-
-def _note_damage(logs: dict[int, Log], warnings: dict[str, str]) -> None:
-    for number, log in logs.items():
-        if log.damaged_head_slot is not None:
-            warnings[f"head-{number}"] = (
-                f"one of the two heads of log {number} was unreadable; its twin served. Check the disk"
-            )

@@ -34,12 +34,14 @@ class Options:
     recovery: the journal in the store is that of a device that is no more, and this one goes on from there. `rescue` is
     for a repair: it may write, and takes the newest version that can be read where the newest can't. `link_keys`: the
     epochs' keys that a link gives; the drive is only read, and the device's keys are those of none of its devices.
+    `older_will_do`: where the newest version has not come whole, one before it is shown.
     """
 
     read_only: bool = False
     memory_index: bool = False
     take_over: bool = False
     rescue: bool = False
+    older_will_do: bool = False
     link_keys: Mapping[int, EpochKeys] | None = None
     reserve_bytes: int | None = None
     disk: Callable[[Path], Disk] = Disk

@@ -1,6 +1,6 @@
 """What an open volume is made of, and how it is closed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from hyperfs.chunks.chunkstore import ChunkStore
@@ -38,10 +38,11 @@ class Parts:
     lock: StoreLock | None
     chain: Chain
     sealer: Sealer
+    epochs_of: Callable[[Chain], Mapping[int, EpochKeys]]  # of a chain: those that this machine has the keys of
     logs: dict[int, Log]
     residence: Residence
     metadata_number: int
-    newest_at: tuple[int, int]  # log and block of the version with which it was opened
+    newest_at: tuple[int, int]  # log and block of the version with which it was opened, or that is followed now
     journal: Journal
     catalog: Catalog
     nodes: Nodes

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from hyperfs.errors import Corrupt, FormatTooNew, NotResident
+from hyperfs.log.log import Log
 from hyperfs.trie.node import Leaf, Load, Ref
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.gone import GoneVersions
@@ -37,6 +38,14 @@ def newest_readable(
         if found is not None and (newest is None or found[0].version > newest[0].version):
             newest = found
     return newest
+
+
+def note_damaged_heads(logs: Mapping[int, Log], warnings: dict[str, str]) -> None:
+    for number, log in logs.items():
+        if log.damaged_head_slot is not None:
+            warnings[f"head-{number}"] = (
+                f"one of the two heads of log {number} was unreadable; its twin served. Check the disk"
+            )
 
 
 def words_of_loss(missing: int, lost: Sequence[str]) -> str:

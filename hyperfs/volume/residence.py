@@ -23,13 +23,16 @@ from typing import Final, NamedTuple
 import trio
 
 from hyperfs.crypto.ids import node_id
+from hyperfs.crypto.keys import LOG_CONTENT, EpochKeys
 from hyperfs.errors import Corrupt
 from hyperfs.log import evicted
 from hyperfs.log.cleared import Cleared, runs_of
+from hyperfs.log.control import Chain
 from hyperfs.log.evicted import Evicted
 from hyperfs.log.log import Log
 from hyperfs.store.files import Disk
 from hyperfs.values import BlockRef
+from hyperfs.volume.device_logs import log_folder
 
 RECORD: Final = "evicted"
 """The record's name, beside a log's other files."""
@@ -49,8 +52,8 @@ class Residence:
     def __init__(self, disk: Disk, logs: Mapping[int, Log], folders: Mapping[int, str], key: bytes) -> None:
         """`logs`: those of content, by number, whose blocks may leave; `folders` theirs; `key`: for node ids."""
         self._disk = disk
-        self._logs = logs
-        self._folders = folders
+        self._logs = dict(logs)
+        self._folders = dict(folders)
         self._key = key
         self._evicting = trio.Lock()  # one eviction at a time, so that what is marked and not leaving is gone
         self._writing = trio.Lock()  # punching, putting back, writing a record: one after the other
@@ -60,6 +63,11 @@ class Residence:
         self._leaving: set[BlockRef] = set()  # marked, and whole as long as they are in here
         self.is_unsure = False
         """Whether marked blocks may be here, whole or torn."""
+
+    def add(self, number: int, log: Log, folder: str) -> None:
+        """A log that the drive has since it was opened; of which nothing is here."""
+        log.evicted = Evicted()
+        self._logs[number], self._folders[number] = log, folder
 
     def load(self, warnings: dict[str, str]) -> None:
         """At opening. A record that can't be believed is made again from what reads as a hole."""
@@ -197,7 +205,7 @@ class Residence:
 
     async def forget_cleared(self, cleared: Cleared) -> None:
         """What retention has let go is nowhere, and needs no mark."""
-        for number, log in self._logs.items():
+        for number, log in list(self._logs.items()):
             marks = _marks(log)
             if marks.count:
                 self._unmark(
@@ -209,7 +217,7 @@ class Residence:
 
     async def reconcile(self) -> None:
         """After a crash: marked blocks whose bytes are all here lose their mark, what is left of others goes."""
-        for number, log in self._logs.items():
+        for number, log in list(self._logs.items()):
             async with self._evicting, self._writing:
                 whole, torn = await trio.to_thread.run_sync(_still_here, log)
                 self._unmark(Run(number, *run) for run in runs_of(whole))
@@ -240,6 +248,20 @@ class Residence:
 
     def _tag(self, log: Log, data: bytes) -> bytes:
         return record_tag(self._key, log.key, data)
+
+
+def load_residence(
+    disk: Disk, chain: Chain, logs: dict[int, Log], epoch: EpochKeys, warnings: dict[str, str]
+) -> Residence:
+    leaving = {
+        number: entry
+        for number, entry in chain.logs.items()
+        if entry.kind == LOG_CONTENT or logs[number].may_lack_nodes
+    }
+    folders = {number: log_folder(entry) for number, entry in leaving.items()}
+    residence = Residence(disk, {number: logs[number] for number in leaving}, folders, epoch.node_id_key())
+    residence.load(warnings)
+    return residence
 
 
 def record_tag(key: bytes, log_key: bytes, data: bytes) -> bytes:

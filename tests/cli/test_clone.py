@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,18 @@ def until_whole(machine: Machine) -> None:
         time.sleep(0.1)
 
 
+def until_followed(machine: Machine, version: int) -> dict[str, Any]:
+    """What its status says of whom it follows, when it shows that version or a later one."""
+    until = time.monotonic() + 60
+    while True:
+        found = machine.facts("status", machine.point)["following"]
+        if found["version"] >= version:
+            assert isinstance(found, dict)
+            return found
+        assert time.monotonic() < until, found
+        time.sleep(0.1)
+
+
 def test_a_lost_laptops_drive_comes_back_with_the_key_alone(
     machines: list[Machine], peer: Process, tmp_path: Path
 ) -> None:
@@ -104,6 +117,16 @@ def test_a_lost_laptops_drive_comes_back_with_the_key_alone(
         (3, False, False),
     ]
     assert third.facts("status", third.point)["read_only_because"] == made["read_only_because"]
+
+    (second.point / "photos" / "one").write_bytes(os.urandom(500_000))
+    (second.point / "notes.txt").unlink()
+    (second.point / "later").write_bytes(b"seen while it is mounted")
+    version = second.facts("snapshot", second.point, "four")["version"]
+    follows = until_followed(third, version)
+    assert sums(third.point) == sums(second.point)
+    assert (follows["writer"], follows["at"] is not None, follows["trouble"]) == ("device 'second'", True, None)
+    assert second.facts("status", second.point)["following"] is None
+    assert f"follows     device 'second' by {follows['at']}: version" in third.run("status", third.point).stdout
     third.unmount()
     assert "a clone already, and whole" in third.run(
         "clone", address, third.store, "--recovery-key", key, code=5

@@ -9,18 +9,22 @@ from random import Random
 import trio
 
 from hyperfs.cloning.clone import Made, Wanted, clone
+from hyperfs.cloning.sparse_opening import open_clone
 from hyperfs.crypto.keys import DeviceKeys, RootSeed
+from hyperfs.daemon.following import is_follower
 from hyperfs.peer.peer import Peer
 from hyperfs.peer_server.serving import open_server
 from hyperfs.replication.address import Address, Endpoint
 from hyperfs.store.files import Disk
+from hyperfs.syncing.following import Following
 from hyperfs.syncing.home import Home
+from hyperfs.syncing.leading import Leads
 from hyperfs.syncing.peers import Peers
 from hyperfs.syncing.settings import Known
 from hyperfs.volume import cloning
+from hyperfs.volume.advancing import Advanced
 from hyperfs.volume.completing import Completing
 from hyperfs.volume.moving import Mover
-from hyperfs.volume.opening import open_volume
 from hyperfs.volume.options import Options
 from hyperfs.volume.volume import Volume
 from tests.syncing.conftest import Server, _nobody_waits, running
@@ -77,6 +81,8 @@ class Machine:
         self.name = name
         self.root = root
         self.keys = DeviceKeys(*(Random(f"{name}{n}").randbytes(32) for n in range(4)))
+        self.shown: list[Advanced] = []
+        """What the kernel would have been told."""
 
     def wanted(self, lost: bool = True) -> Wanted:
         return Wanted(self.server.known.address, self.path, self.root, self.name, lost, reserve_bytes=1 << 20)
@@ -87,6 +93,10 @@ class Machine:
     def options(self, read_only: bool = False) -> Options:
         return Options(read_only=read_only, memory_index=True, reserve_bytes=1 << 20, wall_ns=self.server.clock)
 
+    async def _show(self, found: Advanced) -> None:
+        await trio.lowlevel.checkpoint()
+        self.shown.append(found)
+
     @property
     def marker(self) -> cloning.Marker | None:
         return cloning.marker_of(Disk(self.path))
@@ -94,10 +104,12 @@ class Machine:
     @asynccontextmanager
     async def opened(self, completes: bool = True) -> AsyncIterator[Volume]:
         """With the peer that it was cloned from, which keeps what is written here. `completes`: all names and versions
-        have come."""
-        volume = open_volume(self.path, self.keys, self.options())
+        have come. One that only reads follows who writes."""
+        volume = await trio.to_thread.run_sync(open_clone, self.path, self.keys, self.options())
         async with volume.running(), trio.open_nursery() as nursery:
             peers = Peers(Home(volume, self.server.clock, pick=Random(1).randrange))
+            if is_follower(volume):
+                peers.home.leads = Leads(Following(volume, self._show, from_start=False))
             peers.add(self.server.known)
             volume.returning.elsewhere = peers
             nursery.start_soon(peers.run, True)

@@ -1,14 +1,17 @@
 """A drive is read by a link, and what its owner writes is seen there."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
+from hyperfs.cloning import clone as clone_module
 from hyperfs.errors import ReadOnlyDrive, Refused
 from hyperfs.sharing import making
 from hyperfs.volume import prune as pruning
 from hyperfs.volume.by_link import ENDED, WARNING
+from hyperfs.volume.enrolling import enrol
 from hyperfs.volume.volume import Volume
 from tests.cloning.conftest import Machine as Clone
 from tests.cloning.conftest import synced
@@ -129,4 +132,28 @@ async def test_a_device_that_is_taken_out_ends_the_link_for_what_comes_then(stor
                 assert volume.warnings[WARNING] == ENDED
                 assert volume.overlay.live.dentry(1, b"secret") is None
                 assert await read(volume, b"/short") == b"one"
+        nursery.cancel_scope.cancel()
+
+
+async def test_another_device_that_begins_to_write_under_the_same_key_is_followed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after `hyperfs recover`: the former logs are closed, and nobody is taken out."""
+    servers: dict[str, Server] = {}
+    async with owned(store, tmp_path / "peers", servers) as side:
+        other = Machine(tmp_path / "reader", link_of(side))
+        await other.bring()
+    monkeypatch.setattr(clone_module, "enrol", partial(enrol, revokes=False))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(servers["cloud"].serve)
+        clone = Clone(tmp_path / "clone", servers["cloud"])
+        async with other.opened() as (volume, _):
+            await clone.clone()
+            async with clone.opened() as second:
+                await write_file(second, b"/new", LONG[::-1])
+                version = (await second.commit()).version
+                await synced(second)
+            await until_version(volume, version)
+            assert await read(volume, b"/new") == LONG[::-1]
+            assert WARNING not in volume.warnings
         nursery.cancel_scope.cancel()

@@ -15,6 +15,7 @@ from hyperfs.policy.attributes import PLACES
 from hyperfs.replication.dialogue_bodies import Audited
 from hyperfs.replication.dialogue_codec import Method
 from hyperfs.syncing import peers as peers_module
+from hyperfs.syncing import waiting as waiting_module
 from hyperfs.syncing.settings import Known, Limits
 from hyperfs.values import BlockRef
 from hyperfs.volume.overlay import MAX_FILE_BYTES
@@ -382,7 +383,7 @@ class TestWhatIsWrong:
     async def test_who_waits_for_a_peer_that_can_not_be_reached_hears_why(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(peers_module, "REACH_SECONDS", 0.1)
+        monkeypatch.setattr(waiting_module, "REACH_SECONDS", 0.1)
         async with running(store, "cloud", "gone") as side:
             await side.synced()
             await side.servers["gone"].stop()

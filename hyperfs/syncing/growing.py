@@ -1,6 +1,6 @@
-"""A drive's log in a reader's store, as a session takes it in: it grows while others read it."""
+"""Another device's log in the store of who only reads, as a session takes it in: it grows while others read it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import Final
 
@@ -19,14 +19,19 @@ before them that lacks all the same is fetched when it is asked for."""
 
 
 class Growing:
-    """`Taking` over an open log. `wanted`: what is kept whole, of a log of names and versions."""
+    """`Taking` over an open log. `first`: what comes before that block is others' to bring."""
 
-    def __init__(self, disk: Disk, folder: str, log: SparseLog, wanted: list[Range]) -> None:
+    def __init__(self, disk: Disk, folder: str, log: SparseLog, first: int = 0) -> None:
         self.log = log
-        self.wanted = wanted
+        self.wanted: list[Range] = []
+        """What is kept whole, of a log of names and versions."""
+        self._first = first
         self._disk = disk
         self._folder = folder
         self._one_at_a_time = Lock()
+
+    def want(self, wanted: Iterable[Range]) -> None:
+        self.wanted = [(max(low, self._first), high) for low, high in wanted if high > self._first]
 
     @property
     def key(self) -> bytes:
