@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import trio
 from tzlocal import get_localzone
@@ -24,6 +24,9 @@ from hyperfs.volume.pace import Pace
 from hyperfs.volume.paths import find, parts_of
 from hyperfs.volume.queues import Queue
 from hyperfs.volume.volume import Volume
+
+if TYPE_CHECKING:
+    from hyperfs.daemon.shared_folders import SharedFolders
 
 T = TypeVar("T")
 
@@ -66,6 +69,8 @@ class Drive:
     failure: BaseException | None = None
     reader: Reader | None = None
     """Of a drive that is open by a link: what follows it."""
+    shared: "SharedFolders | None" = None
+    """Its shared folders, while it is mounted and may be written to."""
     cold: Cold = field(init=False)
     """Its cold stores; fetches only while its `run` runs."""
     peers: Peers = field(init=False)

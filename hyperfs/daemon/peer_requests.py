@@ -3,27 +3,23 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-import trio
-
 from hyperfs.daemon import params as given
 from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.times import iso_time
 from hyperfs.daemon.wire import Message, Tell
-from hyperfs.errors import BadRequest, HyperfsError, NotFound, Refused, Unreachable
+from hyperfs.errors import BadRequest, NotFound, Refused
 from hyperfs.replication import address, invitation
 from hyperfs.replication.address import Address
 from hyperfs.replication.client import PeerClient
 from hyperfs.replication.invitation import Invitation
 from hyperfs.syncing import chain_sync, settings
-from hyperfs.syncing.dialling import connected
+from hyperfs.syncing.dialling import asked
 from hyperfs.syncing.home import bytes_of
 from hyperfs.syncing.runs import Runs
 from hyperfs.syncing.settings import METERED, Known, Limits
-from hyperfs.syncing.trouble import trouble_of
 from hyperfs.volume.moving import Mover
 from hyperfs.volume.status import is_confirmed
 
-PAIR_SECONDS: Final = 60.0
 _TIMES: Final = ("added", "last_receipt", "last_audit")
 
 
@@ -88,26 +84,13 @@ def _known_as(drive: Drive, where: Address) -> str | None:
 async def _pair(drive: Drive, known: Known, invited: Invitation | None) -> int | None:
     """The quota. Raises Unreachable, Refused and their like, with words."""
     volume = drive.volume
-    error: Exception
-    try:
-        with trio.move_on_after(PAIR_SECONDS) as waiting:
-            async with connected(drive.peers.home, known, lambda said: None) as (_, session):
-                client = PeerClient(session)
-                quota = await client.pair(invited, volume.drive_id) if invited is not None else None
-                await chain_sync.meet(client, volume.parts.chain)
-                return (await client.space(volume.drive_id)).quota_bytes if invited is None else quota
-        assert waiting.cancelled_caught
-        error = Unreachable(f"{known.address.endpoint} did not answer within {PAIR_SECONDS:.0f} s")
-    except* (HyperfsError, OSError) as group:
-        error = _one_of(group)
-    raise trouble_of(error).raised(known.name)
 
+    async def pair(client: PeerClient) -> int | None:
+        quota = await client.pair(invited, volume.drive_id) if invited is not None else None
+        await chain_sync.meet(client, volume.parts.chain)
+        return (await client.space(volume.drive_id)).quota_bytes if invited is None else quota
 
-def _one_of(group: BaseExceptionGroup[Exception]) -> Exception:
-    error: Exception | BaseExceptionGroup[Exception] = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    return await asked(drive.peers.home, known, pair)
 
 
 async def remove_peer(drive: Drive, params: Message, tell: Tell) -> Message:
@@ -162,7 +145,7 @@ async def limit_peers(drive: Drive, params: Message, tell: Tell) -> Message:
 
 async def sync(drive: Drive, params: Message, tell: Tell) -> Message:
     """Commits, and has the peers (or the one of `name`) tried now. `wait`: answers when each has attested everything
-    that is committed and may be there."""
+    that is committed and may be there, shared folders included."""
     volume = drive.volume
     version = volume.versions.newest.version
     if not volume.read_only and volume.journaling.read_only_because is None:
@@ -182,7 +165,10 @@ async def sync(drive: Drive, params: Message, tell: Tell) -> Message:
         if any(peer.waits_for_survey for peer in peers):
             await tell("looking what may go where", 0, 0)
             await (drive.mover.looked() if drive.mover is not None else Mover(volume).look())
-        await drive.peers.until_synced([peer.name for peer in peers], tell)
+        names = [peer.name for peer in peers]
+        await drive.peers.until_synced(names, tell)
+        for folder in drive.shared.all() if drive.shared is not None else ():
+            await folder.until_synced(version, names, tell)
         for peer in peers:
             await peer.look_at_space()
     return {"version": version, "peers": await peer_facts(drive)}

@@ -57,6 +57,7 @@ async def tell_status(drive: Drive, params: Message, tell: Tell) -> Message:
     if last is not None and last["damage"]:
         facts["warnings"].append(f"the last verify, of {last['time'][:16]}, found {last['damage']} damages")
     facts["warnings"] += drive.peers.warnings()
+    facts["warnings"] += drive.shared.warnings() if drive.shared is not None else []
     return facts | {
         "last_verify": last,
         "peers": await peer_requests.peer_facts(drive),
@@ -167,6 +168,8 @@ TABLE: Final[dict[str, Request]] = {
     "limit_peers": peer_requests.limit_peers,
     "sync": peer_requests.sync,
     "share": share_requests.share,
+    "list_shared": share_requests.list_shared,
+    "stop_sharing": share_requests.stop_sharing,
     "policy": policy_requests.policy,
     "set_policy": policy_requests.set_policy,
     "allow_program": policy_requests.allow_program,

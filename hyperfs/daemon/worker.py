@@ -24,6 +24,7 @@ from hyperfs.daemon.hardening import give_back_memory, keep_memory_private
 from hyperfs.daemon.process import Spec
 from hyperfs.daemon.retention import Clocks, Retention, paced
 from hyperfs.daemon.server import ControlSocket
+from hyperfs.daemon.shared_folders import SharedFolders
 from hyperfs.daemon.wire import Message
 from hyperfs.errors import HyperfsError, Refused
 from hyperfs.fuse.mount import Mount, MountOptions
@@ -93,6 +94,8 @@ def serve(spec: Spec, say: Say, manager: Notifier) -> None:
         retention = Retention(drive, Clocks(volume.overlay.now_ns))
         drive.background = retention
         drive.mover = Mover(volume)
+        if not volume.read_only:
+            drive.shared = SharedFolders(drive)
         ready = {"ready": os.getpid(), "read_only_because": volume.parts.why_read_only}
         trio.run(_run, drive, mount, retention, control, partial(say, ready), manager)
         if drive.failure is not None:
@@ -222,6 +225,8 @@ def _beside(drive: Drive, mount: Mount, retention: Retention, mover: Mover) -> I
             following.shows = True
 
     yield from (retention.run, drive.cold.run, drive.peers.run, complete, partial(mover.run, paced()))
+    if drive.shared is not None:
+        yield drive.shared.run
 
 
 async def _stay_small() -> None:

@@ -1,21 +1,26 @@
 """Connecting to a peer: first where it was heard of nearby, then at its address. Its key decides, wherever that is."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
 from hyperfs.errors import HyperfsError, Misbehaved, Unreachable
 from hyperfs.replication.address import Endpoint
+from hyperfs.replication.client import PeerClient
 from hyperfs.replication.dialogue_codec import Notified, Request
 from hyperfs.replication.one_session import Session
 from hyperfs.replication.session import Exchanger, open_exchanger
 from hyperfs.syncing.home import Home, log
 from hyperfs.syncing.limits import LimitedStream
 from hyperfs.syncing.settings import Known
+from hyperfs.syncing.trouble import trouble_of
+
+T = TypeVar("T")
 
 CONNECT_SECONDS: Final = 10.0
+ANSWER_SECONDS: Final = 60.0
 NEARBY_SECONDS: Final = 2.0
 """For each place that was heard of, the handshake included."""
 
@@ -35,6 +40,27 @@ async def connected(
         if session is None:
             session = await _at_address(home, known, exchanger)
         yield exchanger, session
+
+
+async def asked(home: Home, known: Known, ask: Callable[[PeerClient], Awaitable[T]]) -> T:
+    """What a peer answers, over a connection of its own. Raises Unreachable, Refused and their like, with words."""
+    error: Exception
+    try:
+        with trio.move_on_after(ANSWER_SECONDS) as waiting:
+            async with connected(home, known, lambda said: None) as (_, session):
+                return await ask(PeerClient(session))
+        assert waiting.cancelled_caught
+        error = Unreachable(f"{known.address.endpoint} did not answer within {ANSWER_SECONDS:.0f} s")
+    except* (HyperfsError, OSError) as group:
+        error = _one_of(group)
+    raise trouble_of(error).raised(known.name)
+
+
+def _one_of(group: BaseExceptionGroup[Exception]) -> Exception:
+    error: Exception | BaseExceptionGroup[Exception] = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _at_address(home: Home, known: Known, exchanger: Exchanger) -> Session:

@@ -57,6 +57,7 @@ class Brake:
         """What was seen last; None where nothing ever was."""
         self._seen = self._begin()
         """The version up to which the window has everything."""
+        self._is_retired = False
 
     def _load(self) -> BrakeRecord | None:
         try:
@@ -85,6 +86,10 @@ class Brake:
         if self.is_on:
             raise Refused(f"nothing is let go while the brake is on. {self.words()}")
 
+    def retire(self) -> None:
+        """Nothing is looked at any more."""
+        self._is_retired = True
+
     # Watching
 
     async def follow(self) -> None:
@@ -111,7 +116,7 @@ class Brake:
         `patience_seconds`: what was only deleted may be about to come again, so it is looked at twice.
         """
         async with self._looking:
-            if self.is_on or self._parts.read_only:
+            if self.is_on or self._parts.read_only or self._is_retired:
                 return
             self._count()
             if not self._window.is_suspicious:

@@ -107,17 +107,21 @@ class Volume:
     # Life
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["Volume"]:
-        """Runs the background work inside the block; closes the volume, committed and synced, behind it."""
+    async def running(self, is_copy: bool = False) -> AsyncIterator["Volume"]:
+        """Runs the background work inside the block; closes the volume, committed and synced, behind it. `is_copy`: of
+        something else, and whoever keeps it equal says when it is a version; the brake watches that."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.returning.serve)
                 if not self.read_only:
                     await self.recover()
                     nursery.start_soon(self.files.flushing.run)
-                    nursery.start_soon(self._make_versions)
                     nursery.start_soon(self.changes.follow, lambda: self.committer.made)
-                    nursery.start_soon(self.brake.follow)
+                    if is_copy:
+                        self.brake.retire()
+                    else:
+                        nursery.start_soon(self._make_versions)
+                        nursery.start_soon(self.brake.follow)
                 yield self
                 nursery.cancel_scope.cancel()
             if not self.read_only:

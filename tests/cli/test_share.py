@@ -1,4 +1,4 @@
-"""A drive is shared by a link and mounted elsewhere, through a cloud peer that is a process of its own."""
+"""A drive and a folder are shared by links and mounted elsewhere, through a cloud peer that is a process of its own."""
 
 import os
 import shutil
@@ -23,6 +23,42 @@ def until(path: Path, data: bytes) -> None:
         time.sleep(0.05)
 
 
+def share_a_folder(mounted: Machine, friend: Machine) -> None:
+    """It is shared, followed live, renamed, ended; and of the rest of the drive nothing comes to the friend."""
+    ours = mounted.facts("status", mounted.point)
+    refused = mounted.run("share", mounted.point / "hello", code=1)
+    assert "a drive or a folder is shared" in refused.stderr
+    link = mounted.run("share", mounted.point / "folder").stdout.strip()
+    point = friend.folder / "folder"
+    point.mkdir()
+    friend.run("mount", link, point)
+    assert os.listdir(point) == ["long"]
+    assert (point / "long").read_bytes() == (mounted.point / "folder" / "long").read_bytes()
+    moved = mounted.point / "moved"
+    (mounted.point / "folder").rename(moved)
+    (moved / "long").rename(moved / "renamed")
+    (moved / "new").write_bytes(b"new")
+    until(point / "new", b"new")
+    assert sorted(os.listdir(point)) == ["new", "renamed"]
+    (listed,) = mounted.facts("share", "--list", moved)
+    assert (listed["path"], listed["files"], listed["trouble"]) == ("moved", 2, None)
+    came = Path(friend.facts("status", point)["store"])
+    logs = {log["discovery_key"] for log in ours["logs"]}
+    assert logs & {path.name for path in came.rglob("*")} == set()
+    everything = b"".join(path.read_bytes() for path in came.rglob("*") if path.is_file())
+    for ids in (ours["drive"], *logs, *(log["key"] for log in ours["logs"])):
+        assert bytes.fromhex(ids) not in everything
+        assert ids.encode() not in everything
+    ended = mounted.run("share", "--stop", moved)
+    assert "Who has read of it keeps what he has read" in ended.stdout
+    assert mounted.facts("share", "--list", mounted.point) == []
+    assert list((mounted.store / "shared").iterdir()) == []
+    friend.run("unmount", point)
+    moved.rename(mounted.point / "folder")
+    (mounted.point / "folder" / "new").unlink()
+    (mounted.point / "folder" / "renamed").rename(mounted.point / "folder" / "long")
+
+
 @pytest.fixture
 def friend(tmp_path: Path) -> Iterator[Machine]:
     folder = tmp_path / "friend"
@@ -43,8 +79,7 @@ def test_a_friend_mounts_the_link_in_his_own_drive_and_sees_what_is_written_then
     with Process(tmp_path / "peer") as peer:
         mounted.run("peer", "add", invite(tmp_path / "peer")["code"], mounted.point, "--i-have-the-key")
         mounted.run("sync", "--wait", mounted.point)
-        refused = mounted.run("share", mounted.point / "folder", code=5)
-        assert "opens the whole drive" in refused.stderr
+        share_a_folder(mounted, friend)
         live = mounted.facts("share", mounted.point)["link"]
         strong = mounted.facts("share", mounted.point, "--at", "now")
         named = os.getxattr(mounted.point / "hello", "user.hyperfs.link").decode()

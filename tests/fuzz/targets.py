@@ -18,7 +18,7 @@ from hyperfs.peer_server import own_folder
 from hyperfs.policy import when
 from hyperfs.replication import dialogue_codec, mux_codec
 from hyperfs.replication import messages as wire_messages
-from hyperfs.sharing import mirrored
+from hyperfs.sharing import folder_store, mirrored
 from hyperfs.store import folder
 from hyperfs.syncing import attested
 from hyperfs.syncing import settings as syncing_settings
@@ -251,6 +251,7 @@ TARGETS: Final = (
         errors=(errors.BadRequest, errors.FormatTooNew),
     ),
     Target("what stands for what in a shared folder", mirrored.decode_twin, wires.twins, lambda v: v.encode()),
+    Target("record of a shared folder", folder_store.decode_record, wires.shares, lambda v: v.encode()),
     Target(
         "how far a shared folder has come",
         mirrored.decode_reached,

@@ -28,6 +28,8 @@ NOT_READ_FROM_OTHERS = {
     "fuse/listing.py _unpack": "what this process packed, in its memory",
     "fuse/warmer.py main": "a pipe from the process that wrote it",
     "service/kinds.py Service.read": "files among the user's own units, as trusted as the commands in them",
+    "sharing/folder_store.py FolderStore.__init__": "a folder's name, which must be 32 hex digits",
+    "sharing/folder_store.py FolderStore.ended_drive": "64 hex digits, or it says nothing",
     "store/rocksdb.py RocksIndex._check_markers": "compares the length first; tests/faults flips each bit of its files",
     "volume/remembered.py Remembered._recall": "only what a keyed hash of the drive's vouches for",
     "volume/remembered.py _decode": "as above",

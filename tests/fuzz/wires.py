@@ -14,6 +14,7 @@ from hyperfs.replication.exchange import Asked, Exchange
 from hyperfs.replication.mux import Event, Mux, Opened, Wanted
 from hyperfs.replication.mux_codec import Message, OpenChannel
 from hyperfs.replication.secret_stream import Connected, SecretStream
+from hyperfs.sharing import folder_store
 from hyperfs.sharing import link as sharing_link
 
 from . import seeds
@@ -235,6 +236,10 @@ def twins() -> list[bytes]:
 
 def reached() -> list[bytes]:
     return [bytes.fromhex(vectors("inode")["values"]["mirrored"]["hex"])]
+
+
+def shares() -> list[bytes]:
+    return [folder_store.ShareRecord(1 << 48 | 7, 1_795_000_000_000_000_000, "Bilder/Käse 1".encode()).encode()]
 
 
 def summed_link(data: bytes) -> sharing_link.Link:

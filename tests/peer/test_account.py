@@ -108,7 +108,7 @@ def test_what_is_dismissed_is_gone_at_once_and_may_come_again(
     upload(folder, admitted(desk, peer, owner, folder), CONTENT)
 
 
-def test_attack_a_stolen_device_s_shared_folder_takes_nothing_once_it_is_revoked(
+def test_a_stolen_device_s_shared_folder_takes_nothing_once_it_is_revoked(
     desk: Desk, peer: Peer, drive: HeldDrive, owner: Owner, folder: Owner
 ) -> None:
     part = admitted(desk, peer, owner, folder)

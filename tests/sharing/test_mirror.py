@@ -142,7 +142,7 @@ def _all(volume: Volume) -> set[tuple[bytes, int]]:
     return {(b"", ino) for ino in folders + files}
 
 
-@settings(max_examples=400 if ALL else 6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400 if ALL else 4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32))
 def test_whatever_programs_do_the_mirror_is_equal(empty_store: Path, seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:

@@ -75,6 +75,10 @@ class Server:
         self._scope = trio.CancelScope()
 
     @property
+    def is_serving(self) -> bool:
+        return self._exchanger is not None
+
+    @property
     def known(self) -> Known:
         key = SigningKeyPair(self.seed).public_key
         return Known(self.name, Address(key, Endpoint("127.0.0.1", self.port)), self.clock.now_ns)
