@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from hyperfs.cli import options
-from hyperfs.cli.output import print_json, progress, size_of, size_text
+from hyperfs.cli.output import print_json, progress, shown, size_of, size_text
 from hyperfs.cli.session import locate, session
 
 
@@ -51,11 +51,14 @@ def _show_cost(facts: dict[str, Any]) -> None:
 
 
 def _show(done: dict[str, Any], dry_run: bool) -> None:
-    if not done["versions"] and not done["bytes"]:
+    if not done["versions"] and not done["bytes"] and not done["elsewhere_bytes"]:
         click.echo("There is nothing to let go." if dry_run else "There was nothing to let go.")
     else:
         gone, back = ("would go", "would come back") if dry_run else ("let go", "given back")
         click.echo(f"{done['versions']} versions {gone}, {done['kept']} kept: {size_text(done['bytes'])} {back}")
+    for place, size in done["elsewhere_bytes"].items():
+        verb = "would not be" if dry_run else "are not"
+        click.echo(f"{size_text(size)} {verb} needed any more at {shown(place)}: its objects go as they empty")
     if done["in_use"]:
-        shown = ", ".join(map(str, done["in_use"]))
-        click.echo(f"Kept for now, since files in them are open: versions {shown}")
+        versions = ", ".join(map(str, done["in_use"]))
+        click.echo(f"Kept for now, since files in them are open: versions {versions}")

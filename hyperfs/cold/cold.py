@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import trio
@@ -59,7 +60,7 @@ class Cold:
         self._now_ns = now_ns
         self._read_only = parts.read_only
         self._proofs = Proofs(parts.catalog)
-        blocks = Blocks(parts)
+        self._blocks = blocks = Blocks(parts)
         self._prover = Prover(blocks, self._proofs, now_ns, pick)
         self._fetcher = Fetcher(blocks, self._prover, self._places, self._list_unlisted)
         self._uploader = Uploader(blocks, self._prover, self._places, self._fetcher.fetch, warnings)
@@ -186,6 +187,16 @@ class Cold:
 
     def want(self, wishes: Sequence[Wish]) -> None:
         self._uploader.want(wishes)
+
+    def kept_bytes(self, log: int, first: int, end: int) -> dict[str, int]:
+        size = partial(self._blocks.size, log)
+        found = {}
+        for name, place in self._places.items() if log in self._blocks.numbers else ():
+            lacking = place.holdings.missing(log, first, end)
+            kept = size(first, end) - sum(size(*run) for run in lacking)
+            if kept:
+                found[name] = kept
+        return found
 
     def storage_classes(self, strength: Strength) -> dict[str, str]:
         found = {name: place.classes.of(strength) for name, place in self._places.items()}

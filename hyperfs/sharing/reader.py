@@ -230,6 +230,9 @@ class Reader:
     def want(self, wishes: Sequence[Wish]) -> None:
         """A reader brings nothing anywhere."""
 
+    def kept_bytes(self, log: int, first: int, end: int) -> Mapping[str, int]:
+        return {}
+
     def storage_classes(self, strength: Strength) -> Mapping[str, str]:
         return {}
 

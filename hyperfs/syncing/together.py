@@ -84,6 +84,10 @@ class Together:
         )
         return wish.copies - counted
 
+    def kept_bytes(self, log: int, first: int, end: int) -> Mapping[str, int]:
+        """Of cold stores: a peer clears what it hears that we have cleared."""
+        return self._cold.kept_bytes(log, first, end)
+
     def storage_classes(self, strength: Strength) -> Mapping[str, str]:
         return self._cold.storage_classes(strength)
 

@@ -7,6 +7,7 @@
 Killed anywhere, the next opening for writing goes on at 2. Nothing may refer to a block that an intent names.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from hyperfs.log.cleared import Cleared, Range, runs_of
@@ -66,10 +67,17 @@ def do_announced(parts: Parts, progress: Progress) -> None:
 
 
 def freed_bytes(log: Log, number: int, before: Cleared, after: Cleared) -> int:
-    """How much of the disk it gives back that more is cleared: whole pages only, joined with those before."""
+    """How much of the disk it gives back that more is cleared: whole pages only, joined with those before, and without
+    those that have left for elsewhere already. As it is now: to be asked before the marks of what is cleared go."""
     old, new = set(before.ranges(number)), set(after.ranges(number))
+    left = [_pages(log, run) for run in log.evicted.runs()] if log.evicted is not None else []
+
+    def here(runs: Iterable[Range]) -> int:
+        pages = (_pages(log, run) for run in runs)
+        return sum(end - first - _overlap(left, first, end) for first, end in pages if first < end)
+
     # A run of before is still there, or a part of one that is new.
-    return sum(_page_bytes(log, run) for run in new - old) - sum(_page_bytes(log, run) for run in old - new)
+    return PAGE_BYTES * (here(new - old) - here(old - new))
 
 
 def _extend(parts: Parts, bodies: Sequence[Body]) -> None:
@@ -81,5 +89,22 @@ def _extend(parts: Parts, bodies: Sequence[Body]) -> None:
 
 
 def _page_bytes(log: Log, run: Range) -> int:
+    first, end = _pages(log, run)
+    return max(0, end - first) * PAGE_BYTES
+
+
+def _pages(log: Log, run: Range) -> Range:
+    """The whole pages [first, end) of a run; `end` is smaller where there is none."""
     first, end = log.bytes_about(*run)
-    return max(0, end // PAGE_BYTES - -(-first // PAGE_BYTES)) * PAGE_BYTES
+    return -(-first // PAGE_BYTES), end // PAGE_BYTES
+
+
+def _overlap(pages: Sequence[Range], first: int, end: int) -> int:
+    """How many of the pages [first, end) are in ascending runs of some."""
+    found = 0
+    for at in range(bisect_right(pages, first, key=lambda run: run[1]), len(pages)):
+        low, high = pages[at]
+        if low >= end:
+            break
+        found += max(0, min(high, end) - max(low, first))
+    return found

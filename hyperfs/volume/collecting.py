@@ -16,17 +16,17 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final
 
 import trio
 
 from hyperfs.chunks.extents import Extent
 from hyperfs.errors import IndexDamaged, Refused
-from hyperfs.log.cleared import Cleared
 from hyperfs.log.control_codec import Clear
 from hyperfs.volume import clearing, gone
 from hyperfs.volume.catalog import LAPSED_AT_ONCE, Change
 from hyperfs.volume.clearing import Progress
+from hyperfs.volume.given_back import GivenBack, Pruned
 from hyperfs.volume.gone import GoneVersions
 from hyperfs.volume.marking import Marks, mark_commit, mark_extents, mark_offered, mark_trees
 from hyperfs.volume.offers import Offer, Offers
@@ -45,16 +45,6 @@ REMEMBERED_MOST: Final = 1000
 """With more versions to keep, only the newest is marked by what is remembered: rows take room in the index."""
 COMPACT_ROWS: Final = 10_000
 """From so many rows on that went the index is compacted; fewer are not worth writing it anew."""
-
-
-class Pruned(NamedTuple):
-    """What a prune did, or would do. `bytes`: of the disk; `in_use`: versions kept only because they are being read."""
-
-    versions: int
-    kept: int
-    blocks: int
-    bytes: int
-    in_use: tuple[int, ...]
 
 
 Look = Callable[[], Plan]
@@ -183,39 +173,42 @@ async def _would_do(volume: Volume, plan: Plan, progress: Progress) -> Pruned:
     newest = volume.versions.newest
     limits = {parts.metadata_number: parts.metadata_log.signed_length, newest.content.log: newest.content.length}
     clears = await trio.to_thread.run_sync(_sweep, parts, marks, limits)
-    return _report(parts, plan, clears, parts.catalog.cleared)
+    freed = GivenBack()
+    await freed.note(volume, clears)
+    return freed.report(plan)
 
 
 async def _let_go(volume: Volume, plan: Plan, marks: _Marked, progress: Progress, with_packs: bool) -> Pruned:
-    parts, before = volume.parts, volume.parts.catalog.cleared
+    parts, freed = volume.parts, GivenBack()
     planned = plan.kept[-1].version
     plan, limits, made = await _say_gone(volume, plan)
     since = [found for found in volume.versions.all(planned + 1) if found.version <= made]
     await _mark(volume, replace(plan, kept=[*plan.kept, *since]), marks, progress)
     mark_extents(limits.extents, marks)
     clears = await trio.to_thread.run_sync(_sweep, parts, marks, limits.blocks)
-    await _clear(volume, clears, progress)
+    await _clear(volume, clears, freed, progress)
     if with_packs:
-        clears += await _pack_anew(volume, replace(plan, kept=[*plan.kept, *since]), limits, progress)
-    if clears:
+        await _pack_anew(volume, replace(plan, kept=[*plan.kept, *since]), limits, freed, progress)
+    if freed.blocks:
         pins = frozenset(pin.ino for pin in volume.versions.offers.pins)
         await trio.to_thread.run_sync(_trim_index, volume, pins, progress)
-    return _report(parts, plan, clears, before)
+    return freed.report(plan)
 
 
-async def _clear(volume: Volume, clears: list[Clear], progress: Progress) -> None:
+async def _clear(volume: Volume, clears: list[Clear], freed: GivenBack, progress: Progress) -> None:
     """From the intent to the deed."""
     if not clears:
         return
     parts = volume.parts
+    await freed.note(volume, clears)
     await _on_disk(volume, partial(clearing.announce, parts, clears))
     parts.catalog.cleared = parts.catalog.cleared.more(clears)
     await _on_disk(volume, partial(clearing.do_announced, parts, progress))
     _forget_reached(parts, clears)
 
 
-async def _pack_anew(volume: Volume, plan: Plan, limits: _Limits, progress: Progress) -> list[Clear]:
-    """Half-dead packs: what was cleared of them."""
+async def _pack_anew(volume: Volume, plan: Plan, limits: _Limits, freed: GivenBack, progress: Progress) -> None:
+    """Clears half-dead packs, of which the rest is stored anew."""
     parts, content = volume.parts, volume.content
 
     def roots() -> list[Root]:
@@ -235,9 +228,7 @@ async def _pack_anew(volume: Volume, plan: Plan, limits: _Limits, progress: Prog
     log = parts.logs[content.number]
     worth = clearing.worth_clearing(log, content.number, blocks, parts.catalog.cleared)
     clear = clearing.clear_of(log, content.number, worth)
-    clears = [] if clear is None else [clear]
-    await _clear(volume, clears, progress)
-    return clears
+    await _clear(volume, [] if clear is None else [clear], freed, progress)
 
 
 async def _say_gone(volume: Volume, plan: Plan) -> tuple[Plan, _Limits, int]:
@@ -329,14 +320,3 @@ async def _on_disk(volume: Volume, step: Callable[[], None]) -> None:
         if error.errno != errno.ENOSPC or not volume.committer.lend_reserve():
             raise
         await trio.to_thread.run_sync(step)
-
-
-def _report(parts: Parts, plan: Plan, clears: list[Clear], before: Cleared) -> Pruned:
-    after = before.more(clears)
-    return Pruned(
-        len(plan.going),
-        len(plan.kept),
-        sum(end - start for clear in clears for start, end in clear.ranges),
-        sum(clearing.freed_bytes(parts.logs[clear.log], clear.log, before, after) for clear in clears),
-        plan.in_use,
-    )

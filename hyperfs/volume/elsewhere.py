@@ -52,6 +52,9 @@ class Elsewhere(Protocol):
         """In this order these blocks are to be brought to places, in the background; in place of what was wanted
         before. What is there already stays there, wanted or not, until retention clears it."""
 
+    def kept_bytes(self, log: int, first: int, end: int) -> Mapping[str, int]:
+        """How much of these blocks places keep that give it back when it is cleared: by name, where it is something."""
+
     def storage_classes(self, strength: Strength) -> Mapping[str, str]:
         """The places that would keep such blocks in a class of their own, not their standard one: by name, which."""
 
@@ -75,6 +78,9 @@ class Nowhere:
 
     def want(self, wishes: Sequence[Wish]) -> None:
         """There is nowhere to bring them."""
+
+    def kept_bytes(self, log: int, first: int, end: int) -> Mapping[str, int]:
+        return {}
 
     def storage_classes(self, strength: Strength) -> Mapping[str, str]:
         return {}

@@ -22,8 +22,9 @@ from hyperfs.policy.retention import All
 from hyperfs.policy.when import display_name
 from hyperfs.volume import gone, keys
 from hyperfs.volume.clearing import Progress
-from hyperfs.volume.collecting import Pruned, collect
+from hyperfs.volume.collecting import collect
 from hyperfs.volume.content import Room
+from hyperfs.volume.given_back import Pruned
 from hyperfs.volume.paths import near_path
 from hyperfs.volume.plan import Plan
 from hyperfs.volume.retaining import by_rules, remember_collected

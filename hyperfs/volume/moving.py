@@ -14,12 +14,10 @@ from typing import Final
 
 import trio
 
-from hyperfs.crypto.keys import LOG_CONTENT, LOG_METADATA
 from hyperfs.errors import HyperfsError, Unreachable
 from hyperfs.log.cleared import runs_of
 from hyperfs.policy import placement
 from hyperfs.policy.placement import Plan, Stretch
-from hyperfs.trie.node import Ref
 from hyperfs.values import BlockRef
 from hyperfs.volume import allowed
 from hyperfs.volume.budget import budget_of
@@ -27,15 +25,16 @@ from hyperfs.volume.completing import is_incomplete
 from hyperfs.volume.elsewhere import Wish
 from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.residence import Run
-from hyperfs.volume.survey import HOUR_NS, Ask, Progress, Survey, Surveyed, survey
-from hyperfs.volume.tree import Tree
-from hyperfs.volume.versions import read_commit
+from hyperfs.volume.survey import HOUR_NS, Progress, Survey
+from hyperfs.volume.surveying import Surveyor
 from hyperfs.volume.volume import Volume
 
 POLL_SECONDS: Final = 5.0
 """How often it is asked whether anything changed: a few numbers."""
 LATEST_SECONDS: Final = 900.0
 """After so long all is looked at again though nothing changed: hours go by, and proofs come and go."""
+RETRY_SECONDS: Final = 60.0
+"""After so long, where something could not be moved."""
 TELL_SECONDS: Final = 0.2
 REST_FACTOR: Final = 10.0
 """A survey that took a second is made again after ten at the earliest."""
@@ -52,9 +51,7 @@ class Mover:
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
         self._residence = volume.parts.residence
-        self._survey: Survey | None = None
-        self._surveyed: tuple[object, ...] = ()
-        self._policies = 0  # those that the survey went by
+        self.surveyor = Surveyor(volume)
         self._wakes = trio.Event()
         self._urgent = trio.Event()  # somebody waits: no rest before the next turn
         self._begun = self._ended = 0  # turns, by their numbers
@@ -88,7 +85,8 @@ class Mover:
                 self._urgent = trio.Event()
                 await self._try(progress)
                 looked_at, ended = now, trio.current_time()
-                not_before, latest = ended + REST_FACTOR * (ended - began), ended + LATEST_SECONDS
+                wait = RETRY_SECONDS if "moving" in self._volume.warnings else LATEST_SECONDS
+                not_before, latest = ended + REST_FACTOR * (ended - began), ended + wait
 
     def look_again(self) -> None:
         """Something was set, or somebody waits for what is to move."""
@@ -96,7 +94,7 @@ class Mover:
 
     async def look(self) -> None:
         """Surveys, and moves nothing: for a volume on which no mover runs. Raises OSError, Corrupt."""
-        await self._surveyed_now(lambda what, done, of: None)
+        await self.surveyor.now(lambda what, done, of: None)
 
     async def looked(self) -> None:
         """Returns when a turn has ended that was begun after the call. Raises Unreachable where none came about."""
@@ -164,10 +162,9 @@ class Mover:
         if is_incomplete(volume.parts.chain, volume.parts.logs):
             return  # nobody can tell yet what needs which block
         if volume.read_only or (not configured and self._residence.is_whole):
-            self._policies = volume.overlay.policies.changes
             return
         await self._residence.forget_cleared(volume.parts.catalog.cleared)
-        made = await self._surveyed_now(progress)
+        made = await self.surveyor.now(progress)
         stretches = await self._stretches(made)
         here = sum(found.size_on_disk() for found in volume.parts.logs.values())
         planned = placement.plan(stretches, configured, here, budget_of(self._volume))
@@ -179,45 +176,6 @@ class Mover:
             await self._send_away(made)
         await self._bring(planned.returning)
         await self._residence.settle()
-
-    async def _surveyed_now(self, progress: Progress) -> Survey:
-        volume = self._volume
-        parts, newest = volume.parts, volume.versions.newest
-        signature = self._signature()
-        policies, changes = volume.overlay.policies.snapshot(), volume.overlay.policies.changes
-        tree = Tree(parts.nodes.load, newest.root, parts.chunkstore.read_chunk)
-        pins = [(pin.log, pin.block) for pin in volume.versions.offers.pins]
-
-        def roots() -> Iterator[Ref | None]:
-            yield newest.root
-            kept = [(facts.log, facts.index) for facts in volume.versions.all() if facts.version < newest.version]
-            for place in (*reversed(kept), *dict.fromkeys(pins)):
-                yield read_commit(parts.nodes, *place).root
-
-        kinds = {number: entry.kind for number, entry in parts.chain.logs.items()}
-        lengths = {number: found.signed_length for number, found in parts.logs.items()}
-        content = {number: length for number, length in lengths.items() if kinds[number] == LOG_CONTENT}
-        content[newest.content.log] = min(content[newest.content.log], newest.content.length)
-        metadata = {number: length for number, length in lengths.items() if kinds[number] == LOG_METADATA}
-
-        def run() -> Survey:
-            ask = Ask(
-                nodes=parts.nodes,
-                read_chunk=parts.chunkstore.read_chunk,
-                lengths=content,
-                metadata=metadata,
-                roots=roots(),
-                policies=policies,
-                is_there=lambda ino: tree.inode(ino) is not None,
-                uses=volume.uses.known(),
-            )
-            return survey(ask, progress)
-
-        if self._survey is None or self._surveyed != signature:
-            self._survey, self._surveyed = await trio.to_thread.run_sync(run), signature
-            self._policies = changes
-            volume.survey = Surveyed(self._survey, changes)
-        return self._survey
 
     async def _stretches(self, made: Survey) -> list[Stretch]:
         parts = self._volume.parts
@@ -277,7 +235,7 @@ class Mover:
         known: list[set[BlockRef]] = []
 
         def may_go(run: Run) -> bool:
-            if self._policies != self._volume.overlay.policies.changes or self.held() is not None:
+            if self.surveyor.policies != self._volume.overlay.policies.changes or self.held() is not None:
                 return False
             if not known:
                 known.append(self._busy())

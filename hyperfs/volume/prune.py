@@ -6,7 +6,8 @@ from hyperfs.errors import InvalidArgument
 from hyperfs.volume import gone
 from hyperfs.volume.catalog import VersionFacts
 from hyperfs.volume.clearing import Progress
-from hyperfs.volume.collecting import Pruned, collect
+from hyperfs.volume.collecting import collect
+from hyperfs.volume.given_back import Pruned
 from hyperfs.volume.offers import Offers
 from hyperfs.volume.plan import Plan
 from hyperfs.volume.volume import Volume

@@ -8,7 +8,8 @@ from hyperfs.values import ROOT_INO
 from hyperfs.volume import gone
 from hyperfs.volume.catalog import Collected, collected_change, packed_change
 from hyperfs.volume.clearing import Progress
-from hyperfs.volume.collecting import Look, Pruned, collect, forget
+from hyperfs.volume.collecting import Look, collect, forget
+from hyperfs.volume.given_back import Pruned
 from hyperfs.volume.gone import GoneVersions
 from hyperfs.volume.offers import Offer
 from hyperfs.volume.pinning import Pinning

@@ -5,7 +5,8 @@ what no newer one has; then what is pinned. What holds for a file of an old vers
 folders that it lay in then; where they are no more, what was set on them then. A block that nothing reaches is not
 known: it stays, and retention lets go of it.
 
-Reads metadata only, in a worker thread, and changes nothing. Memory: some seven bytes a block.
+Reads metadata only, in a worker thread, and changes nothing. Memory: some eleven bytes a block. What has
+changed since is noted by `resurvey.py`.
 """
 
 from array import array
@@ -34,7 +35,7 @@ from hyperfs.volume.tree import Tree
 HOUR_NS: Final = 3600 * 10**9
 STRETCH_BYTES: Final = 16 << 20
 """No stretch is longer, so that what leaves can leave in parts."""
-_LIVE: Final = 1
+LIVE: Final = 1
 _OTHER: Final = 2
 _SETTLED: Final = 4
 """Of a block's flags: something live needs it; something needs it that is no large media; a newer version has it, and
@@ -62,12 +63,27 @@ class Ask:
 
 
 @dataclass
-class _Log:
-    """One content log's blocks. `needs`: numbers of the table, 0 for what nothing has reached."""
+class SurveyedLog:
+    """One content log's blocks. `needs`: numbers of the table, 0 for what nothing has reached; `named`: how many live
+    extents name a block, themselves or as a base."""
 
     needs: "array[int]"
     used: "array[int]"
     flags: bytearray
+    named: "array[int]"
+
+    @classmethod
+    def of(cls, length: int) -> "SurveyedLog":
+        """Nothing has reached any of its blocks."""
+        hours, counts = array("I", bytes(4 * length)), array("I", bytes(4 * length))
+        return cls(array("H", bytes(2 * length)), hours, bytearray(length), counts)
+
+    def grown(self, length: int) -> "SurveyedLog":
+        """A copy, as long as the log is now."""
+        more = self.of(max(0, length - len(self.needs)))
+        return SurveyedLog(
+            self.needs + more.needs, self.used + more.used, self.flags + more.flags, self.named + more.named
+        )
 
 
 class _Table:
@@ -103,7 +119,17 @@ class Survey:
     """Owned by who asked for it; never changes afterwards."""
 
     table: _Table = field(default_factory=_Table)
-    logs: dict[int, _Log] = field(default_factory=dict)
+    logs: dict[int, SurveyedLog] = field(default_factory=dict)
+    moved: dict[bytes, Place] = field(default_factory=dict)
+    """Where chunks lie that were moved, by their ids."""
+    media: "array[int]" = field(default_factory=lambda: array("Q"))
+    """The files whose names are those of large media, ascending."""
+
+    def grown(self, lengths: Mapping[int, int]) -> "Survey":
+        """A copy that may be changed, of logs that are so long now. The table only grows, and is shared."""
+        none = SurveyedLog.of(0)
+        logs = {number: self.logs.get(number, none).grown(length) for number, length in lengths.items()}
+        return Survey(self.table, logs, self.moved, self.media[:])
 
     def needs(self, ref: BlockRef) -> Needs:
         """What all that need a block ask for; STAYS where nothing is known of it."""
@@ -134,7 +160,7 @@ class Survey:
 
     def _stretch(self, log: int, first: int, end: int, size: int, alike: tuple[int, int, int, bool]) -> Stretch:
         needs, used, flags, is_here = alike
-        is_live, is_large_media = bool(flags & _LIVE), not flags & _OTHER
+        is_live, is_large_media = bool(flags & LIVE), not flags & _OTHER
         return Stretch(log, first, end, size, self.table.all[needs], is_live, used, is_large_media, is_here)
 
 
@@ -149,60 +175,42 @@ def survey(ask: Ask, progress: Progress) -> Survey:
     """In a worker thread. Raises Corrupt, NotResident: then nothing is known."""
     made = Survey()
     for number, length in ask.lengths.items():
-        made.logs[number] = _Log(array("H", bytes(2 * length)), array("I", bytes(4 * length)), bytearray(length))
+        made.logs[number] = SurveyedLog.of(length)
     seen = Marks()
     seen.reach(ask.metadata)
-    moved: dict[bytes, Place] = {}
-    media = array("Q")
     for number, root in enumerate(ask.roots):
         if root is not None:
-            walk = _Walk(ask, made, root, is_live=not number, seen=seen, moved=moved, media=media)
-            walk.run(progress)
+            Walk(ask, made, root, is_live=not number).run(seen, progress)
     return made
 
 
-class _Walk:
+class Walk:
     """Of one version."""
 
-    def __init__(
-        self,
-        ask: Ask,
-        made: Survey,
-        root: Ref,
-        is_live: bool,
-        seen: Marks,
-        moved: dict[bytes, Place],
-        media: "array[int]",
-    ) -> None:
-        """`seen`: nodes that newer versions have; `moved`, `media`: what the newest says."""
+    def __init__(self, ask: Ask, made: Survey, root: Ref, is_live: bool) -> None:
         self._ask = ask
         self._made = made
         self._root = root
         self._is_live = is_live
-        self._seen = seen
-        self._moved = moved
-        self._media = media
-        self._tree = Tree(ask.nodes.load, root, ask.read_chunk)
+        self.tree = Tree(ask.nodes.load, root, ask.read_chunk)
         self._then: dict[int, dict[bytes, bytes]] = {}
         self._of: tuple[int, int, int, int] = (0, 0, 0, 0)  # the inode that is at hand: its number, needs, hour, flags
         self._folders: dict[tuple[int, bytes], bytes | None] = {}
-        self._reached: list[tuple[_Log, int]] = []
+        self._reached: list[tuple[SurveyedLog, int]] = []
 
-    def run(self, progress: Progress) -> None:
+    def run(self, seen: Marks, progress: Progress) -> None:
+        """`seen`: nodes that newer versions have."""
         if not self._is_live:
-            for key, value in self._tree.facts(keys.prefix(keys.NO_INO, keys.POLICY)).items():
-                ino, name = keys.decode_policy_key(key)
-                if not self._ask.is_there(ino):
-                    self._then.setdefault(ino, {})[PREFIX + name] = value
+            self.read_policies()
         else:
-            for key, value in self._tree.facts(keys.prefix(keys.NO_INO, keys.PLACE)).items():
-                self._moved[key[keys.PREFIX_BYTES :]] = decode_place(value, key.hex())
+            for key, value in self.tree.facts(keys.prefix(keys.NO_INO, keys.PLACE)).items():
+                self._made.moved[key[keys.PREFIX_BYTES :]] = decode_place(value, key.hex())
             self._find_media(progress)
         stack = [self._root]
         done = 0
         while stack:
             ref = stack.pop()
-            if not self._seen.add_node(ref.log, ref.point):
+            if not seen.add_node(ref.log, ref.point):
                 continue
             node = self._ask.nodes.read(ref)
             if isinstance(node, Leaf):
@@ -216,6 +224,13 @@ class _Walk:
             progress("looking what is where", done, 0)
         self._settle()
 
+    def read_policies(self) -> None:
+        """What was set then, on what is no more."""
+        for key, value in self.tree.facts(keys.prefix(keys.NO_INO, keys.POLICY)).items():
+            ino, name = keys.decode_policy_key(key)
+            if not self._ask.is_there(ino):
+                self._then.setdefault(ino, {})[PREFIX + name] = value
+
     def _settle(self) -> None:
         """What was reached goes by this version from now on."""
         if self._is_live:  # nearly all there is: no list of it
@@ -228,7 +243,7 @@ class _Walk:
 
     def _find_media(self, progress: Progress) -> None:
         """The files whose names are those of large media, whatever their size."""
-        stack, found = [self._root], self._media
+        stack, found = [self._root], self._made.media
         while stack:
             node = self._ask.nodes.read(stack.pop())
             progress("looking for large media", len(found), 0)
@@ -252,47 +267,53 @@ class _Walk:
         if extent is None:
             return
         ino = int.from_bytes(key[: keys.PREFIX_BYTES - 1], "big")
+        self._note(extent, *self.asks(ino, kind))
+
+    def asks(self, ino: int, kind: int) -> tuple[int, int, int]:
+        """Of an extent of a file, or of its attributes: the number of its needs, the hour of last use, its flags."""
         if self._of[0] != ino:
             self._of = (ino, *self._file(ino))
         needs, used, flags = self._of[1:]
         if kind == keys.XATTR:
             # Long attributes are metadata: they stay here, and go as far as their file may.
             here = self._made.table.all[needs]._replace(strength=Strength.HOT)
-            self._note(extent, self._made.table.number(here), used, flags | _LIVE | _OTHER)
-            return
-        self._note(extent, needs, used, flags)
+            return self._made.table.number(here), used, flags | LIVE | _OTHER
+        return needs, used, flags
 
-    def _note(self, extent: Extent, needs: int, used: int, flags: int) -> None:
-        places = [extent.place]
-        moved = self._moved.get(extent.chunk)
-        if moved is not None:
-            places.append(moved)
-        for place in places:
+    def blocks(self, extent: Extent) -> Iterator[tuple[SurveyedLog, int]]:
+        """All that it needs."""
+        moved = self._made.moved.get(extent.chunk)
+        for place in (extent.place,) if moved is None else (extent.place, moved):
             for at in (place, *place.bases):
                 log = self._made.logs.get(at.log)
-                if log is None or at.block >= len(log.needs):
-                    continue
-                if log.flags[at.block] & _SETTLED:
-                    continue
-                if not self._is_live and not log.needs[at.block]:
-                    self._reached.append((log, at.block))
-                log.needs[at.block] = self._made.table.joined(log.needs[at.block], needs)
-                log.used[at.block] = max(log.used[at.block], used)
-                log.flags[at.block] |= flags
+                if log is not None and at.block < len(log.needs):
+                    yield log, at.block
+
+    def _note(self, extent: Extent, needs: int, used: int, flags: int) -> None:
+        for log, block in self.blocks(extent):
+            if self._is_live:
+                log.named[block] += 1
+            if log.flags[block] & _SETTLED:
+                continue
+            if not self._is_live and not log.needs[block]:
+                self._reached.append((log, block))
+            log.needs[block] = self._made.table.joined(log.needs[block], needs)
+            log.used[block] = max(log.used[block], used)
+            log.flags[block] |= flags
 
     def _file(self, ino: int) -> tuple[int, int, int]:
         """The number of its needs, the hour of its last use, its flags."""
-        inode = self._tree.inode(ino)
+        inode = self.tree.inode(ino)
         if inode is None:
-            return self._made.table.number(STAYS), 0, _LIVE | _OTHER
-        needs = self._made.table.number(self._needs(inode))
+            return self._made.table.number(STAYS), 0, LIVE | _OTHER
+        needs = self._made.table.number(self.needs(inode))
         used = max(self._ask.uses.get(ino, 0), inode.ctime_ns // HOUR_NS)
-        position = bisect_left(self._media, ino)
-        named = position < len(self._media) and self._media[position] == ino
+        position = bisect_left(self._made.media, ino)
+        named = position < len(self._made.media) and self._made.media[position] == ino
         flags = 0 if named and is_media(b"a.mp4", inode.size) else _OTHER
-        return needs, used, flags | (_LIVE if self._is_live else 0)
+        return needs, used, flags | (LIVE if self._is_live else 0)
 
-    def _needs(self, inode: Inode) -> Needs:
+    def needs(self, inode: Inode) -> Needs:
         if not self._ask.policies and not self._then:
             return Needs()
         found = [self._held(inode, name) for name in (CLASS, COPIES, PLACES)]
@@ -322,5 +343,5 @@ class _Walk:
         return self._then.get(ino, {}).get(name) if now is None else now.get(name)
 
     def _parent(self, ino: int) -> int:
-        inode = self._tree.inode(ino)
+        inode = self.tree.inode(ino)
         return 0 if inode is None else inode.parent

@@ -72,6 +72,9 @@ async def test_the_policy_chooses_and_says_so(store: Store, moto: str) -> None:
         told = holding(side.volume, inode_of(side.volume, b"two/f").ino)["class"].words
         assert told.endswith("; s3 keeps it as GLACIER_IR")
         assert "keeps it" not in holding(side.volume, inode_of(side.volume, b"").ino)["class"].words
+        sizes = [side.volume.content.log.block_range(index)[1] for index in range(side.length)]
+        assert side.cold.kept_bytes(side.log, 1, side.length) == {"s3": sum(sizes[1:])}
+        assert side.cold.kept_bytes(side.volume.parts.metadata_number, 0, 1) == {}
         ref = BlockRef(side.log, 0)
         assert (await side.cold.fetch([ref]))[ref]
 

@@ -76,6 +76,9 @@ class Folder:
             self._changed.set()
             self._changed = trio.Event()
 
+    def kept_bytes(self, log: int, first: int, end: int) -> Mapping[str, int]:
+        return {}
+
     def storage_classes(self, strength: Strength) -> Mapping[str, str]:
         return {}
 

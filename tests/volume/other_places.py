@@ -80,6 +80,10 @@ class InMemory:
     def want(self, wishes: Sequence[Wish]) -> None:
         self.wishes = list(wishes)
 
+    def kept_bytes(self, log: int, first: int, end: int) -> Mapping[str, int]:
+        kept = ((name, [p.blocks.get(ref, b"") for ref in _refs(log, first, end)]) for name, p in self.at.items())
+        return {name: sum(map(len, blocks)) for name, blocks in kept if any(blocks)}
+
     def storage_classes(self, strength: Strength) -> Mapping[str, str]:
         return {}
 

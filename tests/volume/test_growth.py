@@ -17,6 +17,7 @@ from hyperfs.volume.opening import open_volume
 from hyperfs.volume.options import Options
 from hyperfs.volume.prune import prune
 from hyperfs.volume.status import status
+from hyperfs.volume.surveying import Surveyor
 from hyperfs.volume.volume import Volume
 from tests import tally
 from tests.bench.scale_corpus import DEVICE_KEYS, IMAGE_BYTES, Corpus
@@ -178,6 +179,29 @@ async def test_opening_and_closing_cost_the_same(drives: tuple[Path, Path]) -> N
             cost.counts.clear()
         assert not cost.counts["writes"]
     assert found[1] <= found[0] + 40
+
+
+async def test_a_survey_reads_what_has_changed_since_the_last(drives: tuple[Path, Path]) -> None:
+    async def survey(volume: Volume) -> None:
+        await Surveyor(volume).now(lambda *_: None)
+
+    whole = await costs(drives, survey)
+    assert whole[1]["nodes read"] > FILES * TIMES // 20
+    surveyors: dict[Volume, Surveyor] = {}
+
+    async def survey_and_edit(volume: Volume) -> None:
+        surveyors[volume] = Surveyor(volume)
+        await surveyors[volume].now(lambda *_: None)
+        for work in (edit, create_in_the_crowd, unlink, edit):
+            await work(volume)
+
+    async def survey_again(volume: Volume) -> None:
+        await surveyors[volume].now(lambda *_: None)
+
+    small, large = await costs(drives, survey_again, before=survey_and_edit)
+    assert [found.whole for found in surveyors.values()] == [1, 1]
+    assert large["nodes read"] <= small["nodes read"] + 20 * LEVELS
+    assert large["nodes read"] < whole[1]["nodes read"] / 10
 
 
 async def test_a_dry_run_of_a_prune_reads_what_has_changed_since_the_last(drives: tuple[Path, Path]) -> None:

@@ -371,6 +371,28 @@ async def test_retention_and_verify_work_on_what_is_elsewhere(store: Store) -> N
         assert [damage for damage in verify(volume.parts).damage if damage.where != "file keys"] == []
 
 
+async def test_a_prune_tells_what_comes_back_here_and_what_in_each_place(store: Store) -> None:
+    async with opened(store, "nas") as (volume, places, mover):
+        for folder, kind in ((b"away", b"cold"), (b"here", b"hot")):
+            await folder_with(volume, folder, folder[0], **{"class": kind})
+        for seed in range(4):
+            store.clock.forward(2)
+            for folder in (b"away", b"here"):
+                await write_file(volume, folder + b"/f", noise(10 * folder[0] + seed))
+            await volume.commit()
+        await move(volume, places, mover)
+        assert not here(volume, b"away/f")
+        assert here(volume, b"here/f")
+        log = volume.content.log
+        would, space = await prune(volume, 1, True, lambda what, done, of: None), log._blocks.allocated()
+        done = await prune(volume, 1, False, lambda what, done, of: None)
+        given_back = space - log._blocks.allocated()
+        assert given_back >= 3 * SIZE
+        for told in (would, done):
+            assert abs(told.bytes - given_back) <= 100_000, "metadata"
+            assert 4 * SIZE <= told.elsewhere_bytes["nas"] <= 5 * SIZE
+
+
 async def _steps(volume: Volume, places: InMemory, mover: Mover, rng: random.Random, files: dict[bytes, int]) -> None:
     """What a user and the background do. `files`: by path, the seed of what is in it; changed as soon as it counts."""
     for _ in range(6):
@@ -469,8 +491,8 @@ async def test_a_survey_knows_nothing_of_what_no_version_has(store: Store) -> No
     async with opened(store) as (volume, places, mover):
         await folder_with(volume, b"d", 1, **{"class": b"cold"})
         await move(volume, places, mover)
-        assert mover._survey is not None
-        assert mover._survey.needs(BlockRef(volume.content.number, 10**6)).strength is Strength.HOT
+        assert mover.surveyor.newest is not None
+        assert mover.surveyor.newest.needs(BlockRef(volume.content.number, 10**6)).strength is Strength.HOT
 
 
 async def test_in_the_background_what_is_proven_during_a_turn_leaves_in_the_next(
