@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from hyperfs.chunks.extents import Extent
 from hyperfs.errors import FileError, Unreachable
 from hyperfs.policy.attributes import KEEP, PLACES
 from hyperfs.sharing import mirror_turn
+from hyperfs.sharing.mirror import Mirror
 from hyperfs.sharing.mirror_bytes import differing
 from hyperfs.sharing.mirrored import Mirrored, Reached, Twin, decode_reached, decode_twin
 from hyperfs.values import ROOT_INO
@@ -24,6 +26,7 @@ from hyperfs.volume.prune import prune
 from hyperfs.volume.volume import Volume
 from tests import tally
 from tests.volume.conftest import (
+    Store,
     damage,
     empty_store,
     inode_of,
@@ -268,6 +271,50 @@ async def test_a_kill_between_parts_leaves_what_hangs_together(
         tree = into.versions.tree(version)
         assert tree.fact(keys.mirror_key(b"")) is None, "a part is not taken for the whole"
         assert damage(into) == []
+
+
+async def test_from_every_moment_of_a_turn_in_which_it_is_killed_it_finds_back(
+    empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror_turn, "SLICE", 1)
+    monkeypatch.setattr(mirror_turn, "CHANGES_LIMIT_BYTES", 1)
+    every, images = 1 if ALL else 40, []
+    async with opened(empty_store, tmp_path) as (_, into_store, source, into):
+        folder = make_folder(source, b"f")
+        for name in (b"f/a", b"f/b", b"f/b/c", b"f/gone", b"f/gone/kept"):
+            make_folder(source, name)
+            await write_file(source, name + b"/file", name * 100)
+        pair = Pair(source, into, folder.ino)
+        await pair.turn()
+        rename(source, b"f/gone/kept", b"f/a/kept")
+        rename(source, b"f/b", b"f/a/b")
+        await remove_tree(source, folder.ino, b"gone")
+        make_folder(source, b"f/b")
+        await write_file(source, b"f/b/new", b"new" * 100)
+        rename(source, b"f/a/b/c/file", b"f/b/file")
+
+        async def copy() -> None:
+            while True:
+                for _ in range(every):
+                    await trio.lowlevel.checkpoint()
+                images.append(shutil.copytree(into_store.path, tmp_path / f"image{len(images)}"))
+
+        for whole in (False, True):
+            if whole:  # of a store in which nothing is known of what stands there
+                pair.mirror = Mirror(source, into, folder.ino, bytes(32))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(copy)
+                await pair.turn()
+                nursery.cancel_scope.cancel()
+            pair.check()
+            assert damage(into) == []
+        for image in images:
+            async with Store(image, into_store.clock).opened() as again:
+                other = Pair(source, again, folder.ino)
+                await other.turn()
+                other.check()
+                assert damage(again) == []
+    tally.add("kills in the middle of mirroring", len(images))
 
 
 async def test_bytes_that_are_nowhere_to_be_had_keep_nothing_else_back(
