@@ -37,7 +37,12 @@ class Mounted(Protocol):
 
     async def forget_entry(self, parent: int, name: bytes) -> None: ...
 
-    async def forget(self, names: Iterable[tuple[int, bytes]], inodes: Iterable[int]) -> None: ...
+    async def forget(
+        self,
+        names: Iterable[tuple[int, bytes]],
+        inodes: Iterable[int],
+        gone: Iterable[tuple[int, bytes, int]] = (),
+    ) -> None: ...
 
     def queues(self) -> list[Queue]: ...
 

@@ -180,7 +180,7 @@ async def restore(drive: Drive, params: Message, tell: Tell) -> Message:
         }
     done = await restoring.restore(drive.volume, path, version, to)
     if drive.mount is not None:
-        await drive.mount.forget(done.replaced, ())
+        await drive.mount.forget(done.replaced, (), done.gone)
     return {
         "version": version,
         "files": done.files,

@@ -53,7 +53,7 @@ def _asked(drive: Drive, params: Message) -> tuple[Any, bytes, bool, bool]:
 
 async def _answer(drive: Drive, done: undoing.Undone) -> Message:
     if drive.mount is not None and done.version is not None:
-        await drive.mount.forget(done.carried.names, done.carried.inodes)
+        await drive.mount.forget(done.carried.names, done.carried.inodes, done.carried.gone)
     count = len(done.plan.names) + len(done.plan.rewrites)
     return {
         "version": done.version,

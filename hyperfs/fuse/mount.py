@@ -150,9 +150,18 @@ class Mount:
         except FileNotFoundError:
             return  # the kernel did not know it
 
-    async def forget(self, names: Iterable[tuple[int, bytes]], inodes: Iterable[int]) -> None:
-        """Has the kernel ask again for all these names, and for the attributes of these inodes."""
-        told = list(names), list(inodes)
+    async def forget(
+        self,
+        names: Iterable[tuple[int, bytes]],
+        inodes: Iterable[int],
+        gone: Iterable[tuple[int, bytes, int]] = (),
+    ) -> None:
+        """Has the kernel ask again for all these names, and for the attributes of these inodes.
+
+        `gone`: names with the inodes that they meant and that are no more, what is in a folder before the folder: who
+        watches one of these hears of it.
+        """
+        told = list(gone), list(names), list(inodes)
         await trio.to_thread.run_sync(_forget, *told)
 
     async def show_newer(self, found: Advanced) -> None:
@@ -187,7 +196,11 @@ class Mount:
         pyfuse3.close(unmount=True)
 
 
-def _forget(names: list[tuple[int, bytes]], inodes: list[int]) -> None:
+def _forget(gone: list[tuple[int, bytes, int]], names: list[tuple[int, bytes]], inodes: list[int]) -> None:
+    for parent, name, ino in gone:
+        # Where the kernel did not know it, or a mount or a watch holds something in it, it was told to ask again.
+        with suppress(OSError):
+            pyfuse3.invalidate_entry(parent, name, ino)
     for parent, name in names:
         with suppress(FileNotFoundError):  # the kernel did not know it
             pyfuse3.invalidate_entry(parent, name)

@@ -22,6 +22,7 @@ class Carried:
 
     names: list[Name] = field(default_factory=list)
     inodes: set[int] = field(default_factory=set)  # whose attributes changed
+    gone: list[tuple[int, bytes, int]] = field(default_factory=list)  # names of inodes that are no more
 
 
 def carry_out(volume: Surface, plan: Plan, goal: TreeSide, now: TreeSide) -> Carried:
@@ -47,6 +48,7 @@ class _Work:
         self._found: dict[Name, int | None] = {}  # what the plan's names mean now
         self._new: dict[int, Inode] = {}  # by the plan's numbers
         self._touched: dict[int, Inode] = {}
+        self._left: list[tuple[Name, int]] = []  # names, and what they meant
         self.carried = Carried()
 
     def read(self, plan: Plan) -> None:
@@ -123,6 +125,8 @@ class _Work:
 
     def _set(self, name: Name, old: Inode | None, new: Inode | None) -> None:
         directory = self._inode(name[0])
+        if old is not None and old is not new:
+            self._left.append((name, old.ino))
         self._touched[directory.ino] = directory
         for inode, step in ((old, -1), (new, 1)):
             if inode is None:
@@ -159,6 +163,8 @@ class _Work:
             self.carried.inodes.add(ino)
         for ino in gone:
             self._remove(self._live[ino])
+        # What is in a folder first: it died after its folder had lost its name.
+        self.carried.gone = [(*name, ino) for name, ino in reversed(self._left) if ino in gone]
         self.carried.inodes -= {inode.ino for inode in self._new.values()}
 
     def _remove(self, inode: Inode) -> None:

@@ -29,16 +29,20 @@ VERSIONS_NAME: Final = b".versions"
 
 Name = tuple[int, bytes]
 """(directory, name)."""
+Gone = tuple[int, bytes, int]
+"""(directory, name, the inode that is no more)."""
 
 
 class Restored(NamedTuple):
-    """What a restore did, in version `made`. `replaced` are the names that the kernel must ask for again."""
+    """What a restore did, in version `made`. `replaced` are the names that the kernel must ask for again, `gone` those,
+    with their inodes, that it must hear of as deleted: what is in a folder before it."""
 
     files: int
     folders: int
     bytes: int
     replaced: list[Name]
     made: int
+    gone: list[Gone]
 
 
 async def restore(volume: Volume, path: bytes, version: int, to: bytes | None = None) -> Restored:
@@ -96,7 +100,7 @@ async def _restore(volume: Volume, path: bytes, version: int, to: bytes | None) 
     work = await change_at_once(volume, make, _Work.made_in, many=many, room=len(copies) + len(target))
     volume.settled()
     await volume.commit(write_back=False)
-    return Restored(work.files, work.folders, work.bytes, work.replaced, work.made)
+    return Restored(work.files, work.folders, work.bytes, work.replaced, work.made, work.gone)
 
 
 def _has_many(live: LiveTree, target: list[bytes]) -> bool:
@@ -158,6 +162,7 @@ class _Work:
         self._predecessors: dict[bytes, int] = {}  # the files that go, by their place
         self.files = self.folders = self.bytes = 0
         self.replaced: list[Name] = []
+        self.gone: list[Gone] = []
         self.made = 0
 
     def _check_protected(self, removals: list[Removal]) -> None:
@@ -273,6 +278,7 @@ class _Work:
             # keeps it. Who has found the old name and opens it later is told that it is stale, and looks again.
             if not inode.nlink:
                 self._volume.forgotten(inode.ino)
+        self.gone = [(directory, name, inode.ino) for directory, name, inode, _ in removals if not inode.nlink]
 
     # What comes
 

@@ -1,7 +1,6 @@
 """Between processes: locks of all kinds, inotify, exclusive creation, what a stat says over forgetting and mounting."""
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import os
@@ -14,6 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.inotify import (
+    IN_ATTRIB,
+    IN_CLOSE_WRITE,
+    IN_CREATE,
+    IN_DELETE,
+    IN_MODIFY,
+    IN_MOVED_FROM,
+    IN_MOVED_TO,
+    Watch,
+)
 
 from .drive import Drive, sync_filesystem, until
 from .test_names import failing
@@ -113,26 +123,16 @@ def waiting_locks() -> str:
 
 # inotify
 
-IN_MODIFY, IN_ATTRIB, IN_CLOSE_WRITE, IN_MOVED_FROM, IN_MOVED_TO = 0x2, 0x4, 0x8, 0x40, 0x80
-IN_CREATE, IN_DELETE, IN_NONBLOCK = 0x100, 0x200, os.O_NONBLOCK
-
 
 def test_inotify_tells_of_every_change(place: Path) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    watch = libc.inotify_init1(IN_NONBLOCK)
-    assert libc.inotify_add_watch(watch, os.fsencode(place), 0xFFF) > 0
-    path = place / "f"
-    path.write_bytes(b"1")
-    os.chmod(path, 0o600)
-    os.rename(path, place / "g")
-    (place / "g").unlink()
-    (place / "d").mkdir()
-    raw, events = os.read(watch, 1 << 16), []
-    os.close(watch)
-    while raw:
-        _, mask, _, length = struct.unpack_from("iIII", raw)
-        events.append((mask & 0xFFF, raw[16 : 16 + length].rstrip(b"\0")))
-        raw = raw[16 + length :]
+    with Watch(place) as watch:
+        path = place / "f"
+        path.write_bytes(b"1")
+        os.chmod(path, 0o600)
+        os.rename(path, place / "g")
+        (place / "g").unlink()
+        (place / "d").mkdir()
+        events = [(what, name) for _, what, name in watch.heard()]
     wanted = [
         (IN_CREATE, b"f"), (IN_MODIFY, b"f"), (IN_CLOSE_WRITE, b"f"), (IN_ATTRIB, b"f"),
         (IN_MOVED_FROM, b"f"), (IN_MOVED_TO, b"g"), (IN_DELETE, b"g"), (IN_CREATE, b"d"),
