@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 BARS: Final = 60
+CELLS: Final = 300
+"""Of the slider, of equal width in time: versions in one of them are one stop."""
 SECOND_NS: Final = 10**9
 SCALES: Final = {
     "hour": 3600 * SECOND_NS,
@@ -73,6 +75,18 @@ def bar_of(times: Sequence[int], found: Window, at: int, count: int = BARS) -> i
     span = max(1, found.end - found.start)
     edges = [found.start + span * number // count for number in range(count)]
     return max(0, bisect_right(edges, times[at]) - 1)
+
+
+def stops(times: Sequence[int], found: Window) -> list[tuple[int, int]]:
+    """The cells of a window in which there are versions, ascending, and the place of the last one in each."""
+    return [(number, bar.place) for number, bar in enumerate(bars(times, found, CELLS)) if bar.versions]
+
+
+def place_in(times: Sequence[int], found: Window, cell: int) -> int:
+    """What the slider shows at a cell: the last moment up to there, else the first of the window."""
+    there = stops(times, found)
+    at = bisect_right(there, cell, key=lambda stop: stop[0])
+    return there[at - 1][1] if at else found.first
 
 
 def place_of(versions: Sequence[int], version: int) -> int:

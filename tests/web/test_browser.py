@@ -125,7 +125,7 @@ def test_scrubbing_with_the_arrow_keys_shows_the_folder_at_each_version(visitor:
     press_and_wait(visitor, "Home")
     expect(slider).to_have_attribute("aria-valuetext", visitor.locator(".when strong").inner_text())
     seen = set()
-    for _ in range(int(slider.get_attribute("max") or 0) - int(slider.get_attribute("min") or 0)):
+    for _ in range(len((slider.get_attribute("data-stops") or "").split()) - 1):
         press_and_wait(visitor, "ArrowRight")
         seen.add("gone.txt" in visitor.locator("#view").inner_text())
         assert slider.evaluate("element => element === document.activeElement")

@@ -125,7 +125,7 @@ def test_the_status_page_tells_what_is_where(page: Page, drive: Machine) -> None
 
 
 def test_only_what_changes_is_sent_to_one_who_scrubs(page: Page) -> None:
-    whole, part = page.get("files", p="", place=0), page.get("files", p="", place=0, part=1)
+    whole, part = page.get("files", p="", cell=0), page.get("files", p="", cell=0, part=1)
     assert "<html" in whole.text
     assert "<html" not in part.text
     assert part.text.strip() in whole.text

@@ -3,11 +3,12 @@
 from array import array
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperfs.web import timeline
-from hyperfs.web.timeline import SECOND_NS, bar_of, bars, place_of, window
+from hyperfs.web.timeline import CELLS, SCALES, SECOND_NS, bar_of, bars, place_in, place_of, stops, window
 
 MANY = array("q", (1_700_000_000 * SECOND_NS + number * 300 * SECOND_NS + number % 7 for number in range(100_000)))
 TIMES = st.lists(st.integers(0, 2**62), min_size=1, max_size=50, unique=True).map(sorted)
@@ -61,3 +62,27 @@ def test_without_a_version_there_is_nothing() -> None:
 def test_the_place_of_a_version_that_is_not_kept_is_that_of_the_one_before() -> None:
     versions = [3, 7, 9]
     assert [place_of(versions, version) for version in (1, 3, 6, 7, 8, 100)] == [0, 0, 0, 1, 1, 2]
+
+
+@pytest.mark.parametrize("scale", ["all", *SCALES])
+def test_the_slider_stops_where_there_are_versions_and_nowhere_else(scale: str) -> None:
+    found = window(MANY, scale, 77_777)
+    there = stops(MANY, found)
+    assert 1 < len(there) <= min(CELLS, found.last - found.first)
+    assert [bar_of(MANY, found, place, CELLS) for _, place in there] == [cell for cell, _ in there]
+    assert there[-1][1] == found.last - 1
+    assert [place_in(MANY, found, cell) for cell, _ in there] == [place for _, place in there]
+
+
+def test_between_two_stops_the_slider_shows_the_earlier_one() -> None:
+    times = [0, 10**9, 10**12]
+    found = window(times, "all", 0)
+    assert stops(times, found) == [(0, 1), (CELLS - 1, 2)]
+    assert [place_in(times, found, cell) for cell in (0, 1, CELLS - 2, CELLS - 1, 10**9)] == [1, 1, 1, 2, 2]
+
+
+def test_before_the_first_version_of_a_window_the_slider_shows_that() -> None:
+    times = [0, 5 * SCALES["day"], 5 * SCALES["day"] + 7200 * SECOND_NS]
+    found = window(times, "day", 2)
+    assert found.first == 1
+    assert place_in(times, found, 0) == 1

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from hyperfs.daemon.exit_codes import Reported
 from hyperfs.daemon.paging import items
 from hyperfs.web import addresses, previews
-from hyperfs.web.pages.scrubbing import scrubber
+from hyperfs.web.pages.scrubbing import NUMBER_DIGITS, scrubber, version_at
 from hyperfs.web.site import Site, Values
 
 ENTRIES: Final = 200
@@ -18,8 +18,8 @@ def files(site: Site, values: Values) -> Response:
     path = addresses.normal(values.get("p", site.where))
     moments = site.moments.of(path)
     at = values.get("at") or None
-    if (place := values.get("place", "")).isdecimal() and moments.versions:
-        at = str(moments.versions[min(int(place), len(moments.versions) - 1)])
+    if (cell := values.get("cell", "")).isdecimal() and len(cell) < NUMBER_DIGITS:
+        at = version_at(moments, int(cell), values.get("scale", "all"), values.get("around", "")) or at
     found = _look(site, path, at, values.get("after") or None)
     version = found["version"]
     facts: dict[str, Any] = {
@@ -31,7 +31,7 @@ def files(site: Site, values: Values) -> Response:
         "limit": VERSIONS,
         "brake": {"on": False} if values.get("part") else site.door.ask("brake", {"look": False}),
     }
-    kept = values | {"p": path, "at": facts["at"] or ""}
+    kept = values | {"p": path, "at": facts["at"] or "", "cell": "", "around": ""}
     if found["kind"] in ("folder", "absent"):
         return site.page("files.html", kept, **facts)
     limit = int(values["limit"]) if values.get("limit", "").isdecimal() else VERSIONS
