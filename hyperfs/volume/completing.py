@@ -77,8 +77,12 @@ class Completing:
         return is_incomplete(parts.chain, parts.logs)
 
     def bar(self) -> None:
-        """Nothing is written before all has come. To be called before anybody can write."""
-        if self.is_needed and not self._volume.read_only and self._volume.journaling.read_only_because is None:
+        """Nothing is written before all has come, and that it has not is said. To be called before anybody can ask."""
+        if not self.is_needed:
+            return
+        if self._volume.parts.keeps:
+            self._tell(self._left())
+        if not self._volume.read_only and self._volume.journaling.read_only_because is None:
             self._why = "names and versions are still being fetched; it takes writes as soon as they are here"
             self._volume.journaling.read_only_because = self._why
 
@@ -101,12 +105,16 @@ class Completing:
                 await trio.sleep(AGAIN_SECONDS)
                 await parts.residence.forget_cleared(parts.catalog.cleared)  # by whoever writes, since
             else:
-                volume.warnings[WARNING] = f"names and versions are being fetched: {of - self._left()} of {of} blocks"
+                self._tell(of)
         volume.warnings.pop(WARNING, None)
         if self._why is not None and volume.journaling.read_only_because == self._why:
             volume.journaling.read_only_because = None
             await volume.recover()
         log.info("all names and versions are here")
+
+    def _tell(self, of: int) -> None:
+        here = of - self._left()
+        self._volume.warnings[WARNING] = f"names and versions are being fetched: {here} of {of} blocks"
 
     async def _stand_aside(self) -> None:
         """Who waits for blocks goes first."""

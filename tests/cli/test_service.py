@@ -139,6 +139,8 @@ def test_a_real_systemd_mounts_follows_restarts_and_ends(machine: Machine, syste
     restarts = 'systemctl --user show --property=NRestarts --value "$0"'
     systemd.run("timeout", "120", "sh", "-c", f'until test "$({restarts})" = 1; do sleep 0.1; done', mount["unit"])
     systemd.run("systemctl", "--user", "start", mount["unit"])  # returns when it has been started again
+    # The kill may have come before the copy was durable: then it is made again.
+    systemd.run("timeout", "60", "sh", "-c", 'until test -s "$0"; do sleep 0.1; done', place / "copy/file")
     assert systemd.run("cat", place / "copy/file") == "followed"
 
     for unit in (follow["unit"], mount["unit"]):

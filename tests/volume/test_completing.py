@@ -130,10 +130,12 @@ async def test_it_takes_writes_and_knows_its_versions_once_all_has_come(store: S
         completing = Completing(volume)
         completing.bar()
         assert completing.is_needed
+        assert "being fetched: 0 of" in volume.warnings["completing"]
         with pytest.raises(ReadOnlyDrive, match="still being fetched"):
             volume.check_writable()
         await completing.run()
         assert not is_incomplete(volume.parts.chain, volume.parts.logs)
+        assert not volume.warnings
         assert len(list(volume.versions.all())) == FOLDERS + 1
         await write_file(volume, b"/new", b"now")
         assert (await volume.commit()).version == FOLDERS + 2
