@@ -13,6 +13,8 @@ _MODULES: Final = {
     "limit": ("peering", "Tell or set how fast bytes go."),
     "serve": ("peer_serving", "Be a peer: hold others' drives, sealed."),
     "invite": ("peer_serving", "Print a code that lets one drive in."),
+    "drives": ("peer_holding", "List the drives that a peer holds."),
+    "drop": ("peer_holding", "Have a peer hold a drive no more."),
 }
 
 

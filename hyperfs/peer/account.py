@@ -48,6 +48,7 @@ class Account:
     def __init__(self, first: "HeldDrive") -> None:
         self._first = first
         self._parts: dict[bytes, tuple[HeldDrive, int]] = {}  # and by which device
+        self._is_over = False
 
     def owner_of(self, drive: "HeldDrive") -> "HeldDrive | None":
         """Whose part a drive is; None for the first one itself."""
@@ -58,7 +59,11 @@ class Account:
         drive.account = self
 
     def leave(self, drive: "HeldDrive") -> None:
-        del self._parts[drive.id]
+        """It is held here no more; the first one takes in nothing more either."""
+        if drive is self._first:
+            self._is_over = True
+        else:
+            self._parts.pop(drive.id, None)
 
     def check_room_for_part(self) -> None:
         if len(self._parts) >= MOST_PARTS:
@@ -66,10 +71,10 @@ class Account:
 
     def check_takes(self, drive: "HeldDrive") -> None:
         """Raises Refused for a part that was dismissed, or whose device was taken out."""
-        if drive is self._first:
+        if drive is self._first and not self._is_over:
             return
         _, device = self._parts.get(drive.id, (drive, None))
-        if device is None:
+        if device is None or self._is_over:
             raise Refused(f"drive {drive.id.hex()[:16]} is not held here any more")
         chain = self._first.chain
         if device != ROOT and (chain is None or chain.devices[device].state == REVOKED):

@@ -123,15 +123,23 @@ class FolderStore:
         return self._disk.listdir(folder) if self._disk.exists(folder) else []
 
 
+class Beside(FolderStore):
+    """To look at, beside the process that has the folder open: what is read of it may be half of a change."""
+
+    def __init__(self, path: Path) -> None:
+        """NotAStore for a folder that is no peer's, FormatTooNew, Corrupt, OSError."""
+        self._disk = _checked_disk(path)
+
+    def close(self) -> None:
+        """It has no lock."""
+
+
 class OwnRecords:
     """The records of the peer itself, for its owner's commands, beside the process that has the folder open."""
 
     def __init__(self, path: Path) -> None:
         """NotAStore for a folder that is no peer's, FormatTooNew, Corrupt, OSError."""
-        self._disk = Disk(path)
-        if not self._disk.exists(FORMAT_FILE):
-            raise NotAStore(f"{path} is no cloud peer's folder: the file {FORMAT_FILE} is missing in it")
-        _check_format(self._disk.read_all(FORMAT_FILE), path)
+        self._disk = _checked_disk(path)
 
     def read(self, name: str) -> bytes | None:
         path = f"own/{_checked(name)}"
@@ -139,6 +147,14 @@ class OwnRecords:
 
     def write(self, name: str, data: bytes) -> None:
         self._disk.replace(f"own/{_checked(name)}", data)
+
+
+def _checked_disk(path: Path) -> Disk:
+    disk = Disk(path)
+    if not disk.exists(FORMAT_FILE):
+        raise NotAStore(f"{path} is no cloud peer's folder: the file {FORMAT_FILE} is missing in it")
+    _check_format(disk.read_all(FORMAT_FILE), path)
+    return disk
 
 
 def _unfinished(found: set[str]) -> set[str]:

@@ -6,9 +6,9 @@ from typing import Final
 from hyperfs.errors import Corrupt, HyperfsError, Refused
 from hyperfs.log.heads import Signer
 from hyperfs.log.receipt import SignedReceipt
-from hyperfs.peer import rules
+from hyperfs.peer import dropping, rules
 from hyperfs.peer.account import PART_OF, PartOf, decode_part
-from hyperfs.peer.blockstore import BlockStore
+from hyperfs.peer.blockstore import OWN, BlockStore
 from hyperfs.peer.drive import SETTINGS, HeldDrive
 from hyperfs.peer.facts import SHOWN
 from hyperfs.peer.lent import LentLog
@@ -32,6 +32,7 @@ class Peer:
         self.only_listed = only_listed
         self.drives: dict[bytes, HeldDrive] = {}
         self.broken: dict[bytes, str] = {}
+        dropping.finish(store)
         for drive in store.drives():
             try:
                 self.drives[drive] = HeldDrive(store, drive, floor_bytes)
@@ -95,13 +96,29 @@ class Peer:
         found = self.drives.get(drive)
         if found is None or found.account.owner_of(found) is not of:
             raise Refused(f"drive {drive.hex()[:SHOWN]} is not held here as a part of that one")
-        of.account.leave(found)
-        del self.drives[drive]
-        found.close()
-        for place in self.store.places(drive):
-            self.store.remove(place)
-        for name in sorted(self.store.names(drive), key=lambda name: name == PART_OF):  # whose it was, to the last
-            self.store.discard(drive, name)
+        self._forget(drive)
+        dropping.erase(self.store, drive)
+
+    def drop(self, drive: bytes) -> tuple[bytes, ...]:
+        """A drive and its parts go, at once, whatever is wrong with them; durable. Which ones went. Refused for one
+        that is not here. Killed meanwhile, the next opening goes on with it."""
+        if drive not in self.store.drives():
+            self.store.discard(OWN, dropping.name_of(drive))
+            raise Refused(f"drive {drive.hex()[:SHOWN]} is not held here")
+        gone = dropping.with_parts(self.store, drive)
+        self.store.write(OWN, dropping.name_of(drive), dropping.ASKED)
+        for found in gone:
+            self._forget(found)
+            dropping.erase(self.store, found)
+        self.store.discard(OWN, dropping.name_of(drive))
+        return tuple(gone)
+
+    def _forget(self, drive: bytes) -> None:
+        self.broken.pop(drive, None)
+        held = self.drives.pop(drive, None)
+        if held is not None:
+            held.account.leave(held)
+            held.close()
 
     def lend(
         self,

@@ -22,6 +22,7 @@ from hyperfs.peer.facts import SHOWN, Event, PeerFacts, Traffic, events
 from hyperfs.peer.lent import LentLog
 from hyperfs.peer.looking import look
 from hyperfs.peer.peer import Peer
+from hyperfs.peer_server.dropper import Dropper
 from hyperfs.peer_server.lent_logs import Lending, begin, had, is_within, lost, without
 from hyperfs.replication.curve import CurveKeyPair
 from hyperfs.replication.dialogue_codec import Method, Notice, Notified, Request, encode_words
@@ -35,6 +36,7 @@ LOOK_SECONDS: Final = 30.0
 DRAIN_SECONDS: Final = 20.0
 """For what has come to be made durable when it is to end."""
 LEAVING: Final = "this peer is being stopped: come again later"
+TAKEN_AWAY: Final = "its owner has taken this drive away from here"
 
 _T = TypeVar("_T")
 
@@ -174,10 +176,10 @@ class PeerServer:
         await self._refresh(mine)
         await self.look()
 
-    def _gone(self, drive: bytes) -> None:
+    def _gone(self, drive: bytes, why: str = TAKEN_AWAY) -> None:
         for lending in self._of(drive):
             for session in list(self._users.pop(lending.log, ())):
-                session.dismiss(lending.log.discovery_key, Refused("its owner has taken this drive away from here"))
+                session.part(Notice.GONE, drive + encode_words(why), Refused(why))
             self._drop(lending)
 
     def _of(self, drive: bytes) -> list[Lending]:
@@ -313,5 +315,6 @@ async def open_server(
             server.exchanger = exchanger
             nursery.start_soon(server.watch)
             nursery.start_soon(server.sweep_hourly)
+            nursery.start_soon(Dropper(peer, server._run, server._gone, say).keep_looking)
             yield server
             nursery.cancel_scope.cancel()

@@ -52,6 +52,8 @@ class Notice(IntEnum):
     """Why something of a log is not taken: a quota, a full disk, a rule. Body: discovery key{32}, words."""
     LEAVING = 3
     """It is about to end all connections. Body: words."""
+    GONE = 4
+    """It holds a drive no more: what it had is gone, and its receipts say nothing. Body: drive{32}, words."""
 
 
 class Request(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Final
 from hyperfs.syncing.home import Home, bytes_of_runs, log
 from hyperfs.syncing.link import Link
 
-_ALL: Final = ("", "-lost", "-damage")
+_ALL: Final = ("", "-lost", "-damage", "-gone")
 
 
 def warning_of(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from hyperfs.errors import Corrupt, HyperfsError, Misbehaved, PlaceFull, Refused, Unreachable
+from hyperfs.errors import Corrupt, HyperfsError, Misbehaved, NotHeld, PlaceFull, Refused, Unreachable
 from hyperfs.log.control import Chain
 from hyperfs.replication.client import PeerClient
 from hyperfs.replication.dialogue_bodies import Space
@@ -23,6 +23,7 @@ from hyperfs.syncing.permits import Permits
 from hyperfs.syncing.portion import Portion
 from hyperfs.syncing.runs import NONE, Runs
 from hyperfs.syncing.settings import Known
+from hyperfs.syncing.stranded import Stranding
 from hyperfs.syncing.trouble import Kind, Trouble, trouble_of
 
 LOOK_SECONDS: Final = 0.25
@@ -48,6 +49,7 @@ class SyncedPeer:
         self.trouble: Trouble | None = None
         self._told: Trouble | None = None
         self._lost: dict[int, Runs] = {}
+        self._stranding = Stranding(home, known.name)
         self._stuck: tuple[float, object] = (0.0, None)  # since when it takes nothing of what was shown, its lag
         self._failures = 0
         self.attempts = 0
@@ -84,6 +86,8 @@ class SyncedPeer:
                 self._failures = 0
             self._failures += 1
             self._note(trouble)
+            if trouble.kind is Kind.NOT_HELD:
+                await self._stranding.look()
             with trio.move_on_after(self._wait(trouble)):
                 await self._hurry.wait()
 
@@ -156,6 +160,7 @@ class SyncedPeer:
                 self.space = link.space
             peer_warnings.tell_lost(self._home, self.name, link)
             peer_warnings.tell_damage(self._home, self.name, link)
+            self._stranding.look_again()
             if self._is_stuck_for_long(link):
                 log.warning("the peer %s does not take what it was shown: it is connected anew", self.name)
                 link.client.session.close()
@@ -178,6 +183,8 @@ class SyncedPeer:
             self._told = trouble_of(PlaceFull(words) if is_full else Refused(words))
         elif said.kind == Notice.CHAIN and self.link is not None:
             self.link.meet_again()
+        elif said.kind == Notice.GONE and said.body[:_HASH_BYTES] == self._home.volume.drive_id:
+            self._told = trouble_of(NotHeld(words))
         elif said.kind == Notice.LEAVING:
             self._told = trouble_of(Unreachable(decode_words(said.body)))
 
@@ -194,11 +201,13 @@ class SyncedPeer:
     def _note(self, trouble: Trouble) -> None:
         """Why the connection ended, or did not come about."""
         self.attempts += 1
-        if trouble.kind in (Kind.LIES, Kind.APART):
-            self.attested.forget_all()
+        if trouble.kind in (Kind.LIES, Kind.APART, Kind.NOT_HELD):
+            self.attested.forget_all()  # what it had given its word for counts as nowhere, from now on
             self._home.tell_proven()
         elif self.trouble is not None and self.trouble.kind is Kind.LIES:
             return  # that it can't be reached now is the lesser thing
+        if trouble.kind is Kind.NOT_HELD and self.trouble is not None and self.trouble.kind is Kind.NOT_HELD:
+            trouble = self.trouble  # it had said more when it dropped the drive
         words = trouble.words(self.name)
         if self.trouble is None or self.trouble.words(self.name) != words:
             log.log(logging.ERROR if trouble.is_loud else logging.INFO, "%s", words)

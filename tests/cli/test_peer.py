@@ -82,3 +82,22 @@ def test_a_store_that_is_not_mounted_syncs_and_a_peer_that_is_gone_is_said_so(
     assert "attic can't be reached" in machine.run("sync", machine.store, "--wait", code=4).stderr
     said = machine.run("peer", "add", peer.address, machine.store, "--i-have-the-key", code=4).stderr
     assert "can't be reached" in said
+
+
+def test_whoever_runs_a_peer_lists_its_drives_and_drops_one(machine: Machine, fuse: None, peer: CloudPeer) -> None:
+    """While it is served; tests/peer_server/test_own_drives.py does without."""
+    machine.mount()
+    machine.run("peer", "add", peer.code(), machine.point, "--name", "cloud", "--i-have-the-key")
+    (machine.point / "file").write_bytes(os.urandom(300_000))
+    machine.run("sync", machine.point, "--wait")
+    [held] = machine.facts("peer", "drives", "--store", peer.folder)["drives"]
+    drive = machine.facts("status", machine.point)["drive"]
+    assert (held["drive"], held["logs"], held["part_of"], held["trouble"]) == (drive, 2, None, None)
+    assert held["used_bytes"] > 300_000
+    refused = machine.run("peer", "drop", drive[:8], "--store", peer.folder, code=5).stderr
+    assert "--yes" in refused
+    dropped = machine.facts("peer", "drop", drive[:8], "--store", peer.folder, "--yes")
+    assert dropped == {"drive": drive, "bytes": held["used_bytes"]}
+    assert "does not hold this drive" in machine.run("sync", machine.point, "--wait", code=5).stderr
+    assert any("does not hold this drive" in words for words in machine.facts("status", machine.point)["warnings"])
+    assert "no drive is held here" in machine.run("peer", "drives", "--store", peer.folder).stdout

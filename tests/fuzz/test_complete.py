@@ -23,6 +23,7 @@ NOT_READ_FROM_OTHERS = {
     "cli/clone.py _drive_of": "what somebody typed, which must be 64 hex digits",
     "cli/diff.py _side": "as above",
     "lan/mdns.py announce": "a pipe from the process that started it",
+    "peer/dropping.py asked": "names of records, which must be hex digits in pairs",
     "peer/folder_store.py FolderStore.drives": "names of folders, which must be hex digits in pairs",
     "peer/folder_store.py FolderStore.places": "as above",
     "fuse/listing.py _unpack": "what this process packed, in its memory",

@@ -10,8 +10,10 @@ import trio
 from hyperfs.crypto.keys import SigningKeyPair
 from hyperfs.errors import Corrupt, PlaceFull, ReadOnlyDrive, Refused, Unreachable
 from hyperfs.log.control_codec import REVOKED, ROOT, Roster
+from hyperfs.peer import dropping
+from hyperfs.peer.blockstore import OWN
 from hyperfs.peer.memory_store import MemoryStore
-from hyperfs.policy.attributes import PLACES
+from hyperfs.policy.attributes import CLASS, PLACES
 from hyperfs.replication.dialogue_bodies import Audited
 from hyperfs.replication.dialogue_codec import Method
 from hyperfs.syncing import peers as peers_module
@@ -391,6 +393,29 @@ class TestWhatIsWrong:
             with pytest.raises(Unreachable, match="the peer gone"):
                 await side.synced()
             assert side.peers.proven(side.log, 0, side.length) == {"cloud"}
+
+    async def test_a_peer_that_drops_the_drive_counts_for_nothing_at_once_and_what_only_it_had_is_named(
+        self, store: Store
+    ) -> None:
+        async with running(store, "cloud", "other") as side:
+            await side.leave(b"both", MIB)
+            await side.write(b"only there", MIB, seed=2)
+            await side.set(b"only there", PLACES, b"cloud")
+            await side.set(b"only there", CLASS, b"cold")
+            await side.synced()
+            await side.mover.turn()
+            warnings, server = side.volume.warnings, side.servers["cloud"]
+            server.store.write(OWN, dropping.name_of(side.volume.drive_id), dropping.ASKED)
+            await side.until(lambda: not any(side.peers.proven(number, 0, 1) & {"cloud"} for number in (1, 2)))
+            await side.until(lambda: {"peer-cloud", "peer-cloud-gone"} <= set(warnings))
+            assert "does not hold this drive" in warnings["peer-cloud"]
+            assert "at no other place that has proved it: only there can't be read" in warnings["peer-cloud-gone"]
+            assert server.peer.drives == {}
+            assert [event.about["parts"] for event in server.said if event.what == "drive dropped"] == [0]
+            side.volume.parts.chunkstore.cache.clear()
+            assert len(await side.read(b"both")) == MIB
+            with pytest.raises(Unreachable, match="hold"):
+                await side.read(b"only there")
 
     async def test_a_drive_that_the_peer_does_not_hold_is_said_so(self, store: Store) -> None:
         server = Server("cloud", store.clock, MemoryStore())
