@@ -37,7 +37,11 @@ class Dropper:
 
     async def look(self) -> None:
         """What fails is tried again at the next look; said each time, for somebody waits."""
-        for drive in await self._run(partial(dropping.asked, self._peer.store)):
+        try:
+            wanted = await self._run(partial(dropping.asked, self._peer.store))
+        except OSError:
+            return  # others say that the disk fails
+        for drive in wanted:
             try:
                 nbytes = await self._run(partial(dropping.bytes_of, self._peer.store, drive))
                 gone = await self._run(partial(self._peer.drop, drive))

@@ -81,10 +81,10 @@ async def test_the_root_gets_a_drive_back_from_the_peer_alone(
 async def test_strangers_and_the_wrong_root_get_nothing_and_are_hung_up_on(
     serving: Serving, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hyperfs.replication.one_session.HANDSHAKE_SECONDS", 0.3)
     async with serving() as served, connected(owner, served.address) as device:
         (await (await device.pair(served.code())).offer()).send()
         await device.until_held(CONTENT)
+        monkeypatch.setattr("hyperfs.replication.one_session.HANDSHAKE_SECONDS", 2.0)
         async with connected(owner, served.address, "a stranger") as stranger:
             assert await stranger.client.drives(key("another root")) == ()
             with pytest.raises(NotHeld):
