@@ -100,6 +100,8 @@ async def test_a_gateway_that_halts_and_goes_on(ceph: Ceph, store: Store, object
         side.want("ceph")
         await side.until_proven("ceph", end=1)
         ceph.stop_gateway()
+        await side.write(b"further", 16 * MIB, seed=1)  # all of the first may have gone by then
+        side.want("ceph")
         try:
             with trio.fail_after(600):
                 while not side.cold.facts()[0].trouble:
