@@ -13,6 +13,7 @@ from hyperfs.daemon.wire import Message, Tell
 from hyperfs.errors import NotADirectory, NotFound, Refused
 from hyperfs.replication.address import Address
 from hyperfs.sharing import making
+from hyperfs.sharing.folder_store import ShareRecord, stores_in
 from hyperfs.sharing.link import Link
 from hyperfs.sharing.mirror_scope import Shared, place_rules
 from hyperfs.syncing import settings
@@ -83,9 +84,11 @@ async def _shared(drive: Drive, ino: int, path: bytes) -> SharedFolder:
 def _all(drive: Drive) -> SharedFolders:
     if drive.volume.parts.link_keys is not None:
         raise Refused("this drive is another's: pass on the link by which it came to you")
+    if drive.mount is None and drive.shared is None:
+        raise Refused("folders are shared while their drive is mounted: 'hyperfs mount' mounts it")
     drive.volume.check_writable()
     if drive.shared is None:
-        raise Refused("a folder is shared while its drive is mounted: 'hyperfs mount' mounts it")
+        raise Refused("the drive was mounted read-only: mount it again")
     return drive.shared
 
 
@@ -115,8 +118,23 @@ async def _drive_of(folder: SharedFolder, tell: Tell) -> Drive:
 
 async def list_shared(drive: Drive, params: Message, tell: Tell) -> Message:
     """The folders that are shared, oldest first."""
-    found = drive.shared.all() if drive.shared is not None else []
-    return {"folders": [await _folder_facts(drive, folder) for folder in found]}
+    if drive.shared is not None:
+        return {"folders": [await _folder_facts(drive, folder) for folder in drive.shared.all()]}
+    records = [store.record() for store in stores_in(drive.store) if store.is_made and not store.is_ended]
+    return {"folders": [_standing(record) for record in sorted(records, key=lambda record: record.made_ns)]}
+
+
+def _standing(record: ShareRecord) -> dict[str, Any]:
+    """Of a drive that is not mounted, or read-only."""
+    unknown = dict.fromkeys(("bytes", "files", "version", "link"))
+    trouble = "it stands still while the drive is not mounted to be written to"
+    return unknown | {
+        "path": os.fsdecode(record.path),
+        "is_there": True,
+        "since": iso_time(record.made_ns),
+        "behind_bytes": {},
+        "trouble": trouble,
+    }
 
 
 async def _folder_facts(drive: Drive, folder: SharedFolder) -> dict[str, Any]:

@@ -179,6 +179,12 @@ async def test_goes_on_after_a_restart_and_takes_in_what_came_between(store: Sto
         made = await owner.ask("share", path="f")
         await owner.synced()
     async with store.opened() as volume:
+        apart = Drive(volume, store.path)
+        (facts,) = (await requests.answer(apart, "list_shared", {}, silent))["folders"]
+        assert (facts["path"], facts["link"]) == ("f", None)
+        assert "while the drive is not mounted" in facts["trouble"]
+        with pytest.raises(Refused, match="folders are shared while their drive is mounted"):
+            await requests.answer(apart, "stop_sharing", {"path": "f"}, silent)
         rename(volume, b"f/one", b"f/renamed")
         await volume.commit()
         half = store.path / ROOM / ("0" * 32)
