@@ -9,7 +9,7 @@ import click
 
 from hyperfs.cli import options
 from hyperfs.cli.output import print_json, progress, shown
-from hyperfs.cli.session import Place, locate, session
+from hyperfs.cli.session import Asks, Place, locate, session
 from hyperfs.errors import InvalidArgument
 from hyperfs.policy import attributes
 from hyperfs.policy.settings import SETTINGS
@@ -127,9 +127,17 @@ def _change(
             else:
                 _through_the_mount(place.mount / place.inside, attributes.PREFIX + os.fsencode(name), value)
         if place.mount is not None and changes.get("class") == "hot" and (wait or sys.stderr.isatty()):
-            with progress() as tell:
-                drive.request("all_here", {}, tell)
+            _watch(drive)
         _tell(drive.request("policy", {"path": place.inside}), as_json)
+
+
+def _watch(drive: Asks) -> None:
+    try:
+        with progress() as tell:
+            drive.request("all_here", {}, tell)
+    except KeyboardInterrupt:
+        click.echo("It goes on coming back in the background: 'hyperfs status' tells how far it is", err=True)
+        raise
 
 
 def _check(name: str, value: str | None) -> None:
