@@ -19,7 +19,7 @@ from tests.bench import many_versions
 from tests.bench.scale_corpus import NoSyncDisk
 
 LONG = os.environ.get("HYPERFS_ALL") == "1"
-MANY = int(os.environ.get("HYPERFS_VERSIONS", "100000" if LONG else "1000"))
+MANY = int(os.environ.get("HYPERFS_VERSIONS", "100000" if LONG else "700"))
 FEW = 100
 MORE_MOST = 200
 """So much more may be looked at: folders in which something was deleted, deeper trees of the index."""

@@ -20,7 +20,7 @@ from tests import tally
 from .conftest import Store, damage, inode_of, kill, make_folder, read_file, unlink, write_file
 
 LONG = os.environ.get("HYPERFS_ALL") == "1"
-FILES = int(os.environ.get("HYPERFS_DRAFT_FILES", "100000" if LONG else "1200"))
+FILES = int(os.environ.get("HYPERFS_DRAFT_FILES", "100000" if LONG else "1000"))
 STEP_MOST = 50
 """Names of the live tree that are changed one by one in one step of the thread that does everything."""
 SOME = 40
