@@ -7,11 +7,13 @@ from typing import Self
 
 import trio
 
+from hyperfs.crypto.keys import RootSeed
 from hyperfs.daemon import requests
 from hyperfs.daemon.client import Progress
 from hyperfs.daemon.drive import Drive
 from hyperfs.daemon.wire import Message
 from hyperfs.errors import HyperfsError
+from hyperfs.volume.enrolling import check_root
 from hyperfs.volume.volume import Volume
 
 
@@ -28,6 +30,11 @@ class Local:
         self._token: trio.lowlevel.TrioToken | None = None
         self._stop: trio.Event | None = None
         self._failure: BaseException | None = None
+
+    def take_root(self, root: RootSeed) -> None:
+        """For requests that only the root may make. Raises BadRecoveryKey for another drive's."""
+        check_root(self._drive.volume.parts.chain, root)
+        self._drive.root = root
 
     def request(self, name: str, params: Message | None = None, progress: Progress | None = None) -> Message:
         async def tell(what: str, done: int, of: int) -> None:

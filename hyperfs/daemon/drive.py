@@ -12,6 +12,7 @@ import trio
 from tzlocal import get_localzone
 
 from hyperfs.cold.cold import Cold
+from hyperfs.crypto.keys import RootSeed
 from hyperfs.daemon.cold_side import open_cold
 from hyperfs.daemon.pages import Pages
 from hyperfs.daemon.peer_side import open_peers
@@ -72,6 +73,8 @@ class Drive:
     pages: Pages = field(default_factory=Pages)
     """Long answers that somebody has the first pages of."""
     failure: BaseException | None = None
+    root: RootSeed | None = None
+    """Given to a store that is open in a command's own process, for what only the root may do; never to a mount."""
     reader: Reader | None = None
     """Of a drive that is open by a link: what follows it."""
     shared: "SharedFolders | None" = None

@@ -129,18 +129,19 @@ async def confirm(drive: Drive, params: Message, tell: Tell) -> Message:
 async def prune(drive: Drive, params: Message, tell: Tell) -> Message:
     """Lets old versions go, by the rules; with `keep_last` all but so many, with `free` for so many bytes.
 
-    `dry_run`: tells what would go.
+    `dry_run`: tells what would go. Where the root is at hand, of former devices' logs as well.
     """
     dry_run, progress = bool(params.get("dry_run")), verifying.from_thread(tell)
+    root = drive.root.signing() if drive.root is not None else None
     await drive.have_whole()
     more: Message = {}
     if params.get("free") is not None:
         freed = await make_room(drive.volume, given.number(params, "free"), dry_run, progress)
         done, more = freed.pruned, {name: value for name, value in freed._asdict().items() if name != "pruned"}
     elif params.get("keep_last") is None:
-        done = await retaining.retain(drive.volume, dry_run, progress)
+        done = await retaining.retain(drive.volume, dry_run, progress, root=root)
     else:
-        done = await pruning.prune(drive.volume, given.number(params, "keep_last"), dry_run, progress)
+        done = await pruning.prune(drive.volume, given.number(params, "keep_last"), dry_run, progress, root)
     if drive.mount is not None and not dry_run:  # things may be absent though no version went
         await drive.mount.forget_versions()
     return done._asdict() | {"in_use": list(done.in_use)} | more

@@ -1,17 +1,23 @@
-"""Clearing: blocks of this device's logs are announced in the control chain, then punched, then recorded as done.
+"""Clearing: blocks of logs are announced in the control chain, then punched, then recorded as done.
 
     1. the intent is in the chain, on the disk                   (announce)
     2. the blocks' bytes are punched, and that is on the disk    (do_announced)
     3. the deed is in the chain, on the disk                     (do_announced)
 
 Killed anywhere, the next opening for writing goes on at 2. Nothing may refer to a block that an intent names.
+
+A device signs for its own logs. In those of former devices, which are closed, only the root clears: whoever has its key
+at hand gives it along (`root`).
 """
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from hyperfs.crypto.keys import LOG_METADATA
+from hyperfs.errors import NotResident
 from hyperfs.log.cleared import Cleared, Range, runs_of
-from hyperfs.log.control_codec import Body, Clear, ClearDeed, ClearIntent
+from hyperfs.log.control_codec import CLOSED, REVOKED, ROOT, Clear, ClearDeed, ClearIntent
+from hyperfs.log.heads import Signer
 from hyperfs.log.log import PAGE_BYTES, Log
 from hyperfs.store import folder
 from hyperfs.volume.parts import Parts
@@ -19,13 +25,35 @@ from hyperfs.volume.parts import Parts
 Progress = Callable[[str, int, int], None]
 
 
-def own_clears(parts: Parts) -> dict[int, Clear]:
-    """The announced clears of this device's own logs that are not done, by the sequence of their intent."""
+def open_clears(parts: Parts, root: Signer | None = None) -> dict[int, Clear]:
+    """The announced clears that are not done, by the sequence of their intent: of this device's own logs, and with the
+    root's key of former devices'."""
+    logs = parts.chain.logs
+    former = former_ends(parts) if root is not None else {}
     return {
         sequence: clear
         for sequence, clear in parts.chain.intents.items()
-        if parts.chain.logs[clear.log].device == parts.device
+        if logs[clear.log].device == parts.device or clear.log in former
     }
+
+
+def former_ends(parts: Parts) -> dict[int, int]:
+    """By the number of a former device's log, up to where it may be cleared: it is closed, and what its device signed
+    afterwards is not of the drive. The last block of a log of versions stays: each opening looks at it."""
+    return {
+        number: min(entry.length, parts.logs[number].signed_length) - (entry.kind == LOG_METADATA and entry.length > 0)
+        for number, entry in parts.chain.logs.items()
+        if entry.state == CLOSED and entry.device != parts.device
+    }
+
+
+def standing(parts: Parts, number: int) -> Cleared:
+    """What is cleared in a log and stays so. Of what a device had cleared before it was revoked, peers take back what
+    they still held: in its logs only the root's clears count."""
+    entry = parts.chain.logs[number]
+    if entry.device == parts.device or parts.chain.devices[entry.device].state != REVOKED:
+        return parts.catalog.cleared
+    return Cleared.of(record for record in parts.chain.records if record.signer == ROOT)
 
 
 def clear_of(log: Log, number: int, blocks: Iterable[int]) -> Clear | None:
@@ -48,22 +76,39 @@ def worth_clearing(log: Log, number: int, blocks: Iterable[int], cleared: Cleare
             yield from range(start, end)
 
 
-def announce(parts: Parts, clears: Sequence[Clear]) -> None:
-    """Step 1. Blocks that are named must be needed by nothing, on disk or in memory. Raises OSError."""
-    _extend(parts, [ClearIntent(clear) for clear in clears])
+def announce(parts: Parts, clears: Sequence[Clear], root: Signer | None = None) -> None:
+    """Step 1. Blocks that are named must be needed by nothing, on disk or in memory. Raises Refused for a log that is
+    not this device's without the root's key, OSError."""
+    _extend(parts, [ClearIntent(clear) for clear in clears], root)
 
 
-def do_announced(parts: Parts, progress: Progress) -> None:
+def do_announced(parts: Parts, progress: Progress, root: Signer | None = None) -> None:
     """Steps 2 and 3 for all that is announced and not done. Raises OSError: the next call goes on."""
     cleared = Cleared.of(parts.chain.records)
-    for sequence, clear in own_clears(parts).items():
+    for sequence, clear in open_clears(parts, root).items():
         log = parts.logs[clear.log]
         for done, (start, end) in enumerate(clear.ranges):
-            log.punch(start, end, cleared.around(clear.log, start))
+            for run in _placed(log, start, end):
+                log.punch(*run, cleared.around(clear.log, start))
             progress("giving back space", done + 1, len(clear.ranges))
         log.sync_punched()
         head = log.head()
-        _extend(parts, [ClearDeed(sequence, Clear(clear.log, head.fork, head.length, head.tree_hash, ()))])
+        _extend(parts, [ClearDeed(sequence, Clear(clear.log, head.fork, head.length, head.tree_hash, ()))], root)
+
+
+def _placed(log: Log, start: int, end: int) -> Iterable[Range]:
+    """The blocks of which it is known where they lie. What never came of another's log takes no room."""
+    if not log.may_lack_nodes:
+        return [(start, end)]
+    return runs_of(block for block in range(start, end) if _has_place(log, block))
+
+
+def _has_place(log: Log, block: int) -> bool:
+    try:
+        log.block_range(block)
+    except NotResident:
+        return False
+    return True
 
 
 def freed_bytes(log: Log, number: int, before: Cleared, after: Cleared) -> int:
@@ -80,10 +125,12 @@ def freed_bytes(log: Log, number: int, before: Cleared, after: Cleared) -> int:
     return PAGE_BYTES * (here(new - old) - here(old - new))
 
 
-def _extend(parts: Parts, bodies: Sequence[Body]) -> None:
+def _extend(parts: Parts, bodies: Sequence[ClearIntent | ClearDeed], root: Signer | None) -> None:
     chain = parts.chain
     for body in bodies:
-        chain = chain.append(chain.make(body, parts.signer, parts.device))
+        is_own = root is None or chain.logs[body.clear.log].device == parts.device
+        signer = (parts.signer, parts.device) if is_own or root is None else (root, ROOT)
+        chain = chain.append(chain.make(body, *signer))
     parts.disk.replace(folder.CONTROL, chain.encode())
     parts.chain = chain
 

@@ -12,19 +12,20 @@ intent is on the disk leaves blocks that the next collection finds; after it, th
 
 import errno
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
 from typing import Final
 
 import trio
 
 from hyperfs.chunks.extents import Extent
-from hyperfs.errors import IndexDamaged, Refused
+from hyperfs.crypto.keys import LOG_METADATA
+from hyperfs.errors import Refused
 from hyperfs.log.control_codec import Clear
+from hyperfs.log.heads import Signer
 from hyperfs.volume import clearing, gone
-from hyperfs.volume.catalog import LAPSED_AT_ONCE, Change
+from hyperfs.volume.catalog import Change
 from hyperfs.volume.clearing import Progress
 from hyperfs.volume.given_back import GivenBack, Pruned
 from hyperfs.volume.gone import GoneVersions
@@ -35,16 +36,13 @@ from hyperfs.volume.parts import Parts
 from hyperfs.volume.plan import Plan
 from hyperfs.volume.remembered import Remembered
 from hyperfs.volume.repacking import Root, repack
-from hyperfs.volume.row_trimming import lapsed_rows
-from hyperfs.volume.touched import Trees
 from hyperfs.volume.tree import Tree
+from hyperfs.volume.trimming import trim_index
 from hyperfs.volume.versions import read_commit
 from hyperfs.volume.volume import Volume
 
 REMEMBERED_MOST: Final = 1000
 """With more versions to keep, only the newest is marked by what is remembered: rows take room in the index."""
-COMPACT_ROWS: Final = 10_000
-"""From so many rows on that went the index is compacted; fewer are not worth writing it anew."""
 
 
 Look = Callable[[], Plan]
@@ -75,10 +73,16 @@ async def _alone(volume: Volume, dry_run: bool = False) -> AsyncIterator[None]:
 
 
 async def collect(
-    volume: Volume, begin: Begin, dry_run: bool, progress: Progress, with_packs: bool = False
+    volume: Volume,
+    begin: Begin,
+    dry_run: bool,
+    progress: Progress,
+    with_packs: bool = False,
+    root: Signer | None = None,
 ) -> Pruned:
     """Lets go of what the plan says and frees all that nothing needs. `progress` is called from another thread.
-    `with_packs`: half-dead packs are stored anew as well, which frees more than a dry run tells.
+    `with_packs`: half-dead packs are stored anew as well, which frees more than a dry run tells. `root`: its key, with
+    which what only former devices' logs hold is freed too.
 
     Raises ReadOnlyDrive, Refused while another prune or a verify runs, Corrupt when it can't be told what is needed
     (then nothing is given back), OSError.
@@ -86,14 +90,14 @@ async def collect(
     async with _alone(volume, dry_run):
         await volume.commit()  # what was done a moment ago counts, for a dry run too
         if dry_run:
-            return await _would_do(volume, await _planned(volume, begin), progress)
-        await _on_disk(volume, partial(clearing.do_announced, volume.parts, progress))
+            return await _would_do(volume, await _planned(volume, begin), progress, root)
+        await _on_disk(volume, partial(clearing.do_announced, volume.parts, progress, root))
         plan = await _planned(volume, begin)
         marks = _Marked()
         await _mark(volume, plan, marks, progress)
         try:
             volume.parts.catalog.only_live = True
-            return await _let_go(volume, plan, marks, progress, with_packs)
+            return await _let_go(volume, plan, marks, progress, with_packs, root)
         finally:
             volume.parts.catalog.only_live = False
             await volume.committer.restore_reserve()
@@ -165,45 +169,51 @@ async def _mark(volume: Volume, plan: Plan, marks: _Marked, progress: Progress) 
     await trio.to_thread.run_sync(run)
 
 
-async def _would_do(volume: Volume, plan: Plan, progress: Progress) -> Pruned:
+async def _would_do(volume: Volume, plan: Plan, progress: Progress, root: Signer | None) -> Pruned:
     """As _let_go, of what is a version now."""
     parts, marks = volume.parts, _Marked()
     await _mark(volume, plan, marks, progress)
     mark_extents(_open_extents(volume), marks)
     newest = volume.versions.newest
     limits = {parts.metadata_number: parts.metadata_log.signed_length, newest.content.log: newest.content.length}
+    limits |= clearing.former_ends(parts) if root is not None else {}
     clears = await trio.to_thread.run_sync(_sweep, parts, marks, limits)
     freed = GivenBack()
     await freed.note(volume, clears)
     return freed.report(plan)
 
 
-async def _let_go(volume: Volume, plan: Plan, marks: _Marked, progress: Progress, with_packs: bool) -> Pruned:
+async def _let_go(
+    volume: Volume, plan: Plan, marks: _Marked, progress: Progress, with_packs: bool, root: Signer | None
+) -> Pruned:
     parts, freed = volume.parts, GivenBack()
     planned = plan.kept[-1].version
     plan, limits, made = await _say_gone(volume, plan)
     since = [found for found in volume.versions.all(planned + 1) if found.version <= made]
     await _mark(volume, replace(plan, kept=[*plan.kept, *since]), marks, progress)
     mark_extents(limits.extents, marks)
-    clears = await trio.to_thread.run_sync(_sweep, parts, marks, limits.blocks)
-    await _clear(volume, clears, freed, progress)
+    blocks = limits.blocks | (clearing.former_ends(parts) if root is not None else {})
+    clears = await trio.to_thread.run_sync(_sweep, parts, marks, blocks)
+    await _clear(volume, clears, freed, progress, root)
     if with_packs:
         await _pack_anew(volume, replace(plan, kept=[*plan.kept, *since]), limits, freed, progress)
     if freed.blocks:
         pins = frozenset(pin.ino for pin in volume.versions.offers.pins)
-        await trio.to_thread.run_sync(_trim_index, volume, pins, progress)
+        await trio.to_thread.run_sync(trim_index, volume, pins, progress)
     return freed.report(plan)
 
 
-async def _clear(volume: Volume, clears: list[Clear], freed: GivenBack, progress: Progress) -> None:
+async def _clear(
+    volume: Volume, clears: list[Clear], freed: GivenBack, progress: Progress, root: Signer | None = None
+) -> None:
     """From the intent to the deed."""
     if not clears:
         return
     parts = volume.parts
     await freed.note(volume, clears)
-    await _on_disk(volume, partial(clearing.announce, parts, clears))
+    await _on_disk(volume, partial(clearing.announce, parts, clears, root))
     parts.catalog.cleared = parts.catalog.cleared.more(clears)
-    await _on_disk(volume, partial(clearing.do_announced, parts, progress))
+    await _on_disk(volume, partial(clearing.do_announced, parts, progress, root))
     _forget_reached(parts, clears)
 
 
@@ -272,9 +282,9 @@ def _open_extents(volume: Volume) -> list[Extent]:
 
 def _sweep(parts: Parts, marks: Marks, limits: dict[int, int]) -> list[Clear]:
     """What to clear, by log: content before the metadata that names it. In a worker thread."""
-    cleared = parts.catalog.cleared
     clears = []
-    for number, limit in sorted(limits.items(), key=lambda found: found[0] == parts.metadata_number):
+    for number, limit in sorted(limits.items(), key=lambda found: _is_metadata(parts, found[0])):
+        cleared = clearing.standing(parts, number)
         for start, end in cleared.ranges(number):
             marks.add_run(number, start, end)
         log = parts.logs[number]
@@ -285,31 +295,16 @@ def _sweep(parts: Parts, marks: Marks, limits: dict[int, int]) -> list[Clear]:
     return clears
 
 
+def _is_metadata(parts: Parts, number: int) -> bool:
+    return parts.chain.logs[number].kind == LOG_METADATA
+
+
 def _forget_reached(parts: Parts, clears: Iterable[Clear]) -> None:
     """What is remembered of nodes that are no more."""
     for clear in clears:
-        if clear.log == parts.metadata_number:
+        if _is_metadata(parts, clear.log):
             for start, end in clear.ranges:
                 parts.catalog.apply(parts.catalog.forget_reach(clear.log, start, end))
-
-
-def _trim_index(volume: Volume, pins: frozenset[int], progress: Progress) -> None:
-    """Chunks that are no more leave the index, and rows of versions that are gone, and that its room. In a worker
-    thread. `pins`: the inodes that are kept alone."""
-    catalog, batch, gone_rows = volume.parts.catalog, list[Change](), 0
-    trees = Trees(volume.parts, volume.versions.newest)
-    chunks = ([change] for change in catalog.cleared_chunks())
-    for changes in chain(chunks, lapsed_rows(catalog, volume.changes.codec, trees, pins.__contains__)):
-        batch += changes
-        gone_rows += 1
-        if len(batch) >= LAPSED_AT_ONCE:
-            trio.from_thread.run_sync(catalog.apply, batch)
-            batch = []
-        progress("trimming the index", gone_rows, 0)
-    trio.from_thread.run_sync(catalog.apply, batch)
-    if gone_rows >= COMPACT_ROWS and catalog.trouble is None:
-        with suppress(OSError, IndexDamaged):  # the next opening finds what is wrong with it
-            catalog.compact()
 
 
 async def _on_disk(volume: Volume, step: Callable[[], None]) -> None:

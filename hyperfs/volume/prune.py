@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from hyperfs.errors import InvalidArgument
+from hyperfs.log.heads import Signer
 from hyperfs.volume import gone
 from hyperfs.volume.catalog import VersionFacts
 from hyperfs.volume.clearing import Progress
@@ -15,7 +16,9 @@ from hyperfs.volume.volume import Volume
 __all__ = ["Pruned", "prune"]
 
 
-async def prune(volume: Volume, keep_last: int, dry_run: bool, progress: Progress) -> Pruned:
+async def prune(
+    volume: Volume, keep_last: int, dry_run: bool, progress: Progress, root: Signer | None = None
+) -> Pruned:
     """Keeps the newest `keep_last` versions that `.versions` lists and all since the first of them, named snapshots,
     and what is being read. `progress` is called from another thread.
 
@@ -42,7 +45,7 @@ async def prune(volume: Volume, keep_last: int, dry_run: bool, progress: Progres
             pins=tuple(pin for pin in offers.pins if pin.version >= oldest),
         )
 
-    return await collect(volume, lambda: look, dry_run, progress)
+    return await collect(volume, lambda: look, dry_run, progress, root=root)
 
 
 def _absent(volume: Volume, offers: Offers, facts: Iterable[VersionFacts]) -> dict[int, frozenset[int]]:

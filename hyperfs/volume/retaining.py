@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from hyperfs.log.heads import Signer
 from hyperfs.policy.history_room import Hardness
 from hyperfs.policy.retention import kept
 from hyperfs.values import ROOT_INO
@@ -27,14 +28,19 @@ def no_progress(what: str, done: int, of: int) -> None:
 
 
 async def retain(
-    volume: Volume, dry_run: bool, progress: Progress, careful: bool = False, with_packs: bool = False
+    volume: Volume,
+    dry_run: bool,
+    progress: Progress,
+    careful: bool = False,
+    with_packs: bool = False,
+    root: Signer | None = None,
 ) -> Pruned:
     """Lets go of what no rule keeps, and gives back its space. `careful`: but for what was looked into lately.
-    `with_packs`: half-dead packs are stored anew.
+    `with_packs`: half-dead packs are stored anew. `root`: its key, for what former devices' logs hold.
 
     Raises as `collect`.
     """
-    done = await collect(volume, lambda: by_rules(volume, careful, progress), dry_run, progress, with_packs)
+    done = await collect(volume, lambda: by_rules(volume, careful, progress), dry_run, progress, with_packs, root)
     if not dry_run:
         remember_collected(volume)
     if with_packs:

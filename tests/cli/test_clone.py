@@ -132,6 +132,18 @@ def test_a_lost_laptops_drive_comes_back_with_the_key_alone(
         "clone", address, third.store, "--recovery-key", key, code=5
     ).stderr
 
+    former = ("--former-devices", "--recovery-key", key)
+    assert "given to no process that goes on" in second.run("prune", second.point, *former, code=5).stderr
+    for name in (*states, "four"):
+        second.run("snapshot", "--delete", second.point, name)
+    now = sums(second.point)
+    second.unmount()
+    assert second.facts("prune", second.store, "--keep-last", "1")["kept"] == 1
+    assert second.facts("prune", second.store, "--keep-last", "1", *former)["bytes"] > 1_000_000
+    second.mount()
+    assert sums(second.point) == now
+    second.run("sync", second.point, "--wait")
+
 
 def test_what_is_typed_wrong_is_said(machine: Machine) -> None:
     address = "hyperfs://" + "0a" * 32 + "@127.0.0.1:9"
