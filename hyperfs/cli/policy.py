@@ -126,9 +126,24 @@ def _change(
                 drive.request("set_policy", {"path": place.inside, "name": name, "value": value})
             else:
                 _through_the_mount(place.mount / place.inside, attributes.PREFIX + os.fsencode(name), value)
+        if place.mount is not None:
+            _make_durable(place.mount / place.inside, drive)
         if place.mount is not None and changes.get("class") == "hot" and (wait or sys.stderr.isatty()):
             _watch(drive)
         _tell(drive.request("policy", {"path": place.inside}), as_json)
+
+
+def _make_durable(path: Path, drive: Asks) -> None:
+    """Who was told that it is done may lose power then."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # who may write it may not read it
+        drive.request("commit")
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _watch(drive: Asks) -> None:

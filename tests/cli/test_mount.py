@@ -150,11 +150,15 @@ def test_a_killed_drive_mounts_again_by_itself_with_all_that_was_synced(mounted:
     file = os.open(mounted.point / "synced", os.O_CREAT | os.O_WRONLY)
     os.write(file, b"safe")
     os.fsync(file)
+    for name in ("synced", "."):
+        mounted.run("policy", "set", mounted.point / name, "class=hot")
     os.kill(mounted.drive_pid(), signal.SIGKILL)
     with pytest.raises(OSError, match="connect"):
         os.close(file)
     assert answers(mounted.point)
     assert (mounted.point / "synced").read_text() == "safe"
+    for name in ("synced", "."):
+        assert os.getxattr(mounted.point / name, "user.hyperfs.class") == b"hot"
 
 
 def test_mount_detaches_a_dead_mount_and_mounts_again(mounted: Machine) -> None:
