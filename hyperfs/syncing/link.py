@@ -27,6 +27,7 @@ from hyperfs.syncing.runs import Runs
 LOOK_SECONDS: Final = 0.5
 LEAST_SECONDS: Final = 5.0
 """Between two receipts for one log, where nobody waits for one."""
+ASIDE_SECONDS: Final = 2.0
 LATEST_SECONDS: Final = 60.0
 """So long a peer that has not caught up goes without being asked."""
 AUDIT_SECONDS: Final = 3600.0
@@ -126,6 +127,8 @@ class Link:
         while True:
             await trio.sleep(LOOK_SECONDS)
             for number in list(self.feeding.logs):
+                if self._home.volume.returning.waited_ago() < ASIDE_SECONDS and not self.feeding.urgent:
+                    break  # who waits for blocks goes first
                 if self._is_due(number):
                     await self.attest(number)
 
