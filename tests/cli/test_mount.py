@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,8 @@ def test_a_killed_drive_mounts_again_by_itself_with_all_that_was_synced(mounted:
         mounted.run("policy", "set", mounted.point / name, "class=hot")
     os.kill(mounted.drive_pid(), signal.SIGKILL)
     with pytest.raises(OSError, match="connect"):
+        os.fsync(file)
+    with suppress(OSError):
         os.close(file)
     assert answers(mounted.point)
     assert (mounted.point / "synced").read_text() == "safe"
