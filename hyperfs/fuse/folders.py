@@ -5,13 +5,29 @@ from collections.abc import Iterator
 import pyfuse3
 from pyfuse3 import ReaddirToken, RequestContext
 
-from hyperfs.errors import NotADirectory, NotFound
+from hyperfs.errors import NotADirectory, NotFound, NotResident
 from hyperfs.fuse.attributes import entry_of
 from hyperfs.fuse.guard import guarded
 from hyperfs.fuse.listing import Item, Listing
 from hyperfs.fuse.past import VERSIONS_NAME
 from hyperfs.fuse.state import FolderHandle, State
 from hyperfs.fuse.views import PAST_BIT
+
+
+class Reply:
+    """What one answer to readdir holds."""
+
+    __slots__ = ("_token", "holds_some")
+
+    def __init__(self, token: ReaddirToken) -> None:
+        self._token = token
+        self.holds_some = False
+
+    def takes(self, name: bytes, entry: pyfuse3.EntryAttributes, next_position: int) -> bool:
+        """Whether there was room for it."""
+        taken = bool(pyfuse3.readdir_reply(self._token, name, entry, next_position))
+        self.holds_some |= taken
+        return taken
 
 
 class FolderOperations(pyfuse3.Operations):
@@ -27,13 +43,18 @@ class FolderOperations(pyfuse3.Operations):
 
     @guarded
     async def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
-        folder = self.state.folder(fh)
-        if folder.number & PAST_BIT:
-            await self._read_past(folder, start_id, token)
-        else:
-            self._read_live(folder, start_id, token)
+        folder, reply = self.state.folder(fh), Reply(token)
+        try:
+            if folder.number & PAST_BIT:
+                await self._read_past(folder, start_id, reply)
+            else:
+                self._read_live(folder, start_id, reply)
+        except NotResident:
+            # What a reply holds can't be taken out of it: run again, this would list it twice. The kernel asks on.
+            if not reply.holds_some:
+                raise
 
-    def _read_live(self, folder: FolderHandle, start: int, token: ReaddirToken) -> None:
+    def _read_live(self, folder: FolderHandle, start: int, reply: Reply) -> None:
         volume = self.state.volume
         if start == 0:
             folder.listing = self._live_listing(folder.number)
@@ -50,7 +71,7 @@ class FolderOperations(pyfuse3.Operations):
                     continue
                 ino = dentry[0]
             entry = self._live_entry(folder.number, ino)
-            if not pyfuse3.readdir_reply(token, name, entry, position):
+            if not reply.takes(name, entry, position):
                 return
             if not ino:
                 self.state.past.given(self.state.past.versions_of(folder.number))
@@ -83,7 +104,7 @@ class FolderOperations(pyfuse3.Operations):
             return self.state.past.attributes(self.state.past.versions_of(directory))
         return entry_of(self.state.volume.overlay.inode(ino))
 
-    async def _read_past(self, folder: FolderHandle, start: int, token: ReaddirToken) -> None:
+    async def _read_past(self, folder: FolderHandle, start: int, reply: Reply) -> None:
         past = self.state.past
         directory = past.node(folder.number)
         if start == 0:
@@ -96,7 +117,7 @@ class FolderOperations(pyfuse3.Operations):
                 listed = past.listed(directory, *item)
             except NotFound:
                 continue  # it came back meanwhile, or was let go
-            if not pyfuse3.readdir_reply(token, listed.name, listed.entry, position):
+            if not reply.takes(listed.name, listed.entry, position):
                 return
             past.given(listed.node)
 

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from hyperfs.volume import change_rows as rows
-from hyperfs.volume import collecting
+from hyperfs.volume import trimming
 from hyperfs.volume.catalog import BIRTH_PREFIX, Catalog
 from hyperfs.volume.check import verify
 from hyperfs.volume.deleted import deleted_from
@@ -59,12 +59,12 @@ def answers(volume: Volume) -> list[object]:
 async def test_every_question_is_answered_as_before(store: Store, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     async with store.opened() as volume:
         await make_history(store, volume, seed, 60)
-        catalog, trim = volume.parts.catalog, collecting.lapsed_rows
-        monkeypatch.setattr(collecting, "lapsed_rows", lambda *facts: iter(()))
+        catalog, trim = volume.parts.catalog, trimming.lapsed_rows
+        monkeypatch.setattr(trimming, "lapsed_rows", lambda *facts: iter(()))
         await prune(volume, 8, False, no_progress)
         await volume.changes.caught_up()
         before, had = answers(volume), count(catalog)
-        monkeypatch.setattr(collecting, "lapsed_rows", trim)
+        monkeypatch.setattr(trimming, "lapsed_rows", trim)
         await trim_index(volume)
         assert answers(volume) == before
         now = count(catalog)
@@ -77,7 +77,7 @@ async def test_every_question_is_answered_as_before(store: Store, seed: int, mon
 async def trim_index(volume: Volume) -> None:
     """What a prune does of it."""
     pins = frozenset(pin.ino for pin in volume.versions.offers.pins)
-    await trio.to_thread.run_sync(collecting._trim_index, volume, pins, no_progress)
+    await trio.to_thread.run_sync(trimming.trim_index, volume, pins, no_progress)
 
 
 async def test_little_is_left_of_what_came_and_went(store: Store) -> None:
