@@ -25,7 +25,7 @@ from hyperfs.volume.tree import Tree
 from hyperfs.volume.volume import Volume
 
 VERSIONS_NAME: Final = b".versions"
-CROWD_VIEWS: Final = 4000
+CROWD_VIEWS: Final = 1000
 """Some 600 bytes each. A listing of `.versions` has the kernel know one for each version."""
 
 
