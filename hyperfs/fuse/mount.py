@@ -101,7 +101,7 @@ class Mount:
         """
         gc.freeze()  # what is alive now stays; the collector need not look at it again
         async with self.volume.running():
-            self.volume.write_back = self._write_back
+            self.volume.making.write_back = self._write_back
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._announce, ready)
                 nursery.start_soon(self._relieve_past)
@@ -111,7 +111,7 @@ class Mount:
                 with short_ways(self._turns), closing(self.state.warming), closing(self.state.absences.background):
                     await pyfuse3.main(min_tasks=IDLE_TASKS, max_tasks=MAX_TASKS)
                 nursery.cancel_scope.cancel()
-            self.volume.write_back = None
+            self.volume.making.write_back = None
 
     async def _announce(self, ready: Callable[[], None]) -> None:
         await trio.to_thread.run_sync(_set_read_ahead, self.directory, abandon_on_cancel=True)

@@ -154,7 +154,7 @@ class NameOperations(pyfuse3.Operations):
     async def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
         volume = self.state.volume
         await self._changeable(parent_inode, name)
-        if volume.version_waits:
+        if volume.making.version_waits:
             await self._before_change(parent_inode, name)
         if volume.protection.on:
             volume.protection.going(parent_inode, name)
@@ -185,7 +185,7 @@ class NameOperations(pyfuse3.Operations):
         await self._changeable(parent_inode_new, name_new)
         volume = self.state.volume
         for parent, name in ((parent_inode_old, name_old), (parent_inode_new, name_new)):
-            if volume.version_waits:
+            if volume.making.version_waits:
                 await self._before_change(parent, name)
         if volume.protection.on:
             volume.protection.renaming(parent_inode_old, name_old, parent_inode_new, name_new, flags)

@@ -88,8 +88,8 @@ async def _restore(volume: Volume, path: bytes, version: int, to: bytes | None) 
     target = parts_of(path if to is None else to)
     _check_target(target)
     copies = await read_copies(past, source)
-    if volume.write_back is not None:
-        await volume.write_back()  # the present state gets a version: with all that the kernel holds of it
+    if volume.making.write_back is not None:
+        await volume.making.write_back()  # the present state gets a version: with all that the kernel holds of it
 
     def make(surface: Surface) -> _Work:
         work = _Work(surface, past, copies, source, target, exact=to is not None)

@@ -123,8 +123,8 @@ def _shown(path: bytes) -> str:
 
 async def _prepare(volume: Volume, path: bytes) -> Steps:
     if not volume.read_only:
-        if volume.write_back is not None:
-            await volume.write_back()
+        if volume.making.write_back is not None:
+            await volume.making.write_back()
         await volume.commit(write_back=False)
     await volume.changes.caught_up()
     return Steps(volume, path)

@@ -6,13 +6,13 @@ when a version is due, what a handle keeps alive, what a snapshot waits for. One
 
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 import trio
 
-from hyperfs.errors import Corrupt, Exists, FormatTooNew, NotADirectory, NotFound, ReadOnlyDrive, SyncFailed
+from hyperfs.errors import Exists, NotADirectory, NotFound, ReadOnlyDrive
 from hyperfs.policy.scanning import Scans
 from hyperfs.values import BlockRef
 from hyperfs.volume import keys
@@ -21,7 +21,6 @@ from hyperfs.volume.changes import Changes
 from hyperfs.volume.commit import Committer
 from hyperfs.volume.commit_record import Commit
 from hyperfs.volume.content import Content
-from hyperfs.volume.due import Due
 from hyperfs.volume.files import Files
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.journaling import Journaling
@@ -34,14 +33,10 @@ from hyperfs.volume.returning import Returning
 from hyperfs.volume.standing import Standing
 from hyperfs.volume.survey import Surveyed
 from hyperfs.volume.uses import Uses
+from hyperfs.volume.version_maker import VersionMaker
 from hyperfs.volume.versions import Snapshot, Versions, snapshot_fact
 from hyperfs.volume.xattrs import Xattrs
 
-SETTLED_SECONDS: Final = 1.0
-"""A state in which a file stood closed for so long is a version."""
-SETTLED_NS: Final = int(SETTLED_SECONDS * 1e9)
-OPEN_SECONDS: Final = 5.0
-"""A file that is kept open and written is written back and committed this often; promised are ten seconds."""
 JOURNAL_LIMIT_BYTES: Final = 16 << 20
 """A journal longer than this is folded into a version at once."""
 JOURNAL_MOST_BYTES: Final = 64 << 20
@@ -49,12 +44,8 @@ JOURNAL_MOST_BYTES: Final = 64 << 20
 CHANGES_LIMIT_BYTES: Final = 32 << 20
 """Changes that no version holds, in memory, past which whoever makes more waits for one: some 15,000 new files. As
 much again may be in a commit under way."""
-RETRY_SECONDS: Final = 5.0
 LOOKED_SECONDS: Final = 600.0
 LOOKED_MOST: Final = 1000
-
-WriteBack = Callable[[], Awaitable[None]]
-
 
 class Volume:
     """An open drive. `run` must be running while it is used; `close` ends it with everything on disk."""
@@ -84,8 +75,8 @@ class Volume:
         """The newest look at which blocks may be where; whoever surveys puts it here."""
         self.unwanted: set[BlockRef] = set()
         """What came back for a program that looks at everything: it may leave again."""
-        self.write_back: WriteBack | None = None  # has the kernel send what it holds; set by a mount
         self.warnings: dict[str, str] = dict(parts.warnings)
+        self.making = VersionMaker(parts.committer, parts.journaling, parts.catalog, self.warnings)
         self.brake = Brake(parts, self._durable)
         self.collecting = trio.Lock()
         """Held by whoever reads the whole drive, to find what is needed or what is damaged."""
@@ -94,9 +85,6 @@ class Volume:
         self.regions_changed: dict[tuple[int, int, frozenset[int]], frozenset[int]] = {}
         """What retention has found out of versions, and need not find out again: see region_plan.py."""
         self._looked: dict[int, float] = {}  # by version, when somebody last looked for a name in it
-        self._due = Due()
-        self._making = False  # a version that was due is being made
-        self._writers = 0  # open handles for writing
         self._forgotten: set[int] = set()  # unlinked files that the kernel has forgotten and not closed yet
 
     @property
@@ -120,17 +108,16 @@ class Volume:
                     if is_copy:
                         self.brake.retire()
                     else:
-                        nursery.start_soon(self._make_versions)
+                        nursery.start_soon(self.making.run)
                         nursery.start_soon(self.brake.follow)
                 yield self
                 nursery.cancel_scope.cancel()
-            if not self.read_only:
-                with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True):
+                if not self.read_only:
                     await self.committer.commit()
-            if self._parts.keeps:
-                with trio.CancelScope(shield=True), suppress(OSError):
-                    # A record that names too much is found out at the next opening.
-                    await self._parts.residence.settle()
+                if self._parts.keeps:
+                    with suppress(OSError):  # a record that names too much is found out at the next opening
+                        await self._parts.residence.settle()
         finally:
             self._parts.close()
 
@@ -144,59 +131,6 @@ class Volume:
             await self.committer.commit(always=True)
             self._parts.replayed = False
 
-    async def _make_versions(self) -> None:
-        """Commits whenever a version is due."""
-        while True:
-            if self._due.at is None:
-                await self._due.changed.wait()
-            self._due.changed = trio.Event()
-            at = self._due.at
-            assert at is not None
-            with trio.move_on_at(at):
-                await self._due.changed.wait()
-                continue  # something is due earlier
-            self._due.at = None
-            self._making = True
-            try:
-                await self._make_version()
-            finally:
-                self._making = False
-
-    async def _make_version(self) -> None:
-        try:
-            if self.write_back is not None and self._writers:
-                await self.write_back()
-            await self.committer.commit()
-        except SyncFailed as error:
-            self.journaling.read_only_because = f"a sync of the store failed ({error}); remount to go on"
-            self.warnings["commit"] = self.journaling.read_only_because
-        except OSError as error:
-            self.warnings["commit"] = (
-                f"the newest changes could not be made a version: {error.strerror or error}. "
-                "They are kept and it is tried again; make room on the disk of the store if it is full"
-            )
-            self._due.within(RETRY_SECONDS)
-        except (Corrupt, FormatTooNew) as error:
-            # Not the end of the mount: all else stays readable, and what is fsynced is in the journal.
-            self.warnings["commit"] = (
-                f"the newest changes could not be made a version, since a part of the drive is damaged: {error}. "
-                "Copy out what is new; `hyperfs verify` says what is touched"
-            )
-            self._due.within(RETRY_SECONDS)
-        else:
-            self.warnings.pop("commit", None)
-            self._note_index()
-            await self.committer.restore_reserve()
-            if self._writers:
-                self._due.within(OPEN_SECONDS)  # what the kernel holds for them comes only when asked for
-
-    def _note_index(self) -> None:
-        trouble = self._parts.catalog.trouble
-        if trouble:
-            self.warnings["index-writes"] = f"the index can't be written and is kept in memory ({trouble})"
-        else:
-            self.warnings.pop("index-writes", None)
-
     # Changes
 
     def check_writable(self) -> None:
@@ -205,12 +139,6 @@ class Volume:
             raise ReadOnlyDrive(self._parts.why_read_only or "the drive is mounted read-only")
         if self.journaling.read_only_because:
             raise ReadOnlyDrive(self.journaling.read_only_because)
-
-    @property
-    def version_waits(self) -> bool:
-        """Whether a version is due, or being made."""
-        due = self._due.at
-        return self._making or (due is not None and trio.current_time() >= due)
 
     @property
     def has_room_for_change(self) -> bool:
@@ -232,30 +160,30 @@ class Volume:
         """To be awaited before a file changes, or a name of it: if it stood closed for a second, that state gets its
         version first. Most often it has one by then, or one is on its way and is waited for."""
         self.check_writable()
-        if not self.version_waits or inode.ino not in self.overlay.live.active.inodes:
+        if not self.making.version_waits or inode.ino not in self.overlay.live.active.inodes:
             return
-        if self.overlay.now_ns() - inode.ctime_ns >= SETTLED_NS:
+        if self.making.is_settled(self.overlay.now_ns() - inode.ctime_ns):
             await self.committer.commit_change(inode.ino)
 
     def settled(self) -> None:
         """Something changed that is whole in itself: a name, attributes, a closed file."""
-        self._due.within(SETTLED_SECONDS)
+        self.making.settled()
 
     def written(self) -> None:
         """An open file changed."""
-        self._due.within(OPEN_SECONDS)
+        self.making.written()
 
     def opened(self, inode: Inode, writing: bool) -> None:
         """A handle on the inode: while there is one, an unlinked file keeps its bytes."""
         inode.users += 1
         inode.writers += writing
-        self._writers += writing
+        self.making.writers += writing
 
     def released(self, inode: Inode, writing: bool) -> None:
         """The end of a handle that `opened` counted."""
         inode.users -= 1
         inode.writers -= writing
-        self._writers -= writing
+        self.making.writers -= writing
         if inode.ino in self._forgotten:
             self.forgotten(inode.ino)
         elif writing and inode.ino in self.overlay.live.active.inodes:
@@ -321,7 +249,7 @@ class Volume:
             await self.committer.commit_while(lambda: journal.live_bytes > JOURNAL_MOST_BYTES)
         await self.journaling.fsync(inode)
         if journal.live_bytes > JOURNAL_LIMIT_BYTES:
-            self._due.within(0)
+            self.making.at_once()
         elif self.committer.pending:
             self.settled()
 
@@ -333,8 +261,8 @@ class Volume:
     async def commit(self, write_back: bool = True) -> Commit:
         """Makes a version of everything written up to now; it is durable when this returns."""
         self.check_writable()
-        if write_back and self.write_back is not None:
-            await self.write_back()
+        if write_back and self.making.write_back is not None:
+            await self.making.write_back()
         return await self.committer.commit()
 
     # Snapshots
@@ -345,8 +273,8 @@ class Volume:
         inode = self.overlay.inode(directory)
         if not inode.is_directory:
             raise NotADirectory("a snapshot is of a folder")
-        if write_back and self.write_back is not None:
-            await self.write_back()
+        if write_back and self.making.write_back is not None:
+            await self.making.write_back()
         now = self.overlay.now_ns()
         snapshot_fact(directory, name, 0, now)  # refuses a name that can't be, before anything changes
         if self.overlay.live.fact(keys.snapshot_key(directory, name)) is not None:
@@ -358,12 +286,9 @@ class Volume:
         await self.committer.commit_or(keep)
         await self.journaling.fsync(None)
         self.settled()
-        return Snapshot(directory, name, self._snapshot_version(directory, name), now)
-
-    def _snapshot_version(self, directory: int, name: bytes) -> int:
-        snapshot = self.versions.snapshot(directory, name)
-        assert snapshot is not None
-        return snapshot.version
+        made = self.versions.snapshot(directory, name)
+        assert made is not None
+        return made
 
     async def delete_snapshot(self, directory: int, name: bytes) -> None:
         """Forgets the name; the version stays as long as retention keeps it. Raises NotFound."""

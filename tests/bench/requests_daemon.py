@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from hyperfs.fuse import mount
-from hyperfs.volume import volume
+from hyperfs.volume import version_maker
 from tests.mount import daemon_main
 
 KINDS = (
@@ -49,7 +49,7 @@ class CountingMount(mount.Mount):
 
 
 if __name__ == "__main__":
-    volume.SETTLED_SECONDS = volume.OPEN_SECONDS = 3600.0
+    version_maker.SETTLED_SECONDS = version_maker.OPEN_SECONDS = 3600.0
     if "count" in sys.argv:
         mount.Operations = Counting
         daemon_main.Mount = CountingMount

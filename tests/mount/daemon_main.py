@@ -20,7 +20,7 @@ import trio
 from hyperfs.crypto.keys import DeviceKeys, EpochKeys, RootSeed
 from hyperfs.fuse.mount import Mount, MountOptions
 from hyperfs.store.files import Disk
-from hyperfs.volume import volume as versions
+from hyperfs.volume import version_maker as versions
 from hyperfs.volume.creating import NewDrive, create_store
 from hyperfs.volume.opening import open_volume
 from hyperfs.volume.options import Options, kernel_time_ns
