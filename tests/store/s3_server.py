@@ -2,11 +2,11 @@
 which answers with the faults that it is told."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -16,14 +16,41 @@ KEY = AccessKey("AKIDOFTESTS", "secret-of-tests")
 BUCKET = "bucket"
 
 
+class Asked(NamedTuple):
+    """A request that a server has answered. `range`: the header, empty without one; `nbytes`: of the answer's body."""
+
+    method: str
+    path: str
+    range: str
+    nbytes: int
+
+
+def ranged(asked: Iterable[Asked]) -> list[Asked]:
+    """The reads of a part of an object."""
+    return [found for found in asked if found.method == "GET" and found.range]
+
+
+def _noting(application: Any, asked: list[Asked]) -> Any:
+    """A WSGI application that notes what it was asked."""
+
+    def answer(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        parts = list(application(environ, start_response))
+        found = environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("HTTP_RANGE", "")
+        asked.append(Asked(*found, sum(map(len, parts))))
+        return parts
+
+    return answer
+
+
 @contextmanager
-def moto_server() -> Iterator[str]:
-    """The address of a running one, with a bucket. It checks no signatures."""
+def moto_server(asked: list[Asked] | None = None) -> Iterator[str]:
+    """The address of a running one, with a bucket. It checks no signatures. `asked` gets what it answered."""
     pytest.importorskip("moto", reason="moto is not installed: packaging/setup --test installs it")
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
-    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+    application = _noting(DomainDispatcherApplication(create_backend_app), [] if asked is None else asked)
+    server = make_server("127.0.0.1", 0, application, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
