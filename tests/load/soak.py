@@ -104,7 +104,7 @@ class _Repeated:
         self.finish(figures)
         self._next = now + self._every
         if self._command == PRUNE:
-            # The workers delete what they wrote, which the brake can't tell from an attack: somebody looks, and says so.
+            # The workers delete what they wrote, which looks like an attack: somebody looks, and says that it is none.
             self._machine.run("brake", "release", self._machine.store)
         self._running = _ask(self._machine, *self._command)
         return True
