@@ -18,7 +18,7 @@ from hyperfs.log.heads import Head, check_signature
 from hyperfs.log.manifest import default_v1, discovery_key
 from hyperfs.replication.address import Address
 from hyperfs.replication.client import PeerClient
-from hyperfs.replication.dialogue_bodies import LogHead, Outcome
+from hyperfs.replication.dialogue_bodies import ChainPart, Drives, LogHead, Outcome
 from hyperfs.replication.session import Exchanger
 from hyperfs.volume.enrolling import check_root
 
@@ -46,9 +46,21 @@ async def dial(exchanger: Exchanger, address: Address) -> PeerClient:
         raise Unreachable(f"the peer at {where} can't be reached: {error}") from None
 
 
-async def drive_of(client: PeerClient, root: RootSeed, wanted: bytes | None) -> bytes:
-    """The drive that the peer holds for the owner of this root. Raises NotHeld, BadRequest where `wanted` must say."""
-    drives = await client.drives(root.signing())
+async def found_at(client: PeerClient, root: RootSeed, wanted: bytes | None) -> tuple[Chain, dict[int, Head]]:
+    """Of the drive that the peer holds for the owner of this root, the chain and heads as `state_of`: in one answer,
+    where the peer knows how. Raises NotHeld, BadRequest where `wanted` must say which drive."""
+    try:
+        drives, told = await client.state(root.signing(), wanted)
+    except BadRequest:
+        drives, told = Drives(await client.drives(root.signing())), None
+    drive = _the_one(drives.drives, wanted)
+    if told is None or told.drive != drive:
+        return await state_of(client, drive, root)
+    chain = await chain_of(client, drive, root, told.chain)
+    return chain, checked_heads(chain, told.heads.heads)
+
+
+def _the_one(drives: tuple[bytes, ...], wanted: bytes | None) -> bytes:
     if wanted is not None:
         if wanted not in drives:
             raise NotHeld(f"the peer holds no drive {wanted.hex()} of this recovery key")
@@ -61,9 +73,9 @@ async def drive_of(client: PeerClient, root: RootSeed, wanted: bytes | None) -> 
     return drives[0]
 
 
-async def chain_of(client: PeerClient, drive: bytes, root: RootSeed) -> Chain:
+async def chain_of(client: PeerClient, drive: bytes, root: RootSeed, first: ChainPart | None = None) -> Chain:
     """Verified from its first record on. Raises Corrupt for what is no chain of this drive, BadRecoveryKey."""
-    chain = await verified_chain(client, drive)
+    chain = await verified_chain(client, drive, first)
     check_root(chain, root)
     return chain
 
@@ -94,12 +106,13 @@ async def both(first: Callable[[], Awaitable[A]], second: Callable[[], Awaitable
     return firsts[0], seconds[0]
 
 
-async def verified_chain(client: PeerClient, drive: bytes) -> Chain:
-    """The drive's id is the hash of its first roster, so the chain is the drive's, whoever gives it. Raises Corrupt."""
+async def verified_chain(client: PeerClient, drive: bytes, first: ChainPart | None = None) -> Chain:
+    """The drive's id is the hash of its first roster, so the chain is the drive's, whoever gives it. `first`: how it
+    begins, if the peer has told already. Raises Corrupt."""
     records: list[Record] = []
     size = 0
     while True:
-        total, part = await client.chain(drive, len(records))
+        (total, part), first = first or await client.chain(drive, len(records)), None
         new = decode_records(part)
         size += len(part)
         if total > MOST_CHAIN_RECORDS or size > MOST_CHAIN_BYTES or (not new and len(records) < total):

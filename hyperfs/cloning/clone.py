@@ -1,6 +1,6 @@
 """`hyperfs clone`: from a peer's address and the recovery key to a store.
 
-    1. the peer is asked which drives this root has there, for the chain and for the heads of its logs
+    1. the peer is asked which drive this root has there, with its chain and the heads of its logs
     2. the folder is begun: this device's keys, and what it is to be
     3. the logs' heads come, and names and versions whole
     4. the root enrols this device; the peer takes the chain. Who was there before is given up now, or stays
@@ -78,9 +78,8 @@ async def clone(wanted: Wanted, keys_for: KeysFor, keys_of: Callable[[], DeviceK
     async with open_exchanger(CurveKeyPair(keys.transport().secret())) as exchanger:
         try:
             client = await asking.dial(exchanger, wanted.address)
-            drive = await asking.drive_of(client, wanted.root, wanted.drive)
-            chain, heads = await asking.state_of(client, drive, wanted.root)
-            marker = Marker(drive, str(wanted.address), wanted.former_lost)
+            chain, heads = await asking.found_at(client, wanted.root, wanted.drive)
+            marker = Marker(chain.drive_id, str(wanted.address), wanted.former_lost)
             if was_begun:
                 cloning.go_on(wanted.store, marker)
             else:

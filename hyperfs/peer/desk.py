@@ -22,6 +22,7 @@ from hyperfs.replication import curve
 from hyperfs.replication import dialogue_bodies as bodies
 from hyperfs.replication.dialogue_bodies import Found, Outcome
 from hyperfs.replication.dialogue_codec import MOST_BODY_BYTES, Method, Status, encode_words
+from hyperfs.replication.state_bodies import DriveState, RootState, StateWanted
 
 NOT_HERE: Final = "no such drive is held here, or it is not for you"
 
@@ -93,6 +94,7 @@ class Desk:
             Method.SPACE: self._space,
             Method.ADMIT: self._admit,
             Method.DISMISS: self._dismiss,
+            Method.STATE: self._state,
         }
 
     def answer(self, visitor: Visitor, method: int, body: bytes, now_ns: int) -> Reply:
@@ -135,7 +137,11 @@ class Desk:
         return Reply(Status.OK, bodies.Paired(quota).encode(), events=(event,))
 
     def _drives(self, visitor: Visitor, body: bytes, now_ns: int) -> Reply:
-        asked = bodies.ProveRoot.decode(body)
+        found = self._of_root(visitor, bodies.ProveRoot.decode(body))
+        return Reply(Status.OK, bodies.Drives(found).encode())
+
+    def _of_root(self, visitor: Visitor, asked: bodies.ProveRoot) -> tuple[bytes, ...]:
+        """The root's drives: the visitor may ask about them from now on."""
         if not verify_signature(asked.root_key, bodies.root_message(visitor.handshake_hash), asked.signature):
             raise Refused("this is not signed by that root, for this connection")
         found = [
@@ -146,13 +152,26 @@ class Desk:
         if found:
             visitor.roots |= set(found)
             visitor.is_trusted = True
-        return Reply(Status.OK, bodies.Drives(tuple(sorted(found))).encode())
+        return tuple(sorted(found))
+
+    def _state(self, visitor: Visitor, body: bytes, now_ns: int) -> Reply:
+        """What `_drives`, `_chain` and `_heads` would say one after the other."""
+        asked = StateWanted.decode(body)
+        drives = self._of_root(visitor, asked.root)
+        meant = [drive for drive in drives if asked.drive in (None, drive)]
+        reply = Reply(Status.OK, RootState(bodies.Drives(drives), None).encode())
+        if len(meant) != 1:
+            return reply
+        heads = _heads_of(self._admitted(visitor, meant[0]))
+        room = bodies.MOST_RECORDS_BYTES - len(heads.encode()) - len(reply.body)
+        found = DriveState(meant[0], _part_of(self._records(visitor, meant[0]), 0, room), heads)
+        whole = RootState(bodies.Drives(drives), found).encode()
+        return reply._replace(body=whole) if len(whole) <= MOST_BODY_BYTES else reply
 
     def _chain(self, visitor: Visitor, body: bytes, now_ns: int) -> Reply:
         asked = bodies.ChainFrom.decode(body)
-        records = self._records(visitor, asked.drive)
-        data, _ = encode_records(records[asked.start :], bodies.MOST_RECORDS_BYTES)
-        return Reply(Status.OK, bodies.ChainPart(len(records), data).encode())
+        part = _part_of(self._records(visitor, asked.drive), asked.start, bodies.MOST_RECORDS_BYTES)
+        return Reply(Status.OK, part.encode())
 
     def _records(self, visitor: Visitor, drive: bytes) -> Sequence[Record]:
         """Of the drive's chain, those that this visitor may read: a device that was taken out, up to where it was. So
@@ -177,12 +196,7 @@ class Desk:
 
     def _heads(self, visitor: Visitor, body: bytes, now_ns: int) -> Reply:
         drive = self._admitted(visitor, bodies.OfDrive.decode(body).drive, or_reader=True)
-        found = []
-        for lent in drive.lend_all():
-            if (head := lent.head()) is not None:
-                named = lent.discovery_key, head.fork, head.length, head.byte_length, head.tree_hash, head.signature
-                found.append(bodies.LogHead(*named))
-        return Reply(Status.OK, bodies.LogHeads(tuple(found)).encode())
+        return Reply(Status.OK, _heads_of(drive).encode())
 
     def _receipt(self, visitor: Visitor, body: bytes, now_ns: int) -> Reply:
         asked = bodies.ReceiptWanted.decode(body)
@@ -233,6 +247,20 @@ class Desk:
             raise NotHeld(NOT_HERE)
         visitor.is_trusted = True
         return held
+
+
+def _part_of(records: Sequence[Record], start: int, most_bytes: int) -> bodies.ChainPart:
+    data, _ = encode_records(records[start:], most_bytes)
+    return bodies.ChainPart(len(records), data)
+
+
+def _heads_of(drive: HeldDrive) -> bodies.LogHeads:
+    found = []
+    for lent in drive.lend_all():
+        if (head := lent.head()) is not None:
+            named = lent.discovery_key, head.fork, head.length, head.byte_length, head.tree_hash, head.signature
+            found.append(bodies.LogHead(*named))
+    return bodies.LogHeads(tuple(found))
 
 
 def _shown(drive: HeldDrive, asked: bodies.Audit, block: int) -> tuple[Found, bytes]:

@@ -16,6 +16,7 @@ from hyperfs.replication.dialogue_bodies import MOST_RECORDS_BYTES, LogHead, Off
 from hyperfs.replication.dialogue_codec import Method, Status, decode_words
 from hyperfs.replication.invitation import Invitation, proof, verifier
 from hyperfs.replication.one_session import Session
+from hyperfs.replication.state_bodies import RootState, StateWanted
 
 _ERRORS: Final[dict[int, type[HyperfsError]]] = {
     Status.REFUSED: Refused,
@@ -45,6 +46,12 @@ class PeerClient:
         """The ids of the drives whose root this is. The session may then do for them what a device may."""
         body = bodies.ProveRoot.sign(root, self.session.handshake_hash).encode()
         return (await self._ask(Method.DRIVES, body, bodies.Drives.decode)).drives
+
+    async def state(self, root: Signer, drive: bytes | None) -> RootState:
+        """As `drives`, and with it the state of that drive, or of the only one. BadRequest of a peer that is older than
+        this method: then `drives`, `chain` and `heads` say the same."""
+        body = StateWanted(bodies.ProveRoot.sign(root, self.session.handshake_hash), drive).encode()
+        return await self._ask(Method.STATE, body, RootState.decode)
 
     async def chain(self, drive: bytes, start: int = 0) -> tuple[int, bytes]:
         """(how many records the peer has, as many from `start` on as fit): see control_codec.decode_records."""

@@ -30,6 +30,7 @@ class Method(IntEnum):
     SPACE = 8
     ADMIT = 9
     DISMISS = 10
+    STATE = 11
 
 
 class Status(IntEnum):

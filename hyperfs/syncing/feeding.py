@@ -49,6 +49,7 @@ class Feeding:
         self._shown_at = -BUSY_SECONDS
         self.lags: dict[int, Lag] = {}
         """By log, as far as the peer has said where it stands."""
+        self._stuck: tuple[float, object] = (0.0, None)  # since when it takes nothing of what was shown, its lag
         self.urgent = 0
         """How many wait for all to be there, metered or not."""
 
@@ -141,8 +142,16 @@ class Feeding:
         """Why something that was shown could not be given."""
         return next((shown.damage for shown in self.logs.values() if shown.damage is not None), None)
 
+    def stuck_seconds(self) -> float:
+        """For so long it takes nothing of what it was shown, and not for damage here. To be asked again and again."""
+        lags = tuple(sorted(self.lags.items()))
+        now = trio.current_time()
+        if not self._is_stuck or self.damage is not None or lags != self._stuck[1]:
+            self._stuck = now, lags
+        return now - self._stuck[0]
+
     @property
-    def is_stuck(self) -> bool:
+    def _is_stuck(self) -> bool:
         """All that may go was shown, and not all was taken."""
         behind = any(lag.blocks for lag in self.lags.values())
         return behind and all(shown.is_known and shown.revealing.is_done for shown in self.logs.values())

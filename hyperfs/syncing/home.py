@@ -91,6 +91,11 @@ class Home:
         marks = self.volume.parts.logs[number].evicted
         return Runs(marks.runs()) if marks is not None and marks.count else Runs()
 
+    @property
+    def lacks_blocks(self) -> bool:
+        """Whether any block is not on this device that was not let go of."""
+        return any(found.evicted is not None and found.evicted.count for found in self.volume.parts.logs.values())
+
     async def take(self, number: int, block: int, proof: TreeProof) -> bytes | None:
         """The bytes that a peer gave for a block; None where they are not those of the signed tree."""
         found = self.volume.parts.logs[number]

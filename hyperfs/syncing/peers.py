@@ -24,7 +24,10 @@ FETCHES: Final = 64
 """Blocks on their way at a time."""
 
 class Peers:
-    """Owned by the trio thread. `run` must be running while blocks are fetched; with `background` it also syncs."""
+    """Owned by the trio thread. `run` must be running while blocks are fetched; with `background` it also syncs.
+
+    Without it peers are connected once if any block is not on this device: who wants the first does not wait for that.
+    """
 
     def __init__(self, home: Home, known: Iterable[Known] | None = None) -> None:
         """`known`: in place of those that the drive remembers, which are not looked at then."""
@@ -117,7 +120,7 @@ class Peers:
         if self._peers.get(peer.name) is not peer:
             return  # taken away before it began
         with trio.CancelScope() as self._scopes[peer.name]:
-            await peer.run(self._background)
+            await peer.run(self._background, at_once=self._home.lacks_blocks)
 
     def _changed_around(self, what: str) -> None:
         if self._peers:

@@ -1,6 +1,10 @@
 """What of the drive is for one peer: what may be there, and what is there by its word."""
 
+from collections.abc import Mapping
+
+from hyperfs.log.log import Log
 from hyperfs.syncing.attested import Attested
+from hyperfs.syncing.feeding import Lag
 from hyperfs.syncing.home import Home, bytes_of_runs
 from hyperfs.syncing.permits import Permits
 from hyperfs.syncing.runs import NONE, Runs
@@ -33,6 +37,15 @@ class Portion:
         home = self._home
         held = ((found, self._here(n) - self.permits.runs(n)) for n, found in home.logs() if not home.is_metadata(n))
         return sum(bytes_of_runs(found, runs) for found, runs in held)
+
+    def lag(self, by_word: Mapping[int, Lag]) -> tuple[int, int]:
+        """(blocks, bytes) that lack there, of all logs. `by_word`: by what it says now, where it is connected."""
+        found = [by_word.get(number) or self._lag_of(number, log) for number, log in self._home.logs()]
+        return sum(lag.blocks for lag in found), sum(lag.nbytes for lag in found)
+
+    def _lag_of(self, number: int, log: Log) -> Lag:
+        missing = self.missing(number)
+        return Lag(missing.blocks, bytes_of_runs(log, missing))
 
     def _here(self, number: int) -> Runs:
         """What of a log is on this device."""

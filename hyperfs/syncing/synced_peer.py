@@ -1,23 +1,22 @@
 """One peer of the drive: connecting to it, again and again, and what is known of it meanwhile."""
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import trio
 
-from hyperfs.errors import Corrupt, HyperfsError, Misbehaved, NotHeld, PlaceFull, Refused, Unreachable
+from hyperfs.errors import Corrupt, HyperfsError, Unreachable
 from hyperfs.log.control import Chain
 from hyperfs.replication.client import PeerClient
 from hyperfs.replication.dialogue_bodies import Space
-from hyperfs.replication.dialogue_codec import Notice, Notified, decode_words
+from hyperfs.replication.dialogue_codec import Notice, Notified
 from hyperfs.replication.one_session import Session
 from hyperfs.syncing import peer_warnings
 from hyperfs.syncing.attested import Attested
 from hyperfs.syncing.backoff import GOOD_BYTES, GOOD_SECONDS, wait_after
 from hyperfs.syncing.dialling import connected
-from hyperfs.syncing.home import Home, bytes_of_runs, log
+from hyperfs.syncing.home import Home, log
 from hyperfs.syncing.link import Link
 from hyperfs.syncing.permits import Permits
 from hyperfs.syncing.portion import Portion
@@ -25,6 +24,7 @@ from hyperfs.syncing.runs import NONE, Runs
 from hyperfs.syncing.settings import Known
 from hyperfs.syncing.stranded import Stranding
 from hyperfs.syncing.trouble import Kind, Trouble, trouble_of
+from hyperfs.syncing.troubles import Troubles
 
 LOOK_SECONDS: Final = 0.25
 STUCK_SECONDS: Final = 60.0
@@ -32,7 +32,6 @@ STUCK_SECONDS: Final = 60.0
 SPACE_SECONDS: Final = 2.0
 STANDS_SECONDS: Final = 300.0
 """A trouble that needs a person is looked at again after so long, and not sooner."""
-_HASH_BYTES: Final = 32
 
 
 class SyncedPeer:
@@ -46,11 +45,9 @@ class SyncedPeer:
         self.attested.load([found.discovery_key for _, found in home.logs()], home.now_ns())
         self.portion = Portion(home, Permits(home.volume, known.name), self.attested)
         self.link: Link | None = None
-        self.trouble: Trouble | None = None
-        self._told: Trouble | None = None
+        self._troubles = Troubles(home, known.name, self.attested)
         self._lost: dict[int, Runs] = {}
         self._stranding = Stranding(home, known.name)
-        self._stuck: tuple[float, object] = (0.0, None)  # since when it takes nothing of what was shown, its lag
         self._failures = 0
         self.attempts = 0
         """How often it was tried to connect, and failed."""
@@ -73,11 +70,13 @@ class SyncedPeer:
 
     # Connecting
 
-    async def run(self, background: bool = True) -> None:
-        """Until it is cancelled. Without `background` it connects when somebody wants something of it."""
+    async def run(self, background: bool = True, at_once: bool = False) -> None:
+        """Until it is cancelled. Without `background` it connects when somebody wants something of it, and `at_once` a
+        first time before that."""
         while True:
-            while not (background or self._wanting):
+            while not (background or self._wanting or at_once):
                 await self._hurried()
+            at_once = False
             began, moved = trio.current_time(), self.sent_bytes + self.received_bytes
             self._hurry = trio.Event()
             trouble = await self._talk()
@@ -103,7 +102,7 @@ class SyncedPeer:
         """One connection, to its end, and why it ended."""
         session: Session | None = None
         error: Exception
-        self._told = None
+        self._troubles.connecting()
         try:
             async with connected(self._home, self.known, self._hear) as (exchanger, session):
                 self.link = Link(
@@ -124,36 +123,23 @@ class SyncedPeer:
             error = session.error or Unreachable("the connection has ended")
         except* Exception as group:  # noqa: BLE001  # whatever it is must not end the drive
             error = _innermost(group)
-            if not isinstance(error, HyperfsError | OSError):
-                log.error("the connection to the peer %s failed", self.name, exc_info=error)
         finally:
             if session is not None:
                 self.sent_bytes += session.sent_bytes
                 self.received_bytes += session.received_bytes
             self.link = None
             self._tell()
-        return self._judged(error)
-
-    def _judged(self, error: Exception) -> Trouble:
-        """Why a connection ended: what the peer told before it hung up says more than that."""
-        found = trouble_of(error)
-        if self._home.is_out:
-            return Trouble(Kind.OUT, Refused("this device was taken out of the drive"))
-        if isinstance(error, Misbehaved) and "another than was expected" in str(error):
-            return Trouble(Kind.STRANGER, error)
-        if found.kind is Kind.UNREACHABLE and self._told is not None:
-            return self._told
-        return found
+        return self._troubles.judged(error)
 
     async def _note_standing(self, link: Link) -> None:
         await link.is_open.wait()
-        self._works()
+        self._troubles.works()
         while True:
             if link.is_caught_up:
                 self.since = None
                 self._failures = 0
                 if self.trouble is not None and link.was_good:
-                    self._clear()
+                    self._troubles.clear()
             elif self.since is None:
                 self.since = trio.current_time()
             if link.space is not None:
@@ -161,61 +147,25 @@ class SyncedPeer:
             peer_warnings.tell_lost(self._home, self.name, link)
             peer_warnings.tell_damage(self._home, self.name, link)
             self._stranding.look_again()
-            if self._is_stuck_for_long(link):
+            if link.feeding.stuck_seconds() >= STUCK_SECONDS:
                 log.warning("the peer %s does not take what it was shown: it is connected anew", self.name)
                 link.client.session.close()
             self._tell()
             await trio.sleep(LOOK_SECONDS)
 
-    def _is_stuck_for_long(self, link: Link) -> bool:
-        lags = tuple(sorted(link.feeding.lags.items()))
-        now = trio.current_time()
-        if not link.feeding.is_stuck or link.feeding.damage is not None or lags != self._stuck[1]:
-            self._stuck = now, lags
-        return now - self._stuck[0] >= STUCK_SECONDS
-
     def _hear(self, said: Notified) -> None:
-        """A notice of the peer."""
-        words = decode_words(said.body[_HASH_BYTES:])
-        if said.kind == Notice.TROUBLE:
-            # The notice has no kind but its words: what is not taken for want of room is told by an answer as well.
-            is_full = any(word in words for word in ("quota", "full", "room"))
-            self._told = trouble_of(PlaceFull(words) if is_full else Refused(words))
-        elif said.kind == Notice.CHAIN and self.link is not None:
+        if said.kind == Notice.CHAIN and self.link is not None:
             self.link.meet_again()
-        elif said.kind == Notice.GONE and said.body[:_HASH_BYTES] == self._home.volume.drive_id:
-            self._told = trouble_of(NotHeld(words))
-        elif said.kind == Notice.LEAVING:
-            self._told = trouble_of(Unreachable(decode_words(said.body)))
+        self._troubles.hear(said)
 
-    def _works(self) -> None:
-        """It talks to us, and holds the drive. What was found of its word stays until that is good again."""
-        if self.trouble is not None and self.trouble.kind is not Kind.LIES:
-            log.info("the peer %s is connected again", self.name)
-            self._clear()
-
-    def _clear(self) -> None:
-        self.trouble = None
-        self._home.volume.warnings.pop(peer_warnings.warning_of(self.name), None)
+    @property
+    def trouble(self) -> Trouble | None:
+        return self._troubles.now
 
     def _note(self, trouble: Trouble) -> None:
         """Why the connection ended, or did not come about."""
         self.attempts += 1
-        if trouble.kind in (Kind.LIES, Kind.APART, Kind.NOT_HELD):
-            self.attested.forget_all()  # what it had given its word for counts as nowhere, from now on
-            self._home.tell_proven()
-        elif self.trouble is not None and self.trouble.kind is Kind.LIES:
-            return  # that it can't be reached now is the lesser thing
-        if trouble.kind is Kind.NOT_HELD and self.trouble is not None and self.trouble.kind is Kind.NOT_HELD:
-            trouble = self.trouble  # it had said more when it dropped the drive
-        words = trouble.words(self.name)
-        if self.trouble is None or self.trouble.words(self.name) != words:
-            log.log(logging.ERROR if trouble.is_loud else logging.INFO, "%s", words)
-        self.trouble = trouble
-        if trouble.is_loud:
-            self._home.volume.warnings[peer_warnings.warning_of(self.name)] = words
-        else:
-            self._home.volume.warnings.pop(peer_warnings.warning_of(self.name), None)
+        self._troubles.note(trouble)
         self._tell()
 
     def leave(self) -> None:
@@ -327,17 +277,7 @@ class SyncedPeer:
 
     def lag(self) -> tuple[int, int]:
         """(blocks, bytes) that may be there, are here, and are not there by its word, or as it last gave its word."""
-        blocks = nbytes = 0
-        for number, found in self._home.logs():
-            link = self.link
-            if link is not None and number in link.feeding.lags:
-                more = link.feeding.lags[number]
-                blocks, nbytes = blocks + more.blocks, nbytes + more.nbytes
-                continue
-            missing = self.portion.missing(number)
-            blocks += missing.blocks
-            nbytes += bytes_of_runs(found, missing)
-        return blocks, nbytes
+        return self.portion.lag(self.link.feeding.lags if self.link is not None else {})
 
 
 def _innermost(group: BaseExceptionGroup[Exception]) -> Exception:

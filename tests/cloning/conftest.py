@@ -1,6 +1,6 @@
 """A drive, a cloud peer that has it, and clones of it, in one process over TCP on loopback."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,13 +8,15 @@ from random import Random
 
 import trio
 
-from hyperfs.cloning.clone import Made, Wanted, clone
+from hyperfs.cloning.bringing import Progress
+from hyperfs.cloning.clone import KeysFor, Made, Wanted, clone
 from hyperfs.cloning.sparse_opening import open_clone
 from hyperfs.crypto.keys import DeviceKeys, RootSeed
 from hyperfs.daemon.following import is_follower
 from hyperfs.peer.peer import Peer
 from hyperfs.peer_server.serving import open_server
 from hyperfs.replication.address import Address, Endpoint
+from hyperfs.replication.dialogue_codec import Method
 from hyperfs.store.files import Disk
 from hyperfs.syncing.following import Following
 from hyperfs.syncing.home import Home
@@ -61,10 +63,14 @@ class Cloud:
     clock: Clock
     known: Known
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    lacks: tuple[Method, ...] = ()
+    """What it does not know, as an older one."""
 
     async def serve(self, task_status: trio.TaskStatus[None]) -> None:
         with self.scope:
             async with open_server(self.peer, self.seed, lambda event: None, None, self.clock) as server:
+                for method in self.lacks:
+                    del server._desk._methods[method]
                 [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
                 endpoint = Endpoint("127.0.0.1", listener.socket.getsockname()[1])
                 self.known = self.known._replace(address=Address(self.peer.key, endpoint))
@@ -87,8 +93,13 @@ class Machine:
     def wanted(self, lost: bool = True) -> Wanted:
         return Wanted(self.server.known.address, self.path, self.root, self.name, lost, reserve_bytes=1 << 20)
 
+    @property
+    def given(self) -> tuple[KeysFor, Callable[[], DeviceKeys], Progress]:
+        """What `clone` takes beside what is wanted."""
+        return lambda: (self.keys, b"keys"), lambda: self.keys, no_progress
+
     async def clone(self, lost: bool = True) -> Made:
-        return await clone(self.wanted(lost), lambda: (self.keys, b"keys"), lambda: self.keys, no_progress)
+        return await clone(self.wanted(lost), *self.given)
 
     def options(self, read_only: bool = False) -> Options:
         return Options(read_only=read_only, memory_index=True, reserve_bytes=1 << 20, wall_ns=self.server.clock)
@@ -135,14 +146,16 @@ async def synced(volume: Volume) -> None:
 
 
 @asynccontextmanager
-async def held(store: Store, folders: Path) -> AsyncIterator[tuple[Cloud, dict[int, dict[bytes, bytes]]]]:
+async def held(
+    store: Store, folders: Path, lacks: tuple[Method, ...] = ()
+) -> AsyncIterator[tuple[Cloud, dict[int, dict[bytes, bytes]]]]:
     """A cloud peer that has all of a drive that is closed now; what each version of it has."""
     servers: dict[str, Server] = {}
     async with running(store, "cloud", servers=servers, folders=folders) as side:
         states = await fill(side.volume)
         await side.synced()
     before = servers["cloud"]
-    cloud = Cloud(before.peer, before.seed, store.clock, before.known)
+    cloud = Cloud(before.peer, before.seed, store.clock, before.known, lacks=lacks)
     async with trio.open_nursery() as nursery:
         await nursery.start(cloud.serve)
         yield cloud, states

@@ -11,6 +11,7 @@ from hyperfs.cloning import asking
 from hyperfs.cloning import clone as clone_module
 from hyperfs.crypto.keys import RootSeed, SigningKeyPair
 from hyperfs.errors import Corrupt, Misbehaved, NotAStore, NotHeld, ReadOnlyDrive, Refused, Unreachable
+from hyperfs.replication.dialogue_codec import Method
 from hyperfs.store import folder
 from hyperfs.store.journal import Journal
 from hyperfs.volume import cloning
@@ -126,6 +127,16 @@ async def test_a_clone_that_was_killed_goes_on_whatever_it_had_done(
         assert made.device == 2
         async with machine.opened() as volume:
             assert await read(volume, b"/long") == LONG[-1]
+            assert volume.versions.newest.version == max(states)
+
+
+async def test_an_older_peer_that_is_asked_for_all_at_once_is_asked_one_by_one(store: Store, tmp_path: Path) -> None:
+    async with held(store, tmp_path / "peers", lacks=(Method.STATE,)) as (server, states):
+        clone = Machine(tmp_path / "clone", server)
+        with pytest.raises(NotHeld, match="holds no drive 0909"):
+            await clone_module.clone(replace(clone.wanted(), drive=b"\x09" * 32), *clone.given)
+        assert (await clone.clone()).device == 2
+        async with clone.opened() as volume:
             assert volume.versions.newest.version == max(states)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from hyperfs import errors
 from hyperfs.log.manifest import default_v1
 from hyperfs.log.proof import BlockRequest, Request, UpgradeRequest
-from hyperfs.replication import address, dialogue_bodies, dialogue_codec, invitation, messages, mux_codec
+from hyperfs.replication import address, dialogue_bodies, dialogue_codec, invitation, messages, mux_codec, state_bodies
 from hyperfs.replication.bitfield import Bitfield
 from hyperfs.replication.curve import CurveKeyPair
 from hyperfs.replication.dialogue import Dialogue
@@ -154,6 +154,10 @@ _BODIES: Final = {
     "audited": dialogue_bodies.Audited,
     "space": dialogue_bodies.Space,
     "part": dialogue_bodies.Part,
+    "state wanted": state_bodies.StateWanted,
+    "state wanted, of one": state_bodies.StateWanted,
+    "root state": state_bodies.RootState,
+    "root state, of one": state_bodies.RootState,
 }
 _KINDS: Final = tuple(dict.fromkeys(_BODIES.values()))
 Body = Any

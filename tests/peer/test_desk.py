@@ -25,6 +25,7 @@ from hyperfs.replication.curve import CurveKeyPair
 from hyperfs.replication.dialogue_bodies import Found, Outcome
 from hyperfs.replication.dialogue_codec import Method, Status
 from hyperfs.replication.invitation import proof, verifier
+from hyperfs.replication.state_bodies import DriveState, RootState, StateWanted
 
 from .conftest import CONTENT, DAY, METADATA, NOW, PEER_KEY, Owner, key, upload
 
@@ -182,6 +183,34 @@ def test_the_root_finds_its_drives_and_may_what_a_device_may(desk: Desk, drive: 
     reply = ask(desk, other, Method.DRIVES, bodies.ProveRoot.sign(key("another root"), HASH))
     assert bodies.Drives.decode(reply.body).drives == ()
     assert not other.is_trusted
+
+
+def test_a_root_gets_what_it_would_ask_for_next_in_the_same_answer(
+    desk: Desk, drive: HeldDrive, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(owner, drive, CONTENT)
+    root = bodies.ProveRoot.sign(owner.root, HASH)
+    for wanted in (None, owner.id):
+        who = stranger()
+        told = RootState.decode(ask(desk, who, Method.STATE, StateWanted(root, wanted)).body)
+        heads = bodies.LogHeads.decode(ask(desk, who, Method.HEADS, bodies.OfDrive(owner.id)).body)
+        chain = bodies.ChainPart.decode(ask(desk, who, Method.CHAIN, bodies.ChainFrom(owner.id, 0)).body)
+        assert told == RootState(bodies.Drives((owner.id,)), DriveState(owner.id, chain, heads))
+    for none in (b"\x09" * 32, owner.id):  # the second when it is too long for one answer
+        told = RootState.decode(ask(desk, stranger(), Method.STATE, StateWanted(root, none)).body)
+        assert told == RootState(bodies.Drives((owner.id,)), None)
+        monkeypatch.setattr("hyperfs.peer.desk.MOST_BODY_BYTES", 100)
+
+
+def test_a_root_of_nothing_that_is_held_and_a_false_proof_get_no_state(
+    desk: Desk, drive: HeldDrive, owner: Owner
+) -> None:
+    who = stranger()
+    another = StateWanted(bodies.ProveRoot.sign(key("another root"), HASH), owner.id)
+    assert RootState.decode(ask(desk, who, Method.STATE, another).body) == RootState(bodies.Drives(()), None)
+    replayed = StateWanted(bodies.ProveRoot.sign(owner.root, b"\x0b" * 64), owner.id)
+    assert ask(desk, who, Method.STATE, replayed).status == Status.REFUSED
+    assert not who.is_trusted
 
 
 def test_attack_n06_a_root_s_proof_of_another_connection_shows_nothing(

@@ -13,23 +13,26 @@ from hyperfs.replication import dialogue_bodies as bodies
 from hyperfs.replication import dialogue_codec as codec
 from hyperfs.replication.dialogue import MOST_OPEN, Answered, Dialogue
 from hyperfs.replication.dialogue_codec import Answer, Method, Notified, Request, Status
+from hyperfs.replication.state_bodies import DriveState, RootState, StateWanted
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "vectors" / "dialogue.json").read_text())
 DRIVE, LOG, CHALLENGE = (bytes([number]) * 32 for number in (1, 2, 3))
 ROOT = SigningKeyPair(b"\x07" * 32)
+PROOF = bodies.ProveRoot.sign(ROOT, b"\x09" * 64)
+HEADS = bodies.LogHeads((bodies.LogHead(LOG, 0, 1000, 70_000, b"\x05" * 32, b"\x06" * 64),))
 
 EXAMPLES = {
     "pair": bodies.Pair(b"\x01" * 8, b"\x02" * 32, DRIVE),
     "paired": bodies.Paired(1 << 40),
     "paired, no quota": bodies.Paired(None),
-    "prove root": bodies.ProveRoot.sign(ROOT, b"\x09" * 64),
+    "prove root": PROOF,
     "drives": bodies.Drives((DRIVE, LOG)),
     "chain from": bodies.ChainFrom(DRIVE, 300),
     "chain part": bodies.ChainPart(301, b"records"),
     "offer": bodies.Offer(DRIVE, 7, b"\x04" * 32, b"records"),
     "offer taken": bodies.OfferTaken(bodies.Outcome.APART, 7),
     "of drive": bodies.OfDrive(DRIVE),
-    "log heads": bodies.LogHeads((bodies.LogHead(LOG, 0, 1000, 70_000, b"\x05" * 32, b"\x06" * 64),)),
+    "log heads": HEADS,
     "receipt wanted": bodies.ReceiptWanted(DRIVE, LOG, CHALLENGE, 512),
     "audit": bodies.Audit(DRIVE, LOG, 0, CHALLENGE, (5, 300, 70_000)),
     "audited": bodies.Audited(
@@ -41,6 +44,12 @@ EXAMPLES = {
     ),
     "part": bodies.Part(DRIVE, LOG),
     "space": bodies.Space(5, 1 << 40, 1 << 41),
+    "state wanted": StateWanted(PROOF, None),
+    "state wanted, of one": StateWanted(PROOF, DRIVE),
+    "root state": RootState(bodies.Drives((DRIVE, LOG)), None),
+    "root state, of one": RootState(
+        bodies.Drives((DRIVE,)), DriveState(DRIVE, bodies.ChainPart(301, b"some"), HEADS)
+    ),
 }
 MESSAGES = {
     "request": Request(1, Method.CHAIN, b"body"),
@@ -80,6 +89,8 @@ def test_what_is_not_known_is_none_and_what_is_too_long_is_corrupt() -> None:
         bodies.OfferTaken.decode(b"\x09\x00")
     with pytest.raises(Corrupt, match="says nothing"):
         bodies.Audited.decode(b"\x01\x09")
+    with pytest.raises(Corrupt, match="is there"):
+        StateWanted.decode(PROOF.encode() + b"\x02")
     with pytest.raises(Corrupt, match="never was"):
         codec.decode_handshake(b"\x00")
     assert codec.decode_handshake(codec.encode_handshake() + b"later") == codec.VERSION

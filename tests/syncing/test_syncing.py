@@ -222,14 +222,25 @@ class TestFetching:
             await side.leave(b"film", 3 * MIB)
             assert await side.read(b"film") == random.Random(SEED).randbytes(3 * MIB)
 
-    async def test_it_comes_over_a_connection_that_is_made_for_it(self, store: Store) -> None:
+    async def test_where_nothing_syncs_a_connection_waits_for_who_wants_a_block_and_is_made_for_who_does(
+        self, store: Store
+    ) -> None:
         servers: dict[str, Server] = {}
         async with running(store, "cloud", servers=servers, memory_index=False) as side:
             await side.leave(b"film", MIB)
         await servers["cloud"].stop()
         async with running(store, "cloud", servers=servers, background=False, memory_index=False) as side:
+            await side.until(lambda: side.peer().is_connected)
+            side.servers["cloud"].hang_up()
+            await side.until(lambda: side.peer().attempts == 1)
             assert not side.peer().is_connected
             assert await side.read(b"film") == random.Random(SEED).randbytes(MIB)
+
+    async def test_where_nothing_syncs_and_nothing_lacks_nobody_is_connected(self, store: Store) -> None:
+        async with running(store, "cloud", background=False) as side:
+            await side.write(b"film", MIB)
+            await trio.sleep(0.1)
+            assert (side.servers["cloud"].said, side.peer().attempts, side.peer().link) == ([], 0, None)
 
     async def test_a_peer_that_gives_other_bytes_is_named_and_the_next_one_asked(self, store: Store) -> None:
         async with running(store, "attic", "cloud") as side:
