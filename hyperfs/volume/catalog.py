@@ -16,6 +16,7 @@ lost, damaged, or behind the newest commit. Keys (big-endian, so that a scan goe
     b version              -> i64: when its first change came, ns; lacks where the index was made anew
     u ino                  -> u32: the hour since 1970 in which a file was last used, see uses.py
     e, f, h, w             -> what versions changed: see change_rows.py
+    y                      -> what blocks are needed for: see survey_rows.py
 """
 
 import heapq

@@ -26,6 +26,7 @@ from hyperfs.volume.elsewhere import Wish
 from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.residence import Run
 from hyperfs.volume.survey import HOUR_NS, Progress, Survey
+from hyperfs.volume.survey_rows import SurveyRows
 from hyperfs.volume.surveying import Surveyor
 from hyperfs.volume.volume import Volume
 
@@ -51,7 +52,7 @@ class Mover:
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
         self._residence = volume.parts.residence
-        self.surveyor = Surveyor(volume)
+        self.surveyor = Surveyor(volume, SurveyRows(volume.parts.catalog, volume.parts.node_id_key))
         self._wakes = trio.Event()
         self._urgent = trio.Event()  # somebody waits: no rest before the next turn
         self._begun = self._ended = 0  # turns, by their numbers
@@ -69,7 +70,7 @@ class Mover:
         self._load_allowed()
         looked_at: tuple[object, ...] = ()
         not_before = latest = 0.0
-        async with trio.open_nursery() as nursery:
+        async with self.surveyor.keeping(), trio.open_nursery() as nursery:
             nursery.start_soon(self._listen)
             while True:
                 with trio.move_on_after(POLL_SECONDS):

@@ -21,7 +21,7 @@ from hyperfs.log.cleared import Cleared
 from hyperfs.log.log import Log
 from hyperfs.policy.attributes import CLASS, COPIES, PLACES, PREFIX
 from hyperfs.policy.inheritance import nearest
-from hyperfs.policy.placement import STAYS, STRENGTHS, Needs, Strength, Stretch, is_media, together
+from hyperfs.policy.placement import STAYS, STRENGTHS, Needs, Strength, Stretch, is_media
 from hyperfs.policy.storage import parse_class, parse_copies, parse_places
 from hyperfs.trie.node import Leaf, Ref
 from hyperfs.values import BlockRef
@@ -30,6 +30,7 @@ from hyperfs.volume.entries import decode_dentry, decode_place, extent_in, kind_
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.marking import Marks
 from hyperfs.volume.nodes import Nodes
+from hyperfs.volume.survey_table import Table
 from hyperfs.volume.tree import Tree
 
 HOUR_NS: Final = 3600 * 10**9
@@ -86,39 +87,11 @@ class SurveyedLog:
         )
 
 
-class _Table:
-    """Needs by number, so that a block takes two bytes. 0: nobody has looked."""
-
-    def __init__(self) -> None:
-        self.all: list[Needs] = [STAYS]
-        self._numbers: dict[Needs, int] = {}
-        self._joined: dict[tuple[int, int], int] = {}
-
-    def number(self, needs: Needs) -> int:
-        """Past 60,000 different ones a block stays."""
-        found = self._numbers.get(needs)
-        if found is None:
-            if len(self.all) >= 60_000:
-                needs = STAYS
-            found = self._numbers.setdefault(needs, len(self.all))
-            if found == len(self.all):
-                self.all.append(needs)
-        return found
-
-    def joined(self, one: int, other: int) -> int:
-        if not one or one == other:
-            return other
-        found = self._joined.get((one, other))
-        if found is None:
-            found = self._joined[one, other] = self.number(together(self.all[one], self.all[other]))
-        return found
-
-
 @dataclass
 class Survey:
     """Owned by who asked for it; never changes afterwards."""
 
-    table: _Table = field(default_factory=_Table)
+    table: Table = field(default_factory=Table)
     logs: dict[int, SurveyedLog] = field(default_factory=dict)
     moved: dict[bytes, Place] = field(default_factory=dict)
     """Where chunks lie that were moved, by their ids."""
@@ -164,6 +137,12 @@ class Survey:
         return Stretch(log, first, end, size, self.table.all[needs], is_live, used, is_large_media, is_here)
 
 
+def chunks_moved(tree: Tree) -> dict[bytes, Place]:
+    """Where chunks lie that were moved, by their ids."""
+    places = tree.facts(keys.prefix(keys.NO_INO, keys.PLACE))
+    return {key[keys.PREFIX_BYTES :]: decode_place(value, key.hex()) for key, value in places.items()}
+
+
 class Surveyed(NamedTuple):
     """`policies`: how many changes of policies there had been (`Policies.changes`) when it was begun."""
 
@@ -203,8 +182,7 @@ class Walk:
         if not self._is_live:
             self.read_policies()
         else:
-            for key, value in self.tree.facts(keys.prefix(keys.NO_INO, keys.PLACE)).items():
-                self._made.moved[key[keys.PREFIX_BYTES :]] = decode_place(value, key.hex())
+            self._made.moved = chunks_moved(self.tree)
             self._find_media(progress)
         stack = [self._root]
         done = 0

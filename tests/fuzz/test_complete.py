@@ -34,6 +34,8 @@ NOT_READ_FROM_OTHERS = {
     "store/rocksdb.py RocksIndex._check_markers": "compares the length first; tests/faults flips each bit of its files",
     "volume/remembered.py Remembered._recall": "only what a keyed hash of the drive's vouches for",
     "volume/remembered.py _decode": "as above",
+    "volume/survey_rows.py SurveyRows._head": "compares the length first; what it names has a keyed hash to fit",
+    "volume/survey_rows.py decode": "only what a keyed hash of the drive's vouches for",
     "volume/uses.py Uses.known": "compares the length first; any number is an hour",
     "volume/check_trees.py TreeCheck._branch": "hex digits that verify wrote itself",
     "volume/salvage.py range_of": "hex digits that the salvage wrote itself",

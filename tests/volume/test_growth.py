@@ -17,6 +17,7 @@ from hyperfs.volume.opening import open_volume
 from hyperfs.volume.options import Options
 from hyperfs.volume.prune import prune
 from hyperfs.volume.status import status
+from hyperfs.volume.survey_rows import SurveyRows
 from hyperfs.volume.surveying import Surveyor
 from hyperfs.volume.volume import Volume
 from tests import tally
@@ -179,6 +180,29 @@ async def test_opening_and_closing_cost_the_same(drives: tuple[Path, Path]) -> N
             cost.counts.clear()
         assert not cost.counts["writes"]
     assert found[1] <= found[0] + 40
+
+
+async def test_the_first_survey_of_a_mount_reads_what_has_changed_since_the_last_mount(
+    drives: tuple[Path, Path],
+) -> None:
+    def surveyor_of(volume: Volume) -> Surveyor:
+        return Surveyor(volume, SurveyRows(volume.parts.catalog, volume.parts.node_id_key))
+
+    for store in drives:
+        async with opened(store, Cost()) as volume:
+            surveyor = surveyor_of(volume)
+            async with surveyor.keeping():
+                await surveyor.now(lambda *_: None)
+            await edit(volume)
+    surveyors = []
+
+    async def survey(volume: Volume) -> None:
+        surveyors.append(surveyor_of(volume))
+        await surveyors[-1].now(lambda *_: None)
+
+    small, large = await costs(drives, survey)
+    assert [found.whole for found in surveyors] == [0, 0]
+    assert large["nodes read"] <= small["nodes read"] + 20 * LEVELS
 
 
 async def test_a_survey_reads_what_has_changed_since_the_last(drives: tuple[Path, Path]) -> None:

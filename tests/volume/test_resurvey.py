@@ -2,11 +2,16 @@
 
 import os
 import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from hyperfs.values import ROOT_INO
+from hyperfs.volume import survey_rows
 from hyperfs.volume.survey import LIVE, Survey
+from hyperfs.volume.survey_rows import SurveyRows, encode
 from hyperfs.volume.surveying import Surveyor
 from hyperfs.volume.volume import Volume
 from tests import tally
@@ -31,6 +36,21 @@ def quiet(what: str, done: int, of: int) -> None:
 
 async def surveyed(surveyor: Surveyor) -> Survey:
     return await surveyor.now(quiet)
+
+
+def kept_surveyor(volume: Volume) -> Surveyor:
+    """Which goes on from what an earlier one has kept."""
+    return Surveyor(volume, rows_of(volume))
+
+
+def rows_of(volume: Volume) -> SurveyRows:
+    return SurveyRows(volume.parts.catalog, volume.parts.node_id_key)
+
+
+async def keep(volume: Volume) -> None:
+    surveyor = kept_surveyor(volume)
+    async with surveyor.keeping():
+        await surveyed(surveyor)
 
 
 async def prepared(volume: Volume) -> None:
@@ -131,3 +151,96 @@ async def test_what_was_used_since_counts(store: Store) -> None:
         [log] = after.logs
         assert max(after.logs[log].used) == max(before.logs[log].used) + 5
         assert surveyor.whole == 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_after_opening_anew_it_goes_on_and_is_as_a_new_one(store: Store, seed: int) -> None:
+    rng, files = random.Random(seed), set[bytes]()
+    whole = compared = 0
+    for turn in range(TURNS):
+        async with store.opened(memory_index=False) as volume:
+            if not turn:
+                await prepared(volume)
+            surveyor = kept_surveyor(volume)
+            async with surveyor.keeping():
+                for _ in range(rng.randrange(STEPS)):  # before the first survey of this opening
+                    await step(volume, rng, files)
+                    await volume.commit()
+                compared += compare(await surveyed(surveyor), await surveyed(Surveyor(volume)))
+                whole += surveyor.whole
+            for _ in range(rng.randrange(STEPS)):  # behind the last
+                await step(volume, rng, files)
+    assert whole == 1
+    tally.add("blocks of which a survey was gone on from after opening anew", compared, seed=seed)
+
+
+def a_damaged_part(volume: Volume) -> None:
+    [(key, value)] = [row for row in volume.parts.catalog.rows(b"y", b"y") if len(row[0]) > 1]
+    volume.parts.catalog.apply([(key, value[:-9] + bytes([value[-9] ^ 1]) + value[-8:])])
+
+
+def a_lost_part(volume: Volume) -> None:
+    [key] = [key for key, _ in volume.parts.catalog.rows(b"y", b"y") if len(key) > 1]
+    volume.parts.catalog.apply([(key, None)])
+
+
+def a_head_of_another_length(volume: Volume) -> None:
+    volume.parts.catalog.apply([(b"y", b"1")])
+
+
+def another_policy(volume: Volume) -> None:
+    volume.xattrs.set(volume.overlay.inode(ROOT_INO), b"user.hyperfs.class", b"cold")
+
+
+@pytest.mark.parametrize("harm", [a_damaged_part, a_lost_part, a_head_of_another_length, another_policy])
+async def test_what_was_kept_counts_for_nothing_after(store: Store, harm: Callable[[Volume], None]) -> None:
+    async with store.opened(memory_index=False) as volume:
+        await prepared(volume)
+        await write_file(volume, b"hot/f", b"x" * 3_000)
+        await volume.commit()
+        await keep(volume)
+        harm(volume)
+    async with store.opened(memory_index=False) as volume:
+        surveyor = kept_surveyor(volume)
+        compare(await surveyed(surveyor), await surveyed(Surveyor(volume)))
+        assert surveyor.whole == 1
+
+
+async def test_what_was_kept_of_another_past_counts_for_nothing(store: Store, tmp_path: Path) -> None:
+    """The store was brought back as it was, and something else was done."""
+    async with store.opened(memory_index=False) as volume:
+        await prepared(volume)
+    shutil.copytree(store.path, tmp_path / "before")
+    async with store.opened(memory_index=False) as volume:
+        await write_file(volume, b"cold/f", random.Random(1).randbytes(90_000))
+        await volume.commit()
+        await keep(volume)
+        kept = rows_of(volume).load()
+        assert kept is not None
+    async with Store(tmp_path / "before", store.clock).opened(memory_index=False) as volume:
+        await write_file(volume, b"here/f", random.Random(2).randbytes(90_000))
+        await volume.commit()
+        assert volume.versions.newest.version == kept.version
+        list(rows_of(volume).save(encode(kept)))
+        assert rows_of(volume).load() is not None
+        surveyor = kept_surveyor(volume)
+        compare(await surveyed(surveyor), await surveyed(Surveyor(volume)))
+        assert surveyor.whole == 1
+
+
+async def test_a_save_that_was_cut_short_leaves_the_one_before(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey_rows, "PART_BYTES", 20)
+    async with store.opened() as volume:
+        await prepared(volume)
+        await keep(volume)
+        first = rows_of(volume).load()
+        assert first is not None
+        next(rows_of(volume).save(encode(first._replace(version=99))))
+        before = rows_of(volume).load()
+        assert before is not None
+        assert before.version == first.version
+        list(rows_of(volume).save(encode(first._replace(version=99))))
+        last = rows_of(volume).load()
+        assert last is not None
+        assert last.version == 99
+        assert {key[1] for key, _ in volume.parts.catalog.rows(b"y", b"y") if len(key) > 1} == {1}
