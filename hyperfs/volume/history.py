@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from hyperfs.errors import NotFound
 from hyperfs.values import ROOT_INO
-from hyperfs.volume.compare import Difference, differences, within
+from hyperfs.volume.compare import Difference, differences_below
 from hyperfs.volume.difference_words import counted_in_words
 from hyperfs.volume.file_history import file_versions
 from hyperfs.volume.file_states import Spot
@@ -110,12 +110,8 @@ def _differences_below(before: Paths, after: Paths, ino: int) -> list[Difference
         return []
     old_scope, new_scope = (_path_of(paths, ino) for paths in (before, after))
     nowhere = b"\0"
-    return list(
-        within(
-            differences(before, after),
-            nowhere if old_scope is None else old_scope,
-            nowhere if new_scope is None else new_scope,
-        )
+    return differences_below(
+        before, after, nowhere if old_scope is None else old_scope, nowhere if new_scope is None else new_scope
     )
 
 
