@@ -10,6 +10,7 @@ lost, damaged, or behind the newest commit. Keys (big-endian, so that a scan goe
     i log, commit index    -> version                  births of metadata blocks
     j log, content length  -> version                  births of content blocks
     r log, block, slot     -> what a subtree reaches, by its node: see remembered.py
+    n group, part          -> what a group of versions reaches: see remembered_groups.py
     g                      -> when something was last freed i64, versions gone by then u64, bytes of logs u64
     p                      -> when half-dead packs were last stored anew i64
     m                      -> log u32, fork u32, length u64, newest version u64

@@ -29,12 +29,12 @@ from hyperfs.volume.catalog import Change
 from hyperfs.volume.clearing import Progress
 from hyperfs.volume.given_back import GivenBack, Pruned
 from hyperfs.volume.gone import GoneVersions
-from hyperfs.volume.marking import Marks, mark_commit, mark_extents, mark_offered, mark_trees
+from hyperfs.volume.marking import Marks, mark_commit, mark_extents, mark_offered
 from hyperfs.volume.offers import Offer, Offers
 from hyperfs.volume.overlay import MAX_FILE_BYTES
 from hyperfs.volume.parts import Parts
 from hyperfs.volume.plan import Plan
-from hyperfs.volume.remembered import Remembered
+from hyperfs.volume.remembered_groups import Groups, forget_groups
 from hyperfs.volume.repacking import Root, repack
 from hyperfs.volume.tree import Tree
 from hyperfs.volume.trimming import trim_index
@@ -42,7 +42,7 @@ from hyperfs.volume.versions import read_commit
 from hyperfs.volume.volume import Volume
 
 REMEMBERED_MOST: Final = 1000
-"""With more versions to keep, only the newest is marked by what is remembered: rows take room in the index."""
+"""With more versions to keep they are marked by groups: rows of each would take room in the index, and time."""
 
 
 Look = Callable[[], Plan]
@@ -142,22 +142,16 @@ async def _mark(volume: Volume, plan: Plan, marks: _Marked, progress: Progress) 
     offers = [(found.log, found.index, plan.offer(found.version)) for found in plan.kept]
     offers += [(pin.log, pin.block, offer) for pin, offer in plan.pinned_alone()]
     unmarked = [found for found in offers if marks.wants(*found)]
-    waiting = [(log, index) for log, index, offer in unmarked if offer is None]
+    places = {(log, index) for log, index, offer in unmarked if offer is None}
+    waiting = [found for found in plan.kept if (found.log, found.index) in places]
 
     def remember(rows: list[Change]) -> None:
         if parts.catalog.trouble is None:  # else they would wait in memory
             trio.from_thread.run_sync(parts.catalog.apply, rows)
 
     def run() -> None:
-        remembered = Remembered(parts.nodes, parts.catalog, parts.node_id_key, remember, progress)
-        for number, (log, index) in enumerate(reversed(waiting)):
-            commit = read_commit(parts.nodes, log, index)
-            roots = [realm.root for realm in commit.realms]
-            if number and len(waiting) > REMEMBERED_MOST:
-                mark_trees(parts.nodes, roots, marks, progress)
-            else:
-                remembered.mark(roots, marks)
-            mark_commit(log, index, commit.dead_blocks, marks)
+        groups = Groups(parts, remember, progress)
+        (groups.mark if len(waiting) > REMEMBERED_MOST else groups.mark_each)(waiting, marks)
         for log, index, offer in unmarked:
             if offer is None:
                 continue
@@ -195,6 +189,7 @@ async def _let_go(
     blocks = limits.blocks | (clearing.former_ends(parts) if root is not None else {})
     clears = await trio.to_thread.run_sync(_sweep, parts, marks, blocks)
     await _clear(volume, clears, freed, progress, root)
+    parts.catalog.apply(await trio.to_thread.run_sync(forget_groups, parts.catalog, plan.kept))
     if with_packs:
         await _pack_anew(volume, replace(plan, kept=[*plan.kept, *since]), limits, freed, progress)
     if freed.blocks:

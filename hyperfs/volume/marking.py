@@ -150,7 +150,7 @@ def mark_extents(extents: Iterable[Extent], marks: Marks) -> None:
         _mark_place(extent.place, marks)
 
 
-def mark_commit(log: int, index: int, dead_blocks: int, marks: Marks) -> None:
+def mark_commit(log: int, index: int, dead_blocks: int, marks: Adds) -> None:
     """A version's commit block and the blocks right before it that go on with its lists."""
     for block in range(index - dead_blocks, index + 1):
         marks.add(log, block)

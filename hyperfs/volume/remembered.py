@@ -59,22 +59,27 @@ class Reached:
         parts += [_SLOTS.pack(*place, slots.to_bytes(32, "little")) for place, slots in sorted(self._nodes.items())]
         return b"".join(parts)
 
+    @property
+    def size(self) -> int:
+        """How many blocks, and packs of nodes."""
+        return sum(map(len, self._blocks.values())) + len(self._nodes)
+
+    @staticmethod
+    def decode(data: bytes, into: "Marks | Reached") -> None:
+        """What `encode` gave: the row was authenticated."""
+        (count,) = _COUNT.unpack_from(data)
+        nodes = _COUNT.size + count * _RUN.size
+        for run in _RUN.iter_unpack(data[_COUNT.size : nodes]):
+            into.add_run(*run)
+        for log, block, slots in _SLOTS.iter_unpack(data[nodes:]):
+            into.add_nodes(log, block, int.from_bytes(slots, "little"))
+
     def pour(self, into: "Marks | Reached") -> None:
         for log, blocks in self._blocks.items():
             for start, end in runs_of(sorted(blocks)):
                 into.add_run(log, start, end)
         for place, slots in self._nodes.items():
             into.add_nodes(*place, slots)
-
-
-def _decode(data: bytes, into: Marks | Reached) -> None:
-    """What `encode` gave: the row was authenticated."""
-    (count,) = _COUNT.unpack_from(data)
-    nodes = _COUNT.size + count * _RUN.size
-    for run in _RUN.iter_unpack(data[_COUNT.size : nodes]):
-        into.add_run(*run)
-    for log, block, slots in _SLOTS.iter_unpack(data[nodes:]):
-        into.add_nodes(log, block, int.from_bytes(slots, "little"))
 
 
 class Remembered:
@@ -148,7 +153,7 @@ class Remembered:
         row = self._catalog.reach(ref.log, ref.point)
         if row is None or not compare_digest(row[:ID_BYTES], self._tag(ref, row[ID_BYTES:])):
             return False
-        _decode(zlib.decompress(row[ID_BYTES:]), into)
+        Reached.decode(zlib.decompress(row[ID_BYTES:]), into)
         return True
 
     def _remember(self, ref: Ref, found: Reached) -> None:

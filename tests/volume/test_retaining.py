@@ -8,6 +8,7 @@ from hyperfs.errors import InvalidArgument
 from hyperfs.policy.attributes import KEEP
 from hyperfs.policy.retention import DAY_NS, HOUR_NS
 from hyperfs.values import ROOT_INO
+from hyperfs.volume import collecting, remembered_groups
 from hyperfs.volume.retaining import retain, thin
 from hyperfs.volume.rules import effective, rules_of
 from hyperfs.volume.volume import Volume
@@ -82,7 +83,13 @@ async def test_a_month_of_edits_thins_to_what_the_rules_say(store: Store) -> Non
         assert damage(volume) == []
 
 
-async def test_thinning_in_many_steps_is_thinning_at_the_end(store: Store) -> None:
+@pytest.mark.parametrize("by_groups", [False, True])
+async def test_thinning_in_many_steps_is_thinning_at_the_end(
+    store: Store, monkeypatch: pytest.MonkeyPatch, by_groups: bool
+) -> None:
+    if by_groups:
+        monkeypatch.setattr(collecting, "REMEMBERED_MOST", 1)
+        monkeypatch.setattr(remembered_groups, "GROUP_VERSIONS", 4)
     async with store.opened() as volume:
         made = [(volume.versions.newest.version, volume.versions.newest.time_ns)]
         for seed in range(8):
@@ -90,7 +97,9 @@ async def test_thinning_in_many_steps_is_thinning_at_the_end(store: Store) -> No
             await (retain(volume, False, quiet) if seed % 2 else thin(volume))
         listed = {f.version for f in volume.versions.all() if f.second}
         assert listed == oracle(made, store.clock.now_ns)
+        before = views(volume)
         await retain(volume, False, quiet)
+        assert {version: view for version, view in views(volume).items() if version in before} == before
         assert damage(volume) == []
 
 
