@@ -49,6 +49,7 @@ def brought(link: "Link", store: Path, at: str | None) -> DeviceKeys:
             trio.run(bring_store, link, store, _new_keys, tell)
         where = shown(str(store))
         click.echo(f"What comes of it is kept in {where}, which can be deleted when it is not mounted.", err=True)
+    os.utime(store)  # used just now: nobody is to make room of it before it is mounted
     return key_files.load_device(store, lambda what: None)
 
 

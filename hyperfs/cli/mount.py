@@ -25,6 +25,7 @@ PROGRESS_SECONDS: Final = 300.0
 @click.option("--show-versions", is_flag=True, help="List .versions in every folder.")
 @click.option("--at", "at", metavar="WHEN", help="Mount an old version, read-only: a number, a time, a snapshot.")
 @click.option("--name", help="What a drive that is made now is called.")
+@options.links_bytes
 @options.passphrase_file
 @options.card
 @options.as_json
@@ -36,6 +37,7 @@ def command(
     show_versions: bool,
     at: str | None,
     name: str | None,
+    links_bytes: str | None,
     passphrase_file: Path | None,
     card: Path | None,
     as_json: bool,
@@ -57,8 +59,9 @@ def command(
         start_again_with_allocator()
     manager = Notifier.taken(os.environ)  # in the background too: what is started there is no service
     store = Path(of) if of is not None and link is None else None
+    room = mounting.size_of(links_bytes)
     wanted = mounting.Wanted(
-        store, directory, read_only, allow_other, show_versions, at, foreground, as_json, link
+        store, directory, read_only, allow_other, show_versions, at, foreground, as_json, link, room
     )
     plan = mounting.prepare(wanted, name, passphrase_file, card)
     if plan.spec is None:

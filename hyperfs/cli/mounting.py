@@ -17,7 +17,8 @@ from hyperfs.daemon import key_files, mounts
 from hyperfs.daemon.exit_codes import Reported
 from hyperfs.daemon.hardening import keep_memory_private
 from hyperfs.daemon.process import Spec, start_in_background
-from hyperfs.errors import BadRequest, HyperfsError, Refused, StoreLocked
+from hyperfs.errors import BadRequest, HyperfsError, InvalidArgument, Refused, StoreLocked
+from hyperfs.policy.placement import read_budget
 from hyperfs.store import folder
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Wanted:
     foreground: bool
     as_json: bool
     link: "Link | None" = None
+    links_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,14 @@ class Plan:
     store: Path
     directory: Path
     spec: Spec | None
+
+
+def size_of(words: str | None) -> int | None:
+    """What was given for the bytes that links may take. Raises BadRequest."""
+    try:
+        return None if words is None else read_budget(words)
+    except InvalidArgument as error:
+        raise BadRequest(f"--link-cache: {error}") from None
 
 
 def link_of(words: str | None) -> "Link | None":
@@ -103,6 +113,7 @@ def prepare(wanted: Wanted, name: str | None, passphrase_file: Path | None, card
         wanted.show_versions,
         wanted.at,
         None if link is None else str(link),
+        wanted.links_bytes,
     )
     return Plan(store, directory, spec)
 

@@ -13,6 +13,14 @@ passphrase_file: Final = click.option(
     help="Read the passphrase from this file. Else HYPERFS_PASSPHRASE, else it is asked for, where one is needed.",
 )
 
+links_bytes: Final = click.option(
+    "--link-cache",
+    "links_bytes",
+    metavar="SIZE",
+    envvar="HYPERFS_LINK_CACHE",
+    help="Of a link: how much all that came by links may take of the disk, say 50G. Usually 10G.",
+)
+
 store: Final = click.option(
     "--store",
     type=click.Path(path_type=Path),

@@ -17,6 +17,7 @@ from hyperfs.daemon.cold_side import open_cold
 from hyperfs.daemon.pages import Pages
 from hyperfs.daemon.peer_side import open_peers
 from hyperfs.errors import NotFound
+from hyperfs.sharing.caches import Room
 from hyperfs.sharing.reader import Reader
 from hyperfs.syncing.peers import Peers
 from hyperfs.values import ROOT_INO
@@ -77,6 +78,8 @@ class Drive:
     """Given to a store that is open in a command's own process, for what only the root may do; never to a mount."""
     reader: Reader | None = None
     """Of a drive that is open by a link: what follows it."""
+    links_room: Room | None = None
+    """How much of what is read by the link may be kept."""
     shared: "SharedFolders | None" = None
     """Its shared folders, while it is mounted and may be written to."""
     cold: Cold = field(init=False)

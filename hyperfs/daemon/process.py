@@ -37,6 +37,8 @@ class Spec:
     show_versions: bool = False
     at: str | None = None
     link: str | None = None
+    links_bytes: int | None = None
+    """What all that came by links may take of the disk; None for the usual."""
 
     def encode(self) -> bytes:
         """Holds the keys: for a pipe only."""

@@ -31,8 +31,9 @@ from hyperfs.fuse.mount import Mount, MountOptions
 from hyperfs.service.beating import beat
 from hyperfs.service.notify import Notifier
 from hyperfs.sharing import link as links
+from hyperfs.sharing.caches import MOST_BYTES, Room
 from hyperfs.sharing.reader import Reader
-from hyperfs.sharing.store import keys_in
+from hyperfs.sharing.store import keys_in, stores_of_links
 from hyperfs.sharing.strong import show_linked
 from hyperfs.store.files import Disk
 from hyperfs.volume.cloning import MARKER
@@ -91,6 +92,7 @@ def serve(spec: Spec, say: Say, manager: Notifier) -> None:
         if link is not None:
             is_live = link.version is None and spec.at is None
             drive.reader = volume.returning.elsewhere = Reader(volume, link, mount.show_newer, is_live)
+            drive.links_room = _links_room(volume, spec)
         retention = Retention(drive, Clocks(volume.overlay.now_ns))
         drive.background = retention
         drive.mover = Mover(volume)
@@ -103,6 +105,17 @@ def serve(spec: Spec, say: Say, manager: Notifier) -> None:
     finally:
         mount.close()
         control.close()
+
+
+def _links_room(volume: Volume, spec: Spec) -> Room | None:
+    """None for a store that somebody keeps elsewhere than in the folder of links."""
+    links_folder = stores_of_links()
+    if spec.store.parent != links_folder.resolve():
+        return None
+    most = MOST_BYTES if spec.links_bytes is None else spec.links_bytes
+    room = Room(links_folder, most, lambda: volume.returning.fetched_bytes)
+    volume.returning.may_keep = lambda: room.is_there
+    return room
 
 
 def _opened(spec: Spec, options: Options) -> Volume:
@@ -212,6 +225,8 @@ def _beside(drive: Drive, mount: Mount, retention: Retention, mover: Mover) -> I
     """What goes on while it is mounted. Of another's drive nothing is decided here, it is followed."""
     if drive.reader is not None:
         yield drive.reader.run
+        if drive.links_room is not None:
+            yield drive.links_room.run
         return
     following = follow(drive, mount) if is_follower(drive.volume) else None
     whole = Completing(drive.volume)

@@ -41,7 +41,11 @@ REWRITTEN: Final = (
 def store_of(link: Link) -> Path:
     """Where what comes by this link is kept."""
     name = blake2b(str(link).encode(), digest_size=8).hexdigest()
-    return Path(platformdirs.user_cache_dir("hyperfs")) / "links" / f"{link.drive.hex()[:16]}-{name}"
+    return stores_of_links() / f"{link.drive.hex()[:16]}-{name}"
+
+
+def stores_of_links() -> Path:
+    return Path(platformdirs.user_cache_dir("hyperfs")) / "links"
 
 
 def link_in(store: Path) -> Link | None:

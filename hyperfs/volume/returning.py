@@ -65,6 +65,8 @@ class Returning:
         self.elsewhere: Elsewhere = Nowhere()
         self.warning: str | None = None
         """Why the newest fetch failed."""
+        self.may_keep: Callable[[], bool] = lambda: True
+        """Whether what comes may stay here: what beside the disk has a say in that."""
         self.fetched_bytes = 0
         """Since the drive was opened."""
         self._residence = residence
@@ -139,13 +141,17 @@ class Returning:
 
     async def keep(self, blocks: Iterable[BlockRef]) -> None:
         """What was brought is on the disk when this returns. Raises NoSpace, OSError."""
-        if self._free_bytes is None or self._free_bytes() < LEAST_ROOM_BYTES:
+        if not self._has_room:
             raise NoSpace("the store's disk has no room for what is to come back")
         wanted = [ref for ref in blocks if ref in self._lent]
         await self._residence.put_back({ref: self._logs[ref.log].get(ref.index) for ref in wanted})
         for ref in wanted:
             if ref not in self._leases:
                 self._forget(ref)
+
+    @property
+    def _has_room(self) -> bool:
+        return self._free_bytes is not None and self._free_bytes() >= LEAST_ROOM_BYTES and self.may_keep()
 
     def ahead(self, blocks: Iterable[BlockRef], keep: bool) -> None:
         """Has these brought, which somebody will ask for soon; nothing happens where there is no room for them."""
@@ -240,7 +246,7 @@ class Returning:
                 raise Unreachable(f"other places gave block {ref.index} of log {ref.log} not as it was signed")
 
     async def _keep(self, fetch: _Fetch, found: Mapping[BlockRef, bytes]) -> None:
-        if not fetch.keep or self._free_bytes is None or self._free_bytes() < LEAST_ROOM_BYTES:
+        if not fetch.keep or not self._has_room:
             return
         try:
             await self._residence.put_back(found)

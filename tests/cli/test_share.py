@@ -23,8 +23,9 @@ def until(path: Path, data: bytes) -> None:
         time.sleep(0.05)
 
 
-def share_a_folder(mounted: Machine, friend: Machine) -> None:
-    """It is shared, followed live, renamed, ended; and of the rest of the drive nothing comes to the friend."""
+def share_a_folder(mounted: Machine, friend: Machine) -> Path:
+    """It is shared, followed live, renamed, ended; and of the rest of the drive nothing comes to the friend. Where
+    what came is kept."""
     ours = mounted.facts("status", mounted.point)
     refused = mounted.run("share", mounted.point / "hello", code=1)
     assert "a drive or a folder is shared" in refused.stderr
@@ -57,6 +58,7 @@ def share_a_folder(mounted: Machine, friend: Machine) -> None:
     moved.rename(mounted.point / "folder")
     (mounted.point / "folder" / "new").unlink()
     (mounted.point / "folder" / "renamed").rename(mounted.point / "folder" / "long")
+    return came
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def test_a_friend_mounts_the_link_in_his_own_drive_and_sees_what_is_written_then
     with Process(tmp_path / "peer") as peer:
         mounted.run("peer", "add", invite(tmp_path / "peer")["code"], mounted.point, "--i-have-the-key")
         mounted.run("sync", "--wait", mounted.point)
-        share_a_folder(mounted, friend)
+        ended = share_a_folder(mounted, friend)
         live = mounted.facts("share", mounted.point)["link"]
         strong = mounted.facts("share", mounted.point, "--at", "now")
         named = os.getxattr(mounted.point / "hello", "user.hyperfs.link").decode()
@@ -106,7 +108,13 @@ def test_a_friend_mounts_the_link_in_his_own_drive_and_sees_what_is_written_then
 
         point = friend.folder / "then"
         point.mkdir()
-        friend.run("mount", strong["link"], point)
+        no_size = friend.run("mount", strong["link"], point, "--link-cache", "much", code=2)
+        assert "'much' is no size: write, for example, 20G" in no_size.stderr
+        for path in (ended, ended / "lock"):
+            os.utime(path, (1, 1))  # used long ago
+        friend.run("mount", strong["link"], point, "--link-cache", "0")
+        assert not ended.exists(), "it would have been more than may be kept"
+        assert Path(friend.facts("status", there)["store"]).exists()
         assert (point / "hello").read_bytes() == b"one"
         assert not (point / "new").exists()
         friend.run("unmount", point)
