@@ -5,6 +5,7 @@ classes into its own codes. Absent, corrupt and unreachable are three different 
 """
 
 from collections.abc import Iterable
+from typing import overload
 
 from hyperfs.values import BlockRef
 
@@ -196,3 +197,15 @@ class StaleHandle(FileError):
 
 class SyncFailed(OSError):
     """A failed fsync or fdatasync is final for its file: the kernel may have dropped the pages."""
+
+
+@overload
+def innermost(error: Exception) -> Exception: ...
+@overload
+def innermost(error: BaseException) -> BaseException: ...
+def innermost(error: BaseException) -> BaseException:
+    """The one error in a group of one, which is how nurseries pass them on."""
+    while isinstance(error, BaseExceptionGroup):
+        ours = [e for e in error.exceptions if isinstance(innermost(e), HyperfsError | OSError)]
+        error = (ours or list(error.exceptions))[0]
+    return error

@@ -101,7 +101,8 @@ def run(arguments: list[str]) -> int:
 
 
 def _report(error: BaseException) -> int:
-    from hyperfs.daemon.exit_codes import exit_code_of, innermost, words_of
+    from hyperfs.daemon.exit_codes import exit_code_of, words_of
+    from hyperfs.errors import innermost
 
     if os.environ.get("HYPERFS_DEBUG"):
         raise error

@@ -78,6 +78,8 @@ def session(place: Place, passphrase_file: Path | None = None, read_only: bool =
     """
     try:
         connection = client.connect(place.store)
+    except client.Busy:
+        raise
     except Unreachable:
         if place.mount is not None:
             raise Unreachable(

@@ -15,6 +15,10 @@ HELLO_SECONDS: Final = 30.0
 """A drive that does not say hello in that time hangs. Replaying a long journal comes before it listens."""
 
 
+class Busy(Unreachable):
+    """The process is there, and does not answer."""
+
+
 class Client:
     """A connection to the process of a mounted drive. Used as a context manager."""
 
@@ -79,7 +83,7 @@ class Client:
         try:
             line = self._lines.readline(wire.MAX_LINE_BYTES)
         except TimeoutError:
-            raise Unreachable(f"{self._who} does not answer: it hangs or is very busy") from None
+            raise Busy(f"{self._who} has not answered within {HELLO_SECONDS:g} s: it hangs or is very busy") from None
         except ConnectionResetError:
             raise self._gone() from None
         if not line.endswith(b"\n"):

@@ -69,14 +69,6 @@ def words_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def innermost(error: BaseException) -> BaseException:
-    """The one error in a group of one, which is how nurseries pass them on."""
-    while isinstance(error, BaseExceptionGroup):
-        ours = [e for e in error.exceptions if isinstance(innermost(e), (errors.HyperfsError, OSError))]
-        error = (ours or list(error.exceptions))[0]
-    return error
-
-
 _ADVICE: Final = {
     errno.ENOSPC: "The disk is full: nothing that was there is lost; make room and try again",
     errno.EROFS: "The disk is mounted read-only: 'hyperfs mount --read-only' works on it",

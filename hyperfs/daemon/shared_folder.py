@@ -9,10 +9,9 @@ from typing import Any, Final
 import trio
 
 from hyperfs.daemon.drive import Drive
-from hyperfs.daemon.exit_codes import innermost
 from hyperfs.daemon.retention import Clocks, Retention, paced
 from hyperfs.daemon.wire import Tell
-from hyperfs.errors import HyperfsError, KeyMissing
+from hyperfs.errors import HyperfsError, KeyMissing, innermost
 from hyperfs.replication.client import PeerClient
 from hyperfs.sharing.folder_store import FolderStore, ShareRecord, keys_of
 from hyperfs.sharing.mirror import Done, Mirror

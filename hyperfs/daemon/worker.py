@@ -18,7 +18,6 @@ from tzlocal import get_localzone
 
 from hyperfs.daemon import exit_codes, requests, wire
 from hyperfs.daemon.drive import Drive
-from hyperfs.daemon.exit_codes import innermost
 from hyperfs.daemon.following import follow, is_follower
 from hyperfs.daemon.hardening import give_back_memory, keep_memory_private
 from hyperfs.daemon.process import Spec
@@ -26,7 +25,7 @@ from hyperfs.daemon.retention import Clocks, Retention, paced
 from hyperfs.daemon.server import ControlSocket
 from hyperfs.daemon.shared_folders import SharedFolders
 from hyperfs.daemon.wire import Message
-from hyperfs.errors import HyperfsError, Refused
+from hyperfs.errors import HyperfsError, Refused, innermost
 from hyperfs.fuse.mount import Mount, MountOptions
 from hyperfs.service.beating import beat
 from hyperfs.service.notify import Notifier

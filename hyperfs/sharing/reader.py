@@ -15,7 +15,7 @@ import trio
 
 from hyperfs.cloning import asking
 from hyperfs.cloning.asking import MOST_CHAIN_RECORDS
-from hyperfs.errors import Corrupt, HyperfsError, Misbehaved, Unreachable
+from hyperfs.errors import Corrupt, HyperfsError, Misbehaved, Unreachable, innermost
 from hyperfs.log.control import Chain
 from hyperfs.log.control_codec import decode_records
 from hyperfs.policy.placement import Strength
@@ -92,7 +92,7 @@ class Reader:
                 await self._talk(exchanger, client, address)
                 error = session.error or Unreachable("the connection has ended")
         except* Exception as group:  # whatever it is must not end the mount
-            error = _first(group)
+            error = innermost(group)
             if not isinstance(error, HyperfsError | OSError):
                 log.error("following the drive failed", exc_info=error)
         finally:
@@ -238,10 +238,3 @@ class Reader:
 
     async def changed(self) -> None:
         await trio.sleep_forever()
-
-
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
-    error: Exception | BaseExceptionGroup[Exception] = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -17,7 +17,16 @@ import platformdirs
 from hyperfs.cloning import asking
 from hyperfs.cloning.bringing import Progress, bring
 from hyperfs.crypto.keys import LOG_METADATA, DeviceKeys, EpochKeys
-from hyperfs.errors import Contradiction, Corrupt, HyperfsError, KeyMissing, Misbehaved, Refused, Unreachable
+from hyperfs.errors import (
+    Contradiction,
+    Corrupt,
+    HyperfsError,
+    KeyMissing,
+    Misbehaved,
+    Refused,
+    Unreachable,
+    innermost,
+)
 from hyperfs.log.control import Chain
 from hyperfs.log.sparse import SparseLog
 from hyperfs.replication.address import Address
@@ -77,7 +86,7 @@ async def bring_store(
     Raises Unreachable with what each peer said, Corrupt where one lies or the history was rewritten, KeyMissing.
     """
     opening = opening_of(link)
-    said: list[HyperfsError] = []
+    said: list[Exception] = []
     for address in opening.addresses:
         keys, key_file = new_keys()
         _begin(store, link, key_file)
@@ -86,18 +95,11 @@ async def bring_store(
                 await _bring_from(exchanger, address, link, store, progress)
                 return
         except* HyperfsError as group:
-            said.append(_first(group))
+            said.append(innermost(group))
     serious = next((error for error in said if isinstance(error, Corrupt | Contradiction)), said[0])
     if isinstance(serious, Misbehaved):
         raise Refused(f"the link's peer at {opening.addresses[0].endpoint} is not who it should be: {serious}")
     raise serious
-
-
-def _first(group: BaseExceptionGroup[HyperfsError]) -> HyperfsError:
-    error: HyperfsError | BaseExceptionGroup[HyperfsError] = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _begin(store: Path, link: Link, key_file: bytes) -> None:

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 import trio
 
-from hyperfs.errors import HyperfsError, Misbehaved, Unreachable
+from hyperfs.errors import HyperfsError, Misbehaved, Unreachable, innermost
 from hyperfs.replication.address import Endpoint
 from hyperfs.replication.client import PeerClient
 from hyperfs.replication.dialogue_codec import Notified, Request
@@ -52,15 +52,8 @@ async def asked(home: Home, known: Known, ask: Callable[[PeerClient], Awaitable[
         assert waiting.cancelled_caught
         error = Unreachable(f"{known.address.endpoint} did not answer within {ANSWER_SECONDS:.0f} s")
     except* (HyperfsError, OSError) as group:
-        error = _one_of(group)
+        error = innermost(group)
     raise trouble_of(error).raised(known.name)
-
-
-def _one_of(group: BaseExceptionGroup[Exception]) -> Exception:
-    error: Exception | BaseExceptionGroup[Exception] = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 async def _at_address(home: Home, known: Known, exchanger: Exchanger) -> Session:

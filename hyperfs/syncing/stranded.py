@@ -66,6 +66,12 @@ class Stranding:
 
     async def look(self) -> None:
         """The peer does not hold the drive. Looks for the names of files where more is stranded than was told."""
+        try:
+            await self._look()
+        except Exception as error:  # noqa: BLE001  # a warning that is not told must not end the drive
+            log.error("what is stranded could not be looked for", exc_info=error)
+
+    async def _look(self) -> None:
         volume = self._home.volume
         found = stranded(self._home)
         if not found:

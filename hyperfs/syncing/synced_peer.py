@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from hyperfs.errors import Corrupt, HyperfsError, Unreachable
+from hyperfs.errors import Corrupt, HyperfsError, Unreachable, innermost
 from hyperfs.log.control import Chain
 from hyperfs.replication.client import PeerClient
 from hyperfs.replication.dialogue_bodies import Space
@@ -122,7 +122,7 @@ class SyncedPeer:
                     nursery.cancel_scope.cancel()
             error = session.error or Unreachable("the connection has ended")
         except* Exception as group:  # noqa: BLE001  # whatever it is must not end the drive
-            error = _innermost(group)
+            error = innermost(group)
         finally:
             if session is not None:
                 self.sent_bytes += session.sent_bytes
@@ -278,10 +278,3 @@ class SyncedPeer:
     def lag(self) -> tuple[int, int]:
         """(blocks, bytes) that may be there, are here, and are not there by its word, or as it last gave its word."""
         return self.portion.lag(self.link.feeding.lags if self.link is not None else {})
-
-
-def _innermost(group: BaseExceptionGroup[Exception]) -> Exception:
-    error: Exception | BaseExceptionGroup[Exception] = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 
 import trio
 
-from hyperfs.errors import NoSpace, NotResident, Unreachable
+from hyperfs.errors import NoSpace, NotResident, Unreachable, innermost
 from hyperfs.log.log import Log
 from hyperfs.values import BlockRef
 from hyperfs.volume.elsewhere import Elsewhere, Nowhere
@@ -202,8 +202,8 @@ class Returning:
             found = await self._in_turn(fetch)
             self._lend(found)
             fetch.failure = None
-        except Unreachable as error:
-            fetch.failure = self._note(error)
+        except Exception as found_out:  # noqa: BLE001  # whatever a place, or this disk, brings about must not end the drive
+            fetch.failure = error = self._note(_unreachable(found_out))
             if trio.current_time() - began >= SLOW_SECONDS:
                 self._down = trio.current_time() + DOWN_SECONDS, error
             return
@@ -307,3 +307,8 @@ class Returning:
         return error
 
 
+def _unreachable(error: Exception) -> Unreachable:
+    if isinstance(error, Unreachable):
+        return error
+    log.error("a fetch has failed", exc_info=error)
+    return Unreachable(f"what is not on this device could not be fetched: {innermost(error)}")

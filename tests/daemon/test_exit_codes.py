@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from hyperfs import errors
-from hyperfs.daemon.exit_codes import Reported, exit_code_of, innermost, words_of
+from hyperfs.daemon.exit_codes import Reported, exit_code_of, words_of
 
 
 def subclasses(kind: type[BaseException]) -> Iterator[type[BaseException]]:
@@ -46,5 +46,5 @@ def test_an_unknown_error_is_a_failure_with_its_name() -> None:
 def test_groups_are_opened_and_domain_errors_come_first() -> None:
     ours = errors.NotFound("x")
     group = ExceptionGroup("g", [ValueError("y"), ExceptionGroup("h", [ours])])
-    assert innermost(group) is ours
-    assert innermost(ours) is ours
+    assert errors.innermost(group) is ours
+    assert errors.innermost(ours) is ours

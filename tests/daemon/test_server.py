@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from hyperfs import __version__
+from hyperfs.cli.session import Place, session
 from hyperfs.daemon import client, socket_place, wire
 from hyperfs.daemon.exit_codes import Reported
 from hyperfs.daemon.server import ControlSocket, Handler
@@ -172,6 +173,26 @@ async def test_a_client_that_goes_away_in_the_middle_is_forgotten(tmp_path: Path
 def test_when_nobody_listens_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="mount it"):
         client.connect(tmp_path)
+
+
+def test_a_process_that_is_too_busy_to_say_hello_is_not_said_to_be_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "HELLO_SECONDS", 0.05)
+    control = ControlSocket(tmp_path)  # listens, and nobody answers
+    try:
+        with (
+            pytest.raises(Unreachable, match="it hangs or is very busy"),
+            session(Place(tmp_path, tmp_path / "mount", "")),
+        ):
+            pass
+    finally:
+        control.close()
+    with (
+        pytest.raises(Unreachable, match="mounts it again"),
+        session(Place(tmp_path, tmp_path / "mount", "")),
+    ):
+        pass
 
 
 def test_a_folder_for_sockets_that_others_could_use_is_refused(

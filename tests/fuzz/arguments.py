@@ -17,8 +17,7 @@ from typing import Any, Final
 import click
 
 from hyperfs.cli.main import cli, run
-from hyperfs.daemon.exit_codes import innermost
-from hyperfs.errors import HyperfsError
+from hyperfs.errors import HyperfsError, innermost
 
 PATHS: Final = (
     *("store", "store/keys", "file", "folder", "folder/x", "gone", "gone/x", "new"),

@@ -20,8 +20,11 @@ from hyperfs.syncing import settings
 from hyperfs.syncing.attesting import Broken
 from hyperfs.syncing.backoff import MOST_SECONDS, wait_after
 from hyperfs.syncing.settings import Known, Limits, name_for, read_rate
+from hyperfs.syncing.stranded import Stranding
 from hyperfs.syncing.trouble import trouble_of
 from tests.volume.conftest import Store
+
+from .conftest import running
 
 KEY = "ab" * 32
 WHERE = address.parse(f"hyperfs://{KEY}@cloud.example.org:4780")
@@ -54,6 +57,21 @@ def test_what_is_wrong_is_said_with_what_to_do(error: Exception, code: int, loud
     assert trouble.words("cloud").startswith("the peer cloud")
     assert trouble.is_loud == loud
     assert exit_code_of(trouble.raised("cloud")) == code
+
+
+async def test_what_is_stranded_and_can_not_be_looked_for_ends_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[object] = []
+
+    def broken(home: object) -> None:
+        looked.append(home)
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr("hyperfs.syncing.stranded.stranded", broken)
+    async with running(store) as side:
+        await Stranding(side.peers.home, "cloud").look()
+        assert looked == [side.peers.home]
 
 
 def test_a_peer_goes_into_a_setting_and_back() -> None:

@@ -1,5 +1,6 @@
 """What is not on this device is brought for whoever reads it: once, checked, in time, and kept or only lent."""
 
+import errno
 import math
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -172,6 +173,26 @@ async def test_where_no_place_answers_the_reader_is_told_at_once_and_it_comes_ba
             await read(volume, 0, len(data))
         assert volume.returning.warning
         places.at["nas"].is_gone = False
+        assert await read(volume, 0, len(data)) == data
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError(errno.ENOSPC, "No space left"), ExceptionGroup("of a nursery", [KeyError("No space left")])]
+)
+async def test_whatever_a_fetch_meets_is_an_answer_to_who_reads_and_the_drive_goes_on(
+    store: Store, failure: Exception
+) -> None:
+    """A clone writes nodes of the tree while it fetches, so its own disk may be full."""
+
+    async def fail(blocks: Sequence[BlockRef]) -> Mapping[BlockRef, bytes]:
+        raise failure
+
+    data = noise(100_000)
+    async with gone(store, data) as (volume, places):
+        vars(places)["fetch"] = fail
+        with pytest.raises(Unreachable, match=r"could not be fetched: .*No space left"):
+            await read(volume, 0, len(data))
+        del vars(places)["fetch"]
         assert await read(volume, 0, len(data)) == data
 
 
