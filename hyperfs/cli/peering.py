@@ -104,7 +104,8 @@ def behind(peer: dict[str, Any]) -> str:
     if not peer["lag_blocks"]:
         return "nothing"
     waits = ", waits for a network that is not metered" if peer["metered"] else ""
-    return f"{size_text(peer['lag_bytes'])} ({peer['lag_seconds']:.0f} s){waits}"
+    away = f", of which {size_text(peer['elsewhere_bytes'])} come from other places" if peer["elsewhere_bytes"] else ""
+    return f"{size_text(peer['lag_bytes'])} ({peer['lag_seconds']:.0f} s){away}{waits}"
 
 
 @click.command("remove")

@@ -11,6 +11,7 @@ import trio
 
 from hyperfs.log.log import Log
 from hyperfs.replication.session import Exchanger
+from hyperfs.syncing.absent import elsewhere
 from hyperfs.syncing.home import Home, bytes_of_runs
 from hyperfs.syncing.permits import Permits
 from hyperfs.syncing.runs import NONE, Runs
@@ -28,10 +29,12 @@ WHOLE_SECONDS: Final = 30.0
 
 
 class Lag(NamedTuple):
-    """What may be at the peer, is here, and is not there by its word."""
+    """What is to be at the peer, and is not there by its word. `away`: that of it which is not on this device."""
 
     blocks: int
     nbytes: int
+    away_blocks: int = 0
+    away_bytes: int = 0
 
 
 class Feeding:
@@ -67,7 +70,7 @@ class Feeding:
         while True:
             changed = self._exchanger.changed
             await self.turn()
-            with trio.move_on_after(BUSY_SECONDS if self._is_feeding else LOOK_SECONDS):
+            with trio.move_on_after(BUSY_SECONDS if self.is_feeding else LOOK_SECONDS):
                 await changed.wait()
             await trio.sleep(STEP_SECONDS)
 
@@ -94,9 +97,11 @@ class Feeding:
         marks = log.evicted.count if log.evicted is not None else 0
         now = int(trio.current_time() / WHOLE_SECONDS)
         cleared = self._home.volume.parts.catalog.cleared
-        seen = log.fork, log.signed_length, marks, cleared, self._permits.changes, now
+        proven = self._home.proven if marks else None  # another one each time that more is
+        seen = log.fork, log.signed_length, marks, cleared, self._permits.changes, now, proven
         if shown.taking is None and self._seen.get(number) != seen:
             self._seen[number] = seen
+            shown.elsewhere = elsewhere(self._home, self._permits, number)
             shown.may_go(self.offered(number))
             self._exchanger.touch(shown)
         if shown.knows_remote:
@@ -121,7 +126,8 @@ class Feeding:
             self._exchanger.touch(shown)
 
     @property
-    def _is_feeding(self) -> bool:
+    def is_feeding(self) -> bool:
+        """Whether there is something here that was not shown yet."""
         return any(not shown.revealing.is_done for shown in self.logs.values())
 
     @property
@@ -135,7 +141,8 @@ class Feeding:
     @staticmethod
     def _lag(shown: ShownLog) -> Lag:
         missing = shown.missing()
-        return Lag(missing.blocks, bytes_of_runs(shown.log, missing))
+        away = missing & shown.elsewhere
+        return Lag(missing.blocks, bytes_of_runs(shown.log, missing), away.blocks, bytes_of_runs(shown.log, away))
 
     @property
     def damage(self) -> str | None:
@@ -152,8 +159,8 @@ class Feeding:
 
     @property
     def _is_stuck(self) -> bool:
-        """All that may go was shown, and not all was taken."""
-        behind = any(lag.blocks for lag in self.lags.values())
+        """All that is here and may go was shown, and not all was taken."""
+        behind = any(lag.blocks > lag.away_blocks for lag in self.lags.values())
         return behind and all(shown.is_known and shown.revealing.is_done for shown in self.logs.values())
 
     def has(self, number: int) -> Runs:

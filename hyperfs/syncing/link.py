@@ -23,6 +23,7 @@ from hyperfs.syncing.home import Home, log
 from hyperfs.syncing.leading import Leading
 from hyperfs.syncing.permits import Permits
 from hyperfs.syncing.runs import Runs
+from hyperfs.syncing.through import Through
 
 LOOK_SECONDS: Final = 0.5
 LEAST_SECONDS: Final = 5.0
@@ -57,6 +58,7 @@ class Link:
         self._attested = attested
         self._newer_chain = newer_chain
         self.feeding = Feeding(home, permits, exchanger)
+        self.through = Through(home, self.feeding, exchanger)
         self.space: Space | None = None
         self._met: Chain | None = None
         self._began = trio.current_time()
@@ -96,6 +98,7 @@ class Link:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(leading.run, self.feeding.logs)
             nursery.start_soon(self.feeding.run)
+            nursery.start_soon(self.through.run)
             nursery.start_soon(self._keep_chain)
             nursery.start_soon(self._keep_attested)
             nursery.start_soon(self._keep_space)
@@ -154,7 +157,7 @@ class Link:
             return True
         weighed = self._weighed.get(number)
         if weighed is None or weighed[0] is not has or weighed[1] is not word:  # another look has another `has`
-            weighed = self._weighed[number] = has, word, bool((has & shown.offered.may_go) - word.runs)
+            weighed = self._weighed[number] = has, word, bool((has & shown.wanted) - word.runs)
         return weighed[2]
 
     async def attest(self, number: int) -> None:

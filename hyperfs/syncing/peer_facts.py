@@ -15,10 +15,10 @@ _NS: Final = 10**9
 
 def facts(peer: SyncedPeer, home: Home) -> dict[str, Any]:
     """Times in ns, 0 for never."""
-    blocks, nbytes = peer.lag()
+    lag = peer.lag()
     now_ns = home.now_ns()
     receipt_ns, audit_ns = peer.attested.newest_ns, peer.attested.audited_ns
-    if not blocks:
+    if not lag.blocks:
         seconds = 0.0
     elif peer.since is not None:
         seconds = trio.current_time() - peer.since
@@ -33,8 +33,9 @@ def facts(peer: SyncedPeer, home: Home) -> dict[str, Any]:
         "key": peer.known.address.key.hex(),
         "added_ns": peer.known.added_ns,
         "connected": peer.is_connected,
-        "lag_blocks": blocks,
-        "lag_bytes": nbytes,
+        "lag_blocks": lag.blocks,
+        "lag_bytes": lag.nbytes,
+        "elsewhere_bytes": lag.away_bytes,
         "lag_seconds": round(seconds, 1),
         "withheld_bytes": 0 if peer.portion.permits.is_stale else peer.portion.withheld_bytes(),
         "attested_blocks": sum(peer.proven(number).blocks for number, _ in home.logs()),
@@ -53,11 +54,11 @@ def facts(peer: SyncedPeer, home: Home) -> dict[str, Any]:
 
 def stale(peer: SyncedPeer, home: Home) -> str | None:
     """A warning, where it has been behind for long."""
-    blocks, nbytes = peer.lag()
+    lag = peer.lag()
     since_ns = home.now_ns() - max(peer.attested.newest_ns, peer.known.added_ns)
-    if not blocks or since_ns < STALE_NS:
+    if not lag.blocks or since_ns < STALE_NS:
         return None
     return (
-        f"the peer {peer.name} has had nothing new for {since_ns / DAY_NS:.1f} days: {nbytes} bytes are on this "
-        "device and not there; 'hyperfs peer list' says why"
+        f"the peer {peer.name} has had nothing new for {since_ns / DAY_NS:.1f} days: {lag.nbytes} bytes are not "
+        "there that are to be; 'hyperfs peer list' says why"
     )

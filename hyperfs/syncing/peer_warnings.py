@@ -5,7 +5,7 @@ from typing import Final
 from hyperfs.syncing.home import Home, bytes_of_runs, log
 from hyperfs.syncing.link import Link
 
-_ALL: Final = ("", "-lost", "-damage", "-gone")
+_ALL: Final = ("", "-lost", "-damage", "-gone", "-away")
 
 
 def warning_of(name: str) -> str:
@@ -43,3 +43,15 @@ def tell_lost(home: Home, name: str, link: Link) -> None:
     if home.volume.warnings.get(key) != words:
         log.error("%s", words)
     home.volume.warnings[key] = words
+
+
+def tell_away(home: Home, name: str, link: Link) -> None:
+    """What left this device and is to be there, and can't be brought."""
+    key, why = f"{warning_of(name)}-away", link.through.why
+    nbytes = sum(lag.away_bytes for lag in link.feeding.lags.values())
+    if why is None or not nbytes:
+        home.volume.warnings.pop(key, None)
+        return
+    home.volume.warnings[key] = (
+        f"{nbytes} bytes that are not on this device can't be brought to the peer {name}: {why}. It is tried again"
+    )

@@ -35,6 +35,8 @@ class Offered:
     def __init__(self, log: Log) -> None:
         self._log = log
         self.may_go = NONE
+        self.lent = NONE
+        """Not on this device, and in memory for as long as the peer takes it."""
 
     @property
     def key(self) -> bytes:
@@ -48,7 +50,7 @@ class Offered:
         return self._log.head()
 
     def has(self, block: int) -> bool:
-        return block in self.may_go and not self._log.has_left(block)
+        return block in self.lent or (block in self.may_go and not self._log.has_left(block))
 
     def ranges(self, start: int = 0, end: int | None = None) -> Iterator[Range]:
         """Nothing, to begin with: what there is comes step by step."""
@@ -97,6 +99,8 @@ class ShownLog(Replicating):
         self._tell = tell
         self._queue: deque[Wanted] = deque()
         self._asked: dict[int, Wanted] = {}
+        self.elsewhere = NONE
+        """What is not here, may be at the peer, and can be brought to it."""
         self.moves = 0
         """Counts what the peer has said of what it has, and changes of what it may have."""
         self.damage: str | None = None
@@ -143,15 +147,32 @@ class ShownLog(Replicating):
             self.appended(*run)
         return sum(high - low for low, high in found)
 
+    def lend(self, runs: Runs) -> None:
+        """These are not here, and can be had for now: `proof` finds them. Shown at once."""
+        self.offered.lent = runs
+        for run in runs:
+            self.appended(*run)
+
+    def unlend(self) -> None:
+        """They are shown no more."""
+        runs, self.offered.lent = self.offered.lent, NONE
+        for run in runs - self.offered.may_go:
+            self.cleared(*run)
+
+    @property
+    def wanted(self) -> Runs:
+        """What is to be at the peer."""
+        return self.offered.may_go | self.elsewhere
+
     def size(self, first: int, end: int) -> int:
         """Bytes of blocks [first, end), or about as many."""
         start, stop = self.log.bytes_about(first, end)
         return stop - start
 
     def missing(self) -> Runs:
-        """What may be at the peer, is here, and is not there by its word."""
+        """What is to be at the peer, and is not there by its word."""
         has = self.remote_has
-        return Runs(run for low, high in self.offered.may_go for run in lacking(has, low, high))
+        return Runs(run for low, high in self.wanted for run in lacking(has, low, high))
 
     def lacking(self) -> int:
         """Of a log that is taken in: blocks that have not come, of those that the peer says there are."""

@@ -4,24 +4,21 @@ Told in `status` with the files that it is for, so that nobody learns of it by r
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import trio
 
 from hyperfs.errors import HyperfsError
-from hyperfs.log.cleared import Range
+from hyperfs.syncing.absent import unproven
 from hyperfs.syncing.home import Home, bytes_of_runs, log
 from hyperfs.syncing.runs import Runs
 from hyperfs.trie.walk import walk
-from hyperfs.volume.elsewhere import Elsewhere
 from hyperfs.volume.entries import extent_in
 from hyperfs.volume.name_finder import NameFinder
 from hyperfs.volume.tree import Tree
 
 NAMED_MOST: Final = 20
-LOOKS_MOST: Final = 10_000
-"""Questions whether something is proven; what is left then counts as not proven."""
 _WORK_SECONDS: Final = 0.002
 _REST_SECONDS: Final = 0.008
 
@@ -35,24 +32,10 @@ def stranded(home: Home) -> dict[int, Runs]:
     found = {}
     for number, _ in home.logs():
         away = home.away(number) - home.cleared(number)
-        runs = Runs(sorted(_unproven(home.volume.returning.elsewhere, number, away)))
+        runs = Runs(sorted(unproven(home.volume.returning.elsewhere, number, away)))
         if runs:
             found[number] = runs
     return found
-
-
-def _unproven(places: Elsewhere, number: int, runs: Runs) -> Iterator[Range]:
-    waiting, looks = list(runs), 0
-    while waiting:
-        first, end = waiting.pop()
-        looks += 1
-        if places.proven(number, first, end):
-            continue
-        if end - first == 1 or looks > LOOKS_MOST:
-            yield first, end
-            continue
-        middle = (first + end) // 2
-        waiting += [(first, middle), (middle, end)]
 
 
 class Stranding:

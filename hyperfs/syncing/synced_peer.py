@@ -16,6 +16,7 @@ from hyperfs.syncing import peer_warnings
 from hyperfs.syncing.attested import Attested
 from hyperfs.syncing.backoff import GOOD_BYTES, GOOD_SECONDS, wait_after
 from hyperfs.syncing.dialling import connected
+from hyperfs.syncing.feeding import Lag
 from hyperfs.syncing.home import Home, log
 from hyperfs.syncing.link import Link
 from hyperfs.syncing.permits import Permits
@@ -146,6 +147,7 @@ class SyncedPeer:
                 self.space = link.space
             peer_warnings.tell_lost(self._home, self.name, link)
             peer_warnings.tell_damage(self._home, self.name, link)
+            peer_warnings.tell_away(self._home, self.name, link)
             self._stranding.look_again()
             if link.feeding.stuck_seconds() >= STUCK_SECONDS:
                 log.warning("the peer %s does not take what it was shown: it is connected anew", self.name)
@@ -275,6 +277,6 @@ class SyncedPeer:
     def waits_for_survey(self) -> bool:
         return self.portion.permits.waits_for_survey
 
-    def lag(self) -> tuple[int, int]:
-        """(blocks, bytes) that may be there, are here, and are not there by its word, or as it last gave its word."""
+    def lag(self) -> Lag:
+        """By its word, or as it last gave its word."""
         return self.portion.lag(self.link.feeding.lags if self.link is not None else {})

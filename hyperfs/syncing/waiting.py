@@ -54,7 +54,8 @@ async def until_synced(home: Home, peers: Mapping[str, SyncedPeer], tell: Tell) 
 
 async def _until_attested(home: Home, peer: SyncedPeer) -> None:
     await peer.refresh()
-    wanted = {number: (peer.portion.offered(number), found.signed_length) for number, found in home.logs()}
+    portion = peer.portion
+    wanted = {n: (portion.offered(n), portion.elsewhere(n), found.signed_length) for n, found in home.logs()}
     began = progressed = trio.current_time()
     attempts, least, sent = peer.attempts, peer.lag()[0], peer.sent_bytes
     while not all(_is_attested(home, peer, number, *found) for number, found in wanted.items()):
@@ -71,15 +72,26 @@ async def _until_attested(home: Home, peer: SyncedPeer) -> None:
                 raise trouble.raised(peer.name)
         if not peer.is_connected and now - began > 2 * REACH_SECONDS and trouble is None:
             raise Unreachable(f"the peer {peer.name} can't be reached at {peer.known.address.endpoint}")
+        if (why := _why_not_brought(peer, began)) is not None:
+            raise Unreachable(f"what is not on this device can't be brought to the peer {peer.name}: {why}")
         if now - progressed > STALL_SECONDS:
             raise Unreachable(f"the peer {peer.name} is connected and has taken nothing for {STALL_SECONDS:.0f} s")
         with trio.move_on_after(1.0):
             await peer.moved()
 
 
-def _is_attested(home: Home, peer: SyncedPeer, number: int, wanted: Runs, length: int) -> bool:
-    """What retention has let go of meanwhile, or what has left, need not be there."""
-    still = wanted & peer.portion.offered(number)
+def _why_not_brought(peer: SyncedPeer, began: float) -> str | None:
+    """Where nothing else lacks, and it was tried twice, the last time while somebody waits."""
+    link = peer.link
+    if link is None or link.through.failures < 2 or link.through.failed_at < began:
+        return None
+    lags = link.feeding.lags.values()
+    return link.through.why if all(lag.blocks == lag.away_blocks for lag in lags) else None
+
+
+def _is_attested(home: Home, peer: SyncedPeer, number: int, here: Runs, away: Runs, length: int) -> bool:
+    """What retention has let go of meanwhile, or what has left since, need not be there."""
+    still = (here & peer.portion.offered(number)) | (away - home.cleared(number))
     if not still:
         return True
     word = peer.attested.word(home.volume.parts.logs[number].discovery_key)
