@@ -33,6 +33,7 @@ from hyperfs.volume import by_link, clearing, keys, replay, rescue, writers
 from hyperfs.volume.catalog import Catalog
 from hyperfs.volume.commit import Committer
 from hyperfs.volume.commit_record import Commit, LogHead
+from hyperfs.volume.commit_writer import CommitWriter
 from hyperfs.volume.completing import is_incomplete, note_lacking
 from hyperfs.volume.content import Content
 from hyperfs.volume.device_logs import current_log, device_number, epoch_keys_of, open_logs
@@ -254,11 +255,7 @@ def _writing(
 
 
 def _committer(ground: Ground, writing: Writing, catalog: Catalog, options: Options) -> Committer:
-    return Committer(
-        overlay=writing.overlay,
-        files=writing.files,
-        content=writing.content,
-        journaling=writing.journaling,
+    writer = CommitWriter(
         log=ground.logs[ground.metadata],
         number=ground.metadata,
         device=ground.device,
@@ -266,9 +263,19 @@ def _committer(ground: Ground, writing: Writing, catalog: Catalog, options: Opti
         node_id_key=ground.epoch.node_id_key(),
         nodes=ground.nodes,
         catalog=catalog,
-        newest=ground.newest,
+        content=writing.content,
         follows=ground.follows,
         wall_ns=options.wall_ns,
+    )
+    return Committer(
+        overlay=writing.overlay,
+        files=writing.files,
+        content=writing.content,
+        journaling=writing.journaling,
+        writer=writer,
+        nodes=ground.nodes,
+        catalog=catalog,
+        newest=ground.newest,
         reserve=writing.reserve,
     )
 

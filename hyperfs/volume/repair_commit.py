@@ -17,8 +17,8 @@ from hyperfs.trie.node_pack import Point
 from hyperfs.trie.persist import persist
 from hyperfs.volume import commit_record
 from hyperfs.volume.batch import Batch, seal_blocks
-from hyperfs.volume.commit import DEAD_BLOCK_ENTRIES, REALM, display_second
 from hyperfs.volume.commit_record import Commit, DeadNode, LogHead, RealmRoot, Replaced
+from hyperfs.volume.commit_writer import DEAD_BLOCK_ENTRIES, REALM, display_second
 from hyperfs.volume.deaths import split_replaced
 from hyperfs.volume.opening import Ground
 

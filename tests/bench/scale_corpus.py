@@ -16,7 +16,7 @@ from hyperfs.store.files import Disk, DiskFile
 from hyperfs.trie.update import update
 from hyperfs.values import ROOT_INO
 from hyperfs.volume import keys
-from hyperfs.volume.commit import Frozen
+from hyperfs.volume.commit_writer import Frozen
 from hyperfs.volume.creating import NewDrive, create_store
 from hyperfs.volume.entries import encode_dentry
 from hyperfs.volume.fold import ChunkUse, Folded, KeyChange
@@ -126,7 +126,7 @@ async def _commit(volume: Volume, changes: list[KeyChange], files: int) -> None:
     overlay.file_bytes = 0
     totals = (overlay.files, overlay.directories, overlay.file_bytes)
     frozen = Frozen({}, committer.newest.journal_sequence, totals, overlay.next_ino, False, 0)
-    commit, index = await committer._write(frozen, Folded(root, gone, ChunkUse()))
+    commit, index = await committer._writer.write(committer.newest, frozen, Folded(root, gone, ChunkUse()))
     await trio.to_thread.run_sync(log.flush)
     committer.newest = commit
     overlay.live.settle(commit.root)

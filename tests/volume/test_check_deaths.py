@@ -37,7 +37,7 @@ async def test_a_list_that_names_what_the_newest_version_needs_is_found(
 
         assert inode_of(volume, b"other").size == 2000
         assert [found for found in verify(volume.parts).damage if found.where != "file keys"] == []
-        monkeypatch.setattr("hyperfs.volume.commit.split_replaced", lie)
+        monkeypatch.setattr("hyperfs.volume.commit_writer.split_replaced", lie)
         unlink(volume, b"other")
         made = await volume.commit()
         found = [damage for damage in verify(volume.parts).damage if damage.where != "file keys"]

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from hyperfs.errors import Corrupt, FormatTooNew
 from hyperfs.trie.node import Ref
-from hyperfs.volume.commit import split_replaced
 from hyperfs.volume.commit_record import (
     Commit,
     DeadChunk,
@@ -21,6 +20,7 @@ from hyperfs.volume.commit_record import (
     encode,
     encode_overflow,
 )
+from hyperfs.volume.deaths import split_replaced
 
 u16 = st.integers(0, 2**16 - 1)
 u32 = st.integers(0, 2**32 - 1)
