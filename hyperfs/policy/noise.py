@@ -2,9 +2,10 @@
 
 What programs compress themselves (pictures, archives, videos) does not compress either, but begins with a few bytes
 that say what it is. Who encrypts a file for ransom takes these away. It is a guess: who knows the rule can write such
-bytes himself.
+bytes himself. What is written as text (base64, hex digits) is looked at as what it says.
 """
 
+import base64
 import zlib
 from typing import Final
 
@@ -18,6 +19,12 @@ _WORTH: Final = 32
 """Bytes compress if it takes off a part in so many."""
 _DISTINCT: Final = 0.85
 """Random bytes have this part of the different values that are to be expected, nearly always."""
+
+_LINE_ENDS: Final = b"\r\n"
+_HEX: Final = b"0123456789abcdefABCDEF"
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_BASE64_ENDS: Final = (b"+/", b"-_")
+"""The last two of its 64 characters, of which there are two kinds."""
 
 _FORMS: Final[tuple[tuple[str, int, bytes], ...]] = (
     ("jpeg", 0, b"\xff\xd8\xff"),
@@ -103,12 +110,40 @@ def made_sense(head: bytes) -> bool:
     return form_of(head) is not None or not is_noise(head)
 
 
+def is_text_of_noise(head: bytes) -> bool:
+    """Whether the beginning of a file is base64 or hex digits and nothing else, of what looks encrypted."""
+    told = _said_by(head)
+    return told is not None and len(told) >= _SMALL_BYTES and not made_sense(told)
+
+
+def looks_encrypted(head: bytes) -> bool:
+    """Whether the beginning of a file that has just come shows nothing that anybody could read."""
+    return not made_sense(head) or is_text_of_noise(head)
+
+
+def _said_by(text: bytes) -> bytes | None:
+    """What text says in hex digits or base64; None where it has any other character, but for ends of lines."""
+    digits = text.translate(None, _LINE_ENDS)
+    if not digits.translate(None, _HEX):
+        return bytes.fromhex(digits[: len(digits) & ~1].decode())
+    digits = digits.rstrip(b"=")
+    for ends in _BASE64_ENDS:
+        if not digits.translate(None, _BASE64 + ends):
+            return base64.b64decode(digits[: len(digits) & ~3], ends)
+    return None
+
+
 def is_scrambled(before: bytes | None, after: bytes) -> bool:
     """Whether the beginning of a file was replaced by what looks encrypted. None: nobody knows what was there.
 
     What says what it is does not look so; but where the former bytes compressed, it must say the same as they did.
+    Text of noise in place of such text is how the file was.
     """
-    if before == after or not is_noise(after):
+    if before == after:
+        return False
+    if is_text_of_noise(after):
+        return before is None or not is_text_of_noise(before)
+    if not is_noise(after):
         return False
     form = form_of(after)
     if form is None:

@@ -12,7 +12,7 @@ from hyperfs.chunks.chunkstore import ChunkStore
 from hyperfs.errors import Corrupt, NoSuchVersion
 from hyperfs.policy.brake import Loss, Sample, Touched
 from hyperfs.policy.made_again import goes_on_as, stem_of
-from hyperfs.policy.noise import LOOKED_BYTES, is_scrambled, is_scrambled_inside, made_sense
+from hyperfs.policy.noise import LOOKED_BYTES, is_scrambled, is_scrambled_inside, looks_encrypted, made_sense
 from hyperfs.volume.brake_places import FOLDER, Place, Places
 from hyperfs.volume.inode import Inode
 from hyperfs.volume.paths import Paths
@@ -167,7 +167,7 @@ class Losses:
         if inode.born <= before:
             return False
         head = self._read(self._newest, inode, 0)
-        return head is not None and not made_sense(head)
+        return head is not None and looks_encrypted(head)
 
     def _noise_came(self, directory: int, before: int) -> bool:
         """Whether most of the files that came into the folder look encrypted, whatever they are called."""

@@ -1,7 +1,9 @@
 """As `readers`, for what history, retention, policies and follows keep, and for what people write about them."""
 
+from base64 import b64encode, encodebytes, urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Final
 
 from hyperfs.follow.mark import Mark
@@ -52,6 +54,11 @@ def undo(data: bytes) -> undo_record.UndoRecord:
 
 def _undo() -> tuple[bytes, bytes]:
     return undo_record.encode(undo_record.UndoRecord(9, undo_record.UNDO, 3, 5, b"a/b"))
+
+
+def texts_of_noise() -> list[bytes]:
+    data = Random(1).randbytes(400)
+    return [b64encode(data), urlsafe_b64encode(data), encodebytes(data), data.hex().encode(), data]
 
 
 def undo_seeds() -> list[bytes]:

@@ -15,7 +15,7 @@ from hyperfs.log import control_codec, evicted, heads, manifest, receipt
 from hyperfs.log.control import Chain
 from hyperfs.peer import account, evidence, holds, identity, invites, settings
 from hyperfs.peer_server import own_folder
-from hyperfs.policy import when
+from hyperfs.policy import noise, when
 from hyperfs.replication import dialogue_codec, mux_codec
 from hyperfs.replication import messages as wire_messages
 from hyperfs.sharing import folder_store, mirrored
@@ -183,6 +183,13 @@ TARGETS: Final = (
     Target("brake", brake_record.decode, histories.brake_seeds, brake_record.encode),
     Target("policy's key", histories.policy_key, histories.policy_key_seeds),
     Target("policy", histories.rule, histories.rule_seeds, errors=(errors.InvalidArgument,)),
+    Target(
+        "text of noise",
+        noise.looks_encrypted,
+        histories.texts_of_noise,
+        errors=(),
+        most_bytes=lambda size: 512 * KIB + in_proportion(size),  # zlib's own, whatever it is given
+    ),
     Target("place in the stream", histories.cursor, lambda: [b"12", b"11:12:5"], errors=(errors.BadRequest,)),
     Target(
         "message of a log's channel",

@@ -1,7 +1,10 @@
+import base64
 import gzip
+import hashlib
 import json
 import random
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -14,6 +17,8 @@ from hyperfs.policy.noise import (
     is_noise,
     is_scrambled,
     is_scrambled_inside,
+    is_text_of_noise,
+    looks_encrypted,
     made_sense,
 )
 
@@ -87,3 +92,51 @@ def test_inside_only_what_compressed_can_be_scrambled() -> None:
     assert not is_scrambled_inside(noise(4096, 2), noise(4096))
     assert not is_scrambled_inside(TEXT * 60, TEXT * 59)
     assert not is_scrambled_inside(None, noise(4096))
+
+
+def in_lines(data: bytes, width: int = 64) -> bytes:
+    return b"".join(data[at : at + width] + b"\n" for at in range(0, len(data), width))
+
+
+WRITTEN = [base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes, lambda data: data.hex().encode()]
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@given(size=st.integers(260, LOOKED_BYTES), seed=st.integers(0, 1 << 30))
+def test_noise_that_is_written_as_text_looks_encrypted(
+    written: Callable[[bytes], bytes], size: int, seed: int
+) -> None:
+    found = [written(noise(size, seed + number))[:LOOKED_BYTES] for number in range(4)]
+    assert all(not is_noise(text) or text.startswith(b"-") for text in found)
+    assert sum(map(is_text_of_noise, found)) >= 3
+    assert sum(is_scrambled(TEXT * 60, text) for text in found) >= 3
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        TEXT * 50,
+        in_lines(TEXT.replace(b" ", b"").replace("ü".encode(), b"ue").replace(b".", b"") * 50),
+        b"".join(b"%d\n" % (number * number) for number in range(1000)),
+        in_lines(bytes(300).hex().encode()),
+        base64.encodebytes(JPEG + noise(3000)),
+        base64.b64encode(gzip.compress(noise(3000))),
+        base64.encodebytes(TEXT * 40),
+        base64.b64encode(noise(180)),
+        b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(noise(900)),
+        json.dumps({"integrity": "sha512-" + base64.b64encode(noise(3000)).decode()}).encode(),
+        b"".join(hashlib.sha256(noise(9, n)).hexdigest().encode() + b"  file%d\n" % n for n in range(60)),
+        b"\n".join(b"someIdentifier%dOfAProgram" % number for number in range(200)),
+    ],
+)
+def test_text_that_says_something_or_has_anything_beside_it_does_not(data: bytes) -> None:
+    assert not is_text_of_noise(data[:LOOKED_BYTES])
+    assert not looks_encrypted(data[:LOOKED_BYTES])
+    assert not is_scrambled(TEXT * 60, data[:LOOKED_BYTES])
+
+
+def test_text_of_noise_that_becomes_other_such_text_is_as_it_was() -> None:
+    old, new = (base64.b64encode(noise(3000, seed)) for seed in (1, 2))
+    assert not is_scrambled(old, new)
+    assert is_scrambled(None, new)
+    assert made_sense(old), "who deletes it loses something"

@@ -1,6 +1,8 @@
 """The brake on a real volume: what puts it on, what does not, and what it holds up."""
 
+import base64
 import math
+import os
 import random
 import zlib
 from collections.abc import Callable
@@ -66,6 +68,15 @@ async def overwrite(volume: Volume, path: bytes, number: int) -> None:
     await write_file(volume, path, noise(number))
 
 
+async def overwrite_with_base64(volume: Volume, path: bytes, number: int) -> None:
+    await write_file(volume, path, base64.encodebytes(noise(number)))
+
+
+async def write_base64_beside_and_delete(volume: Volume, path: bytes, number: int) -> None:
+    await write_file(volume, path + b".locked", base64.b64encode(noise(number)))
+    unlink(volume, path)
+
+
 async def overwrite_and_rename(volume: Volume, path: bytes, number: int) -> None:
     await write_file(volume, path, noise(number))
     rename(volume, path, path + b".locked")
@@ -97,12 +108,14 @@ async def empty(volume: Volume, path: bytes, number: int) -> None:
 
 ATTACKS = [
     overwrite,
+    overwrite_with_base64,
     overwrite_and_rename,
     write_beside_and_delete,
     write_under_a_random_name_and_delete,
     rename_over,
     delete,
     empty,
+    *([write_base64_beside_and_delete] if os.environ.get("HYPERFS_ALL") else []),
 ]
 
 
