@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperfs.policy.noise import (
@@ -102,6 +102,7 @@ WRITTEN = [base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes, lambd
 
 
 @pytest.mark.parametrize("written", WRITTEN)
+@settings(max_examples=20)
 @given(size=st.integers(260, LOOKED_BYTES), seed=st.integers(0, 1 << 30))
 def test_noise_that_is_written_as_text_looks_encrypted(
     written: Callable[[bytes], bytes], size: int, seed: int
