@@ -19,6 +19,7 @@ from hyperfs.volume.changes import DIRECTORY, TRASHED
 from hyperfs.volume.history_steps import FileVersion
 from hyperfs.volume.last_state import last_state
 from hyperfs.volume.paths import find, locate
+from hyperfs.volume.restore_preview import preview
 from hyperfs.volume.status import device_name
 
 KINDS: Final = {4: "folder", 8: "file", 10: "symlink"}
@@ -168,7 +169,7 @@ async def restore(drive: Drive, params: Message, tell: Tell) -> Message:
         version = drive.resolve(given.text(params, "when"), path)
     if params.get("dry_run"):
         await catch_up(drive, tell)
-        found = await restoring.preview(drive.volume, path, version, to)
+        found = await preview(drive.volume, path, version, to)
         told = [difference_facts(difference) for difference in found.differences[:TOLD_MOST]]
         return {
             "version": version,

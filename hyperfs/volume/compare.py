@@ -85,7 +85,7 @@ def _told(old: Paths, new: Paths, changes: Changes) -> list[Difference]:
             found += _replaced(old.tree, new.tree, path, before, after)
             del gone[path], come[path]
             replaced.add(path)
-    found += _names(old.tree, new.tree, gone, come)
+    found += name_differences(old.tree, new.tree, gone, come)
     moved = {d.path for d in found if d.kind == "moved"}
     for ino in changes.inodes:
         before, after = old.tree.inode(ino), new.tree.inode(ino)
@@ -98,7 +98,7 @@ def _told(old: Paths, new: Paths, changes: Changes) -> list[Difference]:
     return sorted(found, key=lambda difference: (difference.path, difference.kind))
 
 
-def _names(old: Tree, new: Tree, gone: dict[bytes, int], come: dict[bytes, int]) -> Iterator[Difference]:
+def name_differences(old: Tree, new: Tree, gone: dict[bytes, int], come: dict[bytes, int]) -> Iterator[Difference]:
     """A name that went and one that came for the same inode are a move; the rest went or came."""
     went: dict[int, list[bytes]] = {}
     for path in sorted(gone, reverse=True):

@@ -15,7 +15,6 @@ from typing import Final, NamedTuple
 from hyperfs.errors import IsADirectory, NotADirectory, NotFound, NotPermitted, Refused
 from hyperfs.values import ROOT_INO
 from hyperfs.volume.changes import DIRECTORY
-from hyperfs.volume.compare import Difference, compare
 from hyperfs.volume.copies import Copy, read_copies, read_copy
 from hyperfs.volume.draft import MANY, Surface, change_at_once
 from hyperfs.volume.inode import Inode
@@ -59,34 +58,13 @@ async def restore(volume: Volume, path: bytes, version: int, to: bytes | None = 
         return await _restore(volume, path, version, to)
 
 
-class Preview(NamedTuple):
-    """What a restore would bring, and, where it is in place, what would differ then, sorted by path."""
-
-    files: int
-    folders: int
-    bytes: int
-    differences: list[Difference]
-
-
-async def preview(volume: Volume, path: bytes, version: int, to: bytes | None = None) -> Preview:
-    """What `restore` would do to the newest version; changes nothing. Raises as it does."""
-    with volume.reads(version):
-        past = volume.versions.tree(version)
-        _check_target(parts_of(path if to is None else to))
-        copies = await read_copies(past, locate(volume.overlay.live, past, path))
-        folders = sum(copy.inode.is_directory for copy in copies.values())
-        nbytes = sum(copy.inode.size for copy in copies.values() if not copy.inode.is_directory)
-        found = await compare(volume, volume.versions.newest.version, version, path) if to is None else []
-        return Preview(len(copies) - folders, folders, nbytes, found)
-
-
 async def _restore(volume: Volume, path: bytes, version: int, to: bytes | None) -> Restored:
     past = volume.versions.tree(version)
     source = locate(volume.overlay.live, past, path)
     if to is None:
-        _check_whole(past, source)
+        check_whole(past, source)
     target = parts_of(path if to is None else to)
-    _check_target(target)
+    check_target(target)
     copies = await read_copies(past, source)
     if volume.making.write_back is not None:
         await volume.making.write_back()  # the present state gets a version: with all that the kernel holds of it
@@ -118,7 +96,7 @@ def _has_many(live: LiveTree, target: list[bytes]) -> bool:
     return False
 
 
-def _check_whole(past: Tree, source: Inode) -> None:
+def check_whole(past: Tree, source: Inode) -> None:
     """Raises Refused when a folder inside was let go by its own rule: what stands in its place must not go for that."""
     for border in past.absent_below(source.ino):
         path = b"/".join(parts_of(Paths(past).directory(border))).decode(errors="replace")
@@ -128,7 +106,7 @@ def _check_whole(past: Tree, source: Inode) -> None:
         )
 
 
-def _check_target(target: list[bytes]) -> None:
+def check_target(target: list[bytes]) -> None:
     for name in target:
         check_name(name)
         if name == VERSIONS_NAME:

@@ -73,7 +73,10 @@ async def undo(volume: Volume, path: bytes, force: bool = False, dry_run: bool =
         change = await _change(steps, step.before, step.after)
         if change.differing:
             return await _Work(volume, path, step, change, UNDO, force).run(dry_run)
-    raise NotFound(f"nothing is left to undo below {_shown(path)}: no version that is kept says of a change there")
+    raise NotFound(
+        f"nothing is left to undo below {_shown(path)}: no step between kept versions left a change there. Of what "
+        "came and went within a few seconds 'hyperfs find --deleted' may know"
+    )
 
 
 async def undo_version(

@@ -4,6 +4,7 @@ import random
 from contextlib import suppress
 
 from hyperfs.errors import FileError
+from hyperfs.volume.tree import Tree
 from hyperfs.volume.volume import Volume
 
 NAMES = [b"a", b"b", b"c", b"d"]
@@ -61,3 +62,14 @@ def below(volume: Volume, directory: int, name: bytes) -> set[int]:
     for ino in found:
         found += [child for _, (child, kind) in volume.overlay.live.dentries(ino) if kind == 4]
     return set(found)
+
+
+def all_paths(tree: Tree) -> list[bytes]:
+    """Of all that there is, the root's among them."""
+    found, waiting = [b""], [(1, b"")]
+    for ino, path in waiting:
+        for name, (child, kind) in tree.dentries(ino):
+            found.append(path + name)
+            if kind == 4:
+                waiting.append((child, path + name + b"/"))
+    return found

@@ -8,65 +8,16 @@ import pytest
 from hyperfs.volume import changed_keys
 from hyperfs.volume.changed_keys import _Below
 from hyperfs.volume.compare import compare, differences, differences_below, within
-from hyperfs.volume.paths import Paths, find, parts_of, scope
-from hyperfs.volume.tree import Tree
+from hyperfs.volume.paths import Paths, find, scope
 from hyperfs.volume.volume import Volume
 from tests import tally
 
-from .conftest import Store, inode_of, make_folder, rename, rmdir, unlink, write_file
+from .conftest import Store, inode_of, make_folder, rename, write_file
+from .random_steps import all_paths, change
 
 ALL = os.environ.get("HYPERFS_ALL") == "1"
 SEED = int(os.environ.get("HYPERFS_SEED", "7"))
-ROUNDS, STEPS = (60, 25) if ALL else (5, 14)
-
-
-def all_paths(tree: Tree) -> list[bytes]:
-    found, waiting = [b""], [(1, b"")]
-    while waiting:
-        ino, path = waiting.pop()
-        for name, (child, kind) in tree.dentries(ino):
-            found.append(path + name)
-            if kind == 4:
-                waiting.append((child, path + name + b"/"))
-    return found
-
-
-def is_folder(volume: Volume, path: bytes) -> bool:
-    return inode_of(volume, path).is_directory
-
-
-async def random_step(volume: Volume, rng: random.Random) -> None:
-    """One change: often a move of something into, out of, or within a folder, or over another thing."""
-    paths = all_paths(volume.overlay.live)
-    folders = [path for path in paths if is_folder(volume, path)]
-    others = [path for path in paths if path]
-    files = [path for path in others if path not in folders]
-    new = b"/".join(filter(None, (rng.choice(folders), b"%d" % rng.randrange(4))))
-    what = rng.choice(["write", "write", "folder", "move", "move", "move", "swap", "link", "remove", "mode"])
-    if what == "write" and new not in folders:
-        await write_file(volume, new, rng.randbytes(rng.choice([5, 9, 3000])))
-    elif what == "folder" and new not in paths and new.count(b"/") < 3:
-        make_folder(volume, new)
-    elif what == "link" and files and new not in paths:
-        folder = inode_of(volume, new.rpartition(b"/")[0])
-        volume.names.link(inode_of(volume, rng.choice(files)), folder.ino, parts_of(new)[-1])
-    elif what in ("move", "swap") and others:
-        one = rng.choice(others)
-        two = new if what == "move" else rng.choice(others)
-        related = (two + b"/").startswith(one + b"/") or (one + b"/").startswith(two + b"/")
-        is_free = two not in paths or (one not in folders and two not in folders)
-        if not related and (is_free if what == "move" else (one in folders) == (two in folders)):
-            rename(volume, one, two, 2 if what == "swap" else 0)
-    elif what == "remove" and others:
-        one = rng.choice(others)
-        if one not in folders:
-            unlink(volume, one)
-        elif not any(path.startswith(one + b"/") for path in paths):
-            rmdir(volume, one)
-    elif what == "mode" and others:
-        inode = inode_of(volume, rng.choice(others))
-        inode.mode ^= 0o11
-        volume.overlay.touch(inode)
+ROUNDS, STEPS = (60, 40) if ALL else (5, 30)
 
 
 async def test_below_any_path_it_is_what_the_whole_comparison_says_of_it(
@@ -79,7 +30,7 @@ async def test_below_any_path_it_is_what_the_whole_comparison_says_of_it(
         versions = []
         for _ in range(ROUNDS):
             for _ in range(rng.randrange(1, STEPS)):
-                await random_step(volume, rng)
+                await change(volume, rng)
             versions.append((await volume.commit()).version)
         for _ in range(6 * ROUNDS):
             old, new = (Paths(volume.versions.tree(rng.choice([0, *versions]))) for _ in range(2))
