@@ -22,7 +22,6 @@ from hyperfs.log.heads import Head, Signer, sign_head
 from hyperfs.log.manifest import Manifest, default_v1
 from hyperfs.log.merkle import MerkleTree, leaf_hash
 from hyperfs.log.reader import LogReader
-from hyperfs.log.tree_file import GROUP_SHIFT
 from hyperfs.store.files import Disk, DiskFile
 
 BLOCKS_FILE: Final = "blocks"
@@ -31,7 +30,6 @@ HEADS_FILE: Final = "heads"
 
 PAGE_BYTES: Final = 4096
 """The unit in which a filesystem gives space back, nearly everywhere."""
-_TAIL_MAX: Final = 4096  # offsets of that many flushed blocks may stay in memory, 8 bytes each
 
 
 class Pending(NamedTuple):
@@ -115,16 +113,15 @@ class Log(LogReader):
         if self._take_back_first:
             self._heads.take_back()
             self._take_back_first = False
-        self._trim_tail()
+        self._offsets.trim(self._in_file)
         pending = Pending(self._tree.length, self._tree.byte_length, sum(sizes))
         tree = MerkleTree(self._tree.roots)
         self._nodes.add(tree.extend(sizes, leaf_hashes))
         # Only now may readers come down from the new roots: the nodes below them are there.
         self._tree = tree
-        self._view = tree.roots, self._view[1]
         ends = accumulate(sizes, initial=pending.offset)
-        next(ends)  # the start of the first block stands in the tail already, as the end of the one before
-        self._tail[1].extend(ends)
+        next(ends)  # the start of the first block is known already, as the end of the one before
+        self._offsets.grow(tree, ends)
         return pending
 
     def write(self, pending: Pending, data: bytes | bytearray | memoryview) -> None:
@@ -271,17 +268,9 @@ class Log(LogReader):
     def _cut(self, length: int) -> None:
         # The roots of a shorter tree are nodes of the longer one, so they can be had verified.
         self._tree = MerkleTree([self.node(index) for index in flat_tree.full_roots(length)])
-        self._view = self._tree.roots, {}
+        self._offsets.cut(self._tree)  # before nodes go that a reader in another thread may be looking for
         self._nodes.forget(length)
         self._in_file = min(self._in_file, length)
-        self._tail = self._load_tail()
-
-    def _trim_tail(self) -> None:
-        """Offsets of blocks whose nodes are in the file can be had from there."""
-        start, tail = self._tail
-        keep = self._in_file >> GROUP_SHIFT << GROUP_SHIFT
-        if keep - start > _TAIL_MAX:
-            self._tail = keep, tail[keep - start :]
 
     def _need_signer(self) -> Signer:
         if self._signer is None:

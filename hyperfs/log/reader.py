@@ -1,8 +1,6 @@
 """Reading a log: blocks by index, verified nodes, proofs, verification. All that is open without a signer."""
 
-from array import array
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from hyperfs.crypto.seal import FORMAT
 from hyperfs.errors import Corrupt, NotResident
@@ -12,13 +10,12 @@ from hyperfs.log.evicted import Evicted
 from hyperfs.log.heads import Head, HeadFile
 from hyperfs.log.manifest import Manifest, discovery_key
 from hyperfs.log.merkle import MerkleTree, Node, leaf_hash
+from hyperfs.log.offsets import Offsets
 from hyperfs.log.proof import Request, TreeProof, prove
-from hyperfs.log.tree_file import GROUP_SHIFT, Groups, TreeFile
+from hyperfs.log.tree_file import TreeFile
 from hyperfs.log.verify_proof import Verified, verify_proof
 from hyperfs.store.files import DiskFile
 from hyperfs.values import BlockRef
-
-_GROUP_MASK: Final = (1 << GROUP_SHIFT) - 1
 
 
 class LogReader:
@@ -46,12 +43,9 @@ class LogReader:
         self._heads = HeadFile(head_file, manifest) if head_file is not None else heads.NoHead()
         self._nodes = TreeFile(tree, self._hash_range)
         head = self._heads.head
-        # Both replaced as a whole, never changed in place: a reader in another thread takes one reference.
+        # Replaced as a whole, never changed in place: a reader in another thread takes one reference.
         self._tree = MerkleTree(self._nodes.roots(head.length, head.byte_length, head.tree_hash))
-        self._view: tuple[Sequence[Node], Groups] = self._tree.roots, {}
-        # The first block of the tail, and the offsets of the blocks from there and of the log's end. Replaced
-        # as a whole when its start moves, so that a reader in another thread sees two that belong together.
-        self._tail: tuple[int, array[int]] = self._load_tail()
+        self._offsets = Offsets(self._nodes, self._tree)
 
     def close(self) -> None:
         """What was not flushed is forgotten. Closing twice is harmless."""
@@ -117,22 +111,7 @@ class LogReader:
 
     def block_range(self, index: int) -> tuple[int, int]:
         """(offset, size) of a block in the blocks file. IndexError past the length."""
-        start, tail = self._tail
-        if index >= start:
-            position = index - start
-            if position + 1 >= len(tail):
-                raise IndexError(f"block {index} is past the log's end")
-            offset = tail[position]
-            return offset, tail[position + 1] - offset
-        if index < 0:
-            raise IndexError(f"block {index}")
-        view = self._view
-        try:
-            return self._locate(view, index)
-        except Corrupt:
-            if self._view is view:
-                raise
-            return self.block_range(index)  # a rollback took away nodes that we were looking for
+        return self._offsets.range(index)
 
     def byte_range(self, start: int, end: int) -> tuple[int, int]:
         """(first byte, end) of blocks [start, end), at least one, in the blocks file."""
@@ -271,28 +250,6 @@ class LogReader:
     def size_on_disk(self) -> int:
         """Bytes of disk that the log takes, holes not counted."""
         return self._blocks.allocated() + self._nodes.allocated() + heads.FILE_BYTES
-
-    def _locate(self, view: tuple[Sequence[Node], Groups], index: int) -> tuple[int, int]:
-        roots, groups = view
-        try:
-            offsets = self._nodes.offsets(roots, groups, index >> GROUP_SHIFT)
-        except Corrupt:
-            # Among its neighbours a node is beyond mending: the block's own way may still be whole.
-            node, offset = self._nodes.find(roots, 2 * index)
-            return offset, node.size
-        position = index & _GROUP_MASK
-        offset = offsets[position]
-        return offset, offsets[position + 1] - offset
-
-    def _load_tail(self) -> tuple[int, "array[int]"]:
-        length = self._tree.length
-        start = length & ~_GROUP_MASK
-        if start < length:
-            try:
-                return start, array("Q", self._nodes.offsets(*self._view, start >> GROUP_SHIFT))
-            except Corrupt:
-                start = length  # the older blocks then go by block_range's other ways
-        return start, array("Q", [self._tree.byte_length])
 
     def _hash_range(self, offset: int, size: int) -> bytes:
         return leaf_hash(self._blocks.pread(size, offset))

@@ -8,7 +8,6 @@ the node. A log that came whole is one of these in which nothing lacks.
 The nodes go to the file before any record says that a block is here (`sync_blocks`).
 """
 
-from array import array
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -48,8 +47,7 @@ class SparseLog(Log):
             self._signature = verified.signature
             self._blocks.truncate(max(self._blocks.size(), verified.tree.byte_length))
             self._tree = verified.tree
-            self._view = verified.tree.roots, self._view[1]
-            self._tail = verified.tree.length, array("Q", [verified.tree.byte_length])
+            self._offsets.leap(verified.tree)
         if verified.block is not None:
             index, data = verified.block
             self._blocks.pwrite(data, self.block_range(index)[0])

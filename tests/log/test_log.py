@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hyperfs.crypto.keys import SigningKeyPair
 from hyperfs.errors import Corrupt, Exists, KeyMissing, NotResident
-from hyperfs.log import log as log_module
+from hyperfs.log import offsets
 from hyperfs.log.log import Log
 from hyperfs.log.merkle import MerkleTree, leaf_hash
 from hyperfs.store.files import Disk
@@ -270,7 +270,7 @@ def test_a_log_that_is_not_there(disk: Disk, signer: SigningKeyPair) -> None:
 def test_offsets_are_right_with_and_without_the_tail_in_memory(
     log: Log, reopen: Reopen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_module, "_TAIL_MAX", 128)
+    monkeypatch.setattr(offsets, "_TAIL_MAX", 128)
     blocks = blocks_of(1000)
     for start in range(0, 1000, 70):
         log.append(blocks[start : start + 70])
@@ -351,7 +351,7 @@ def test_any_sequence_of_steps_equals_a_list(
 def test_readers_in_other_threads_see_whole_blocks_while_the_log_grows(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_module, "_TAIL_MAX", 128)
+    monkeypatch.setattr(offsets, "_TAIL_MAX", 128)
     blocks = blocks_of(6000)
     published = [0]
     wrong: list[object] = []
