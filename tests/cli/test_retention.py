@@ -73,6 +73,26 @@ def test_policy_says_what_holds_and_where_it_comes_from(machine: Machine) -> Non
     machine.run("policy", "set", machine.point, "history-share=0%", code=2)
 
 
+def test_what_a_program_is_refused_is_explained_and_what_is_allowed_is_told(machine: Machine) -> None:
+    (machine.point / "a" / "b").mkdir(parents=True)
+    file = machine.point / "a" / "b" / "f"
+    file.write_text("one")
+    for policy, why in (("protect=lock", "nothing may go or be replaced, for root too"), ("class=archive", "stay")):
+        name, _, value = policy.partition("=")
+        machine.run("policy", "set", machine.point / "a", policy)
+        with pytest.raises(PermissionError) as refused:
+            file.unlink()
+        assert refused.value.errno == errno.EPERM
+        [told] = [line for line in machine.run("policy", "show", file).stdout.splitlines() if line.startswith(name)]
+        assert told.startswith(f"{name:<7} {value}: ")
+        assert why in told
+        assert told.endswith("(from a)")
+        machine.run("policy", "unset", machine.point / "a", name)
+    assert machine.facts("policy", "allow", "rsync", machine.point) == {"allowed": ["rsync"]}
+    assert machine.facts("policy", "allow", "--revoke", "rsync", machine.point) == {"allowed": []}
+    machine.run("policy", "allow", "--revoke", "rsync", machine.point, code=1)
+
+
 def test_a_folder_with_a_rule_of_its_own(machine: Machine) -> None:
     """What its rule let go is absent everywhere, and nothing is damaged; what others keep is whole."""
     short, other = machine.point / "short", machine.point / "other"

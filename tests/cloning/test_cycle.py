@@ -11,15 +11,18 @@ from hyperfs.cloning import asking
 from hyperfs.cloning import clone as clone_module
 from hyperfs.crypto.keys import RootSeed, SigningKeyPair
 from hyperfs.errors import Corrupt, Misbehaved, NotAStore, NotHeld, ReadOnlyDrive, Refused, Unreachable
+from hyperfs.policy.attributes import COPIES, KEEP, PROTECT
 from hyperfs.replication.dialogue_codec import Method
 from hyperfs.store import folder
 from hyperfs.store.journal import Journal
 from hyperfs.volume import cloning
 from hyperfs.volume.creating import first_chain
 from hyperfs.volume.paths import find
-from tests.volume.conftest import DRIVE, Store, damage, write_file
+from tests.volume.conftest import DRIVE, Store, damage, inode_of, write_file
 
 from .conftest import LONG, Machine, held, read, synced
+
+POLICIES = {PROTECT: b"lock", COPIES: b"3"}
 
 
 async def test_the_whole_cycle(store: Store, tmp_path: Path) -> None:
@@ -33,6 +36,8 @@ async def test_the_whole_cycle(store: Store, tmp_path: Path) -> None:
             assert [found.version for found in volume.versions.all()][-len(states) :] == list(states)
             assert {path: await read(volume, path) for path in newest} == newest
             await write_file(volume, b"/new", LONG[0] + b"written on the clone")
+            for name, value in (POLICIES | {KEEP: b"all"}).items():
+                volume.xattrs.set(inode_of(volume, b"/deep"), name, value)
             version = (await volume.commit()).version
             await synced(volume)
         shutil.rmtree(second.path)
@@ -42,6 +47,11 @@ async def test_the_whole_cycle(store: Store, tmp_path: Path) -> None:
             assert volume.versions.newest.version == version
             assert await read(volume, b"/new") == LONG[0] + b"written on the clone"
             assert {path: await read(volume, path) for path in newest} == newest
+            below = inode_of(volume, b"/deep/0").ino
+            assert {name: volume.overlay.policies.held(below, name).value for name in POLICIES} == POLICIES
+            assert volume.xattrs.get(inode_of(volume, b"/deep"), KEEP) == b"all"
+            with pytest.raises(Refused):
+                volume.protection.going(inode_of(volume, b"/deep").ino, b"0")
             assert damage(volume) == []
 
 
