@@ -51,7 +51,8 @@ class Volume:
     """An open drive. `run` must be running while it is used; `close` ends it with everything on disk."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+        self.parts = parts
+        """What the volume is made of: for checks and reports."""
         self.drive_id = parts.drive_id
         self.device = parts.device
         self.read_only = parts.read_only
@@ -87,11 +88,6 @@ class Volume:
         self._looked: dict[int, float] = {}  # by version, when somebody last looked for a name in it
         self._forgotten: set[int] = set()  # unlinked files that the kernel has forgotten and not closed yet
 
-    @property
-    def parts(self) -> Parts:
-        """What the volume is made of: for checks and reports."""
-        return self._parts
-
     # Life
 
     @asynccontextmanager
@@ -115,11 +111,11 @@ class Volume:
             with trio.CancelScope(shield=True):
                 if not self.read_only:
                     await self.committer.commit()
-                if self._parts.keeps:
+                if self.parts.keeps:
                     with suppress(OSError):  # a record that names too much is found out at the next opening
-                        await self._parts.residence.settle()
+                        await self.parts.residence.settle()
         finally:
-            self._parts.close()
+            self.parts.close()
 
     async def recover(self) -> None:
         """Makes a version of what the journal held; before anything is written, for the journal's own sake.
@@ -127,16 +123,16 @@ class Volume:
         Behind a torn tail its numbers have a gap, or a change that has no end: once a version names the last
         number, neither is ever read again.
         """
-        if self._parts.replayed and self.journaling.read_only_because is None:
+        if self.parts.replayed and self.journaling.read_only_because is None:
             await self.committer.commit(always=True)
-            self._parts.replayed = False
+            self.parts.replayed = False
 
     # Changes
 
     def check_writable(self) -> None:
         """Raises ReadOnlyDrive, with the reason."""
         if self.read_only:
-            raise ReadOnlyDrive(self._parts.why_read_only or "the drive is mounted read-only")
+            raise ReadOnlyDrive(self.parts.why_read_only or "the drive is mounted read-only")
         if self.journaling.read_only_because:
             raise ReadOnlyDrive(self.journaling.read_only_because)
 
@@ -244,7 +240,7 @@ class Volume:
         if self.read_only:
             return  # nothing here waits to be durable
         self.check_writable()
-        journal = self._parts.journal
+        journal = self.parts.journal
         if journal.live_bytes > JOURNAL_MOST_BYTES:
             await self.committer.commit_while(lambda: journal.live_bytes > JOURNAL_MOST_BYTES)
         await self.journaling.fsync(inode)
