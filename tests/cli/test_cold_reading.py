@@ -72,6 +72,7 @@ def read_a_little(file: Path, offset: int) -> bytes:
 @pytest.mark.skipif(not LONG, reason="moves a gibibyte to a store and back: HYPERFS_ALL=1")
 @pytest.mark.timeout(5400)
 def test_4_kib_in_the_middle_of_a_cold_gibibyte_are_one_ranged_request(mounted: Machine, s3: str) -> None:
+    mounted.patience_seconds = 900  # a fsync of all of it
     url = f"s3://{BUCKET}/cold?endpoint={s3}"
     key = mounted.folder / "key"
     key.write_text("[default]\naws_access_key_id = AKID\naws_secret_access_key = secret\n")
