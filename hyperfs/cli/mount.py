@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from hyperfs.cli import mounting, options
-from hyperfs.cli.output import print_json, progress, shown
+from hyperfs.cli.output import print_json, progress, shown, size_of
 from hyperfs.daemon.hardening import start_again_with_allocator
 from hyperfs.service.notify import Notifier
 
@@ -59,7 +59,7 @@ def command(
         start_again_with_allocator()
     manager = Notifier.taken(os.environ)  # in the background too: what is started there is no service
     store = Path(of) if of is not None and link is None else None
-    room = mounting.size_of(links_bytes)
+    room = None if links_bytes is None else size_of(links_bytes)
     wanted = mounting.Wanted(
         store, directory, read_only, allow_other, show_versions, at, foreground, as_json, link, room
     )

@@ -17,8 +17,7 @@ from hyperfs.daemon import key_files, mounts
 from hyperfs.daemon.exit_codes import Reported
 from hyperfs.daemon.hardening import keep_memory_private
 from hyperfs.daemon.process import Spec, start_in_background
-from hyperfs.errors import BadRequest, HyperfsError, InvalidArgument, Refused, StoreLocked
-from hyperfs.policy.placement import read_budget
+from hyperfs.errors import BadRequest, HyperfsError, Refused, StoreLocked
 from hyperfs.store import folder
 
 if TYPE_CHECKING:
@@ -54,14 +53,6 @@ class Plan:
     store: Path
     directory: Path
     spec: Spec | None
-
-
-def size_of(words: str | None) -> int | None:
-    """What was given for the bytes that links may take. Raises BadRequest."""
-    try:
-        return None if words is None else read_budget(words)
-    except InvalidArgument as error:
-        raise BadRequest(f"--link-cache: {error}") from None
 
 
 def link_of(words: str | None) -> "Link | None":

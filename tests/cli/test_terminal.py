@@ -56,6 +56,14 @@ def test_a_recovery_key_is_asked_for(machine: Machine) -> None:
     assert code == 0, shown
 
 
+def test_an_invite_is_drawn_too(machine: Machine) -> None:
+    """As a code for a camera: two rows of squares in a line."""
+    code, shown = at_terminal(machine, f"peer invite --store {machine.folder}/peer --public cloud.example:4717")
+    assert code == 0, shown
+    assert "hyperfs peer add CODE" in shown
+    assert len([line for line in shown.splitlines() if set(line) & set("▀▄█")]) >= 10
+
+
 def test_progress_is_shown_for_long_work_only(machine: Machine, tmp_path: Path) -> None:
     work = (
         "import sys, time\nfrom hyperfs.cli import output\noutput.SHOW_AFTER_SECONDS = float(sys.argv[1])\n"
