@@ -95,17 +95,8 @@ def prepare(wanted: Wanted, name: str | None, passphrase_file: Path | None, card
         keys = following.brought(link, store, wanted.at)
     else:
         keys = _keys(store, wanted, name, passphrase_file, card)
-    spec = Spec(
-        store,
-        directory,
-        keys,
-        wanted.read_only,
-        wanted.allow_other,
-        wanted.show_versions,
-        wanted.at,
-        None if link is None else str(link),
-        wanted.links_bytes,
-    )
+    how = wanted.read_only, wanted.allow_other, wanted.show_versions, wanted.at
+    spec = Spec(store, directory, keys, *how, None if link is None else str(link), wanted.links_bytes)
     return Plan(store, directory, spec)
 
 

@@ -31,6 +31,7 @@ from hyperfs.service.beating import beat
 from hyperfs.service.notify import Notifier
 from hyperfs.sharing import link as links
 from hyperfs.sharing.caches import MOST_BYTES, Room
+from hyperfs.sharing.link import Link
 from hyperfs.sharing.reader import Reader
 from hyperfs.sharing.store import keys_in, stores_of_links
 from hyperfs.sharing.strong import show_linked
@@ -89,9 +90,7 @@ def serve(spec: Spec, say: Say, manager: Notifier) -> None:
     try:
         drive = Drive(volume, spec.store, mount)
         if link is not None:
-            is_live = link.version is None and spec.at is None
-            drive.reader = volume.returning.elsewhere = Reader(volume, link, mount.show_newer, is_live)
-            drive.links_room = _links_room(volume, spec)
+            _read_by(link, drive, mount, spec)
         retention = Retention(drive, Clocks(volume.overlay.now_ns))
         drive.background = retention
         drive.mover = Mover(volume)
@@ -104,6 +103,13 @@ def serve(spec: Spec, say: Say, manager: Notifier) -> None:
     finally:
         mount.close()
         control.close()
+
+
+def _read_by(link: Link, drive: Drive, mount: Mount, spec: Spec) -> None:
+    volume = drive.volume
+    is_live = link.version is None and spec.at is None
+    drive.reader = volume.returning.elsewhere = Reader(volume, link, mount.show_newer, is_live)
+    drive.links_room = _links_room(volume, spec)
 
 
 def _links_room(volume: Volume, spec: Spec) -> Room | None:
