@@ -67,7 +67,7 @@ async def test_it_goes_to_the_peer_little_by_little_and_stays_elsewhere(store: S
         nonlocal most
         while True:
             most = max(most, sum(map(len, marks(side).lent.values())))
-            await trio.sleep(0)
+            await trio.sleep(0.002)
 
     async with left(store) as (side, nas, known):
         side.peers.set_limits(Limits(metered="yes"))
