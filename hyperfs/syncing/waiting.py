@@ -55,7 +55,8 @@ async def until_synced(home: Home, peers: Mapping[str, SyncedPeer], tell: Tell) 
 async def _until_attested(home: Home, peer: SyncedPeer) -> None:
     await peer.refresh()
     portion = peer.portion
-    wanted = {n: (portion.offered(n), portion.elsewhere(n), found.signed_length) for n, found in home.logs()}
+    away = {number: portion.elsewhere(number) for number, _ in home.logs()}
+    wanted = {n: (portion.offered(n), away[n], found.signed_length) for n, found in home.logs()}
     began = progressed = trio.current_time()
     attempts, least, sent = peer.attempts, peer.lag()[0], peer.sent_bytes
     while not all(_is_attested(home, peer, number, *found) for number, found in wanted.items()):
@@ -72,7 +73,7 @@ async def _until_attested(home: Home, peer: SyncedPeer) -> None:
                 raise trouble.raised(peer.name)
         if not peer.is_connected and now - began > 2 * REACH_SECONDS and trouble is None:
             raise Unreachable(f"the peer {peer.name} can't be reached at {peer.known.address.endpoint}")
-        if (why := _why_not_brought(peer, began)) is not None:
+        if (why := why_not_brought(home, peer, away, began)) is not None:
             raise Unreachable(f"what is not on this device can't be brought to the peer {peer.name}: {why}")
         if now - progressed > STALL_SECONDS:
             raise Unreachable(f"the peer {peer.name} is connected and has taken nothing for {STALL_SECONDS:.0f} s")
@@ -80,8 +81,11 @@ async def _until_attested(home: Home, peer: SyncedPeer) -> None:
             await peer.moved()
 
 
-def _why_not_brought(peer: SyncedPeer, began: float) -> str | None:
-    """Where nothing else lacks, and it was tried twice, the last time while somebody waits."""
+def why_not_brought(home: Home, peer: SyncedPeer, away: Mapping[int, Runs], began: float) -> str | None:
+    """What is not on this device. Where nothing else lacks, after two attempts, the last one while somebody waits."""
+    for number, runs in away.items():
+        if runs and runs - home.cleared(number) - peer.proven(number) - peer.portion.elsewhere(number):
+            return "no place is proved to have it any more"
     link = peer.link
     if link is None or link.through.failures < 2 or link.through.failed_at < began:
         return None

@@ -13,6 +13,7 @@ from hyperfs.log.evicted import Evicted
 from hyperfs.policy.attributes import CLASS, PLACES
 from hyperfs.syncing import through
 from hyperfs.syncing.settings import Known, Limits
+from hyperfs.syncing.waiting import why_not_brought
 from tests.cold.conftest import Faulty
 from tests.volume.conftest import Store
 
@@ -104,6 +105,22 @@ async def test_until_it_is_there_nobody_says_so(store: Store) -> None:
         await side.until(lambda: "peer-cloud-away" not in side.volume.warnings)
 
 
+async def test_what_no_place_is_proved_to_have_any_more_is_not_waited_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(through, "AGAIN_SECONDS", 3600.0)
+    async with left(store) as (side, nas, known):
+        nas.error = Unreachable("the cable is out")
+        side.peers.add(known)
+        await side.peer().refresh()
+        away = {side.log: side.peer().portion.elsewhere(side.log)}
+        assert away[side.log].blocks == side.length
+        assert why_not_brought(side.peers.home, side.peer(), away, 0.0) is None
+        side.cold.remove("nas")
+        words = why_not_brought(side.peers.home, side.peer(), away, 0.0)
+        assert words == "no place is proved to have it any more"
+
+
 async def test_what_may_not_be_there_does_not_go(store: Store) -> None:
     async with left(store, places=b"nas") as (side, _, known):
         side.peers.add(known)
@@ -117,6 +134,5 @@ async def test_bytes_that_are_not_as_they_were_signed_go_nowhere(store: Store) -
     async with left(store) as (side, nas, known):
         nas.lies = True
         side.peers.add(known)
-        with pytest.raises(Unreachable, match="can't be brought to the peer cloud"):
-            await side.synced()
+        await side.until(lambda: (link := side.peer().link) is not None and link.through.failures > 0)
         assert held(side) == set()
