@@ -56,6 +56,8 @@ class Mover:
         self._wakes = trio.Event()
         self._urgent = trio.Event()  # somebody waits: no rest before the next turn
         self._begun = self._ended = 0  # turns, by their numbers
+        self.looking_seconds = 0.0
+        """How long the newest turn has looked; what it moved then asks for no rest, however long it took."""
         self.standing = volume.standing
         self.held: Callable[[], str | None] = self._braked
         """Why nothing may leave now; None when it may."""
@@ -87,7 +89,7 @@ class Mover:
                 await self._try(progress)
                 looked_at, ended = now, trio.current_time()
                 wait = RETRY_SECONDS if "moving" in self._volume.warnings else LATEST_SECONDS
-                not_before, latest = ended + REST_FACTOR * (ended - began), ended + wait
+                not_before, latest = ended + REST_FACTOR * self.looking_seconds, ended + wait
 
     def look_again(self) -> None:
         """Something was set, or somebody waits for what is to move."""
@@ -165,8 +167,12 @@ class Mover:
         if volume.read_only or (not configured and self._residence.is_whole):
             return
         await self._residence.forget_cleared(volume.parts.catalog.cleared)
-        made = await self.surveyor.now(progress)
-        stretches = await self._stretches(made)
+        began = trio.current_time()
+        try:
+            made = await self.surveyor.now(progress)
+            stretches = await self._stretches(made)
+        finally:
+            self.looking_seconds = trio.current_time() - began
         here = sum(found.size_on_disk() for found in volume.parts.logs.values())
         planned = placement.plan(stretches, configured, here, budget_of(self._volume))
         self._tell(planned, stretches)

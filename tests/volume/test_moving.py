@@ -288,6 +288,25 @@ async def test_what_is_opened_while_places_are_asked_stays(store: Store) -> None
         assert here(volume, b"d/f")
 
 
+async def test_only_looking_asks_for_rest_however_long_moving_takes(store: Store) -> None:
+    async with opened(store) as (volume, places, mover):
+        await folder_with(volume, b"d", 1, **{"class": b"cold"})
+        await mover.turn()
+        places.deliver()
+        confirm = places.confirm
+        seen: list[float] = []
+
+        async def take_a_while(log: int, first: int, end: int) -> frozenset[str]:
+            seen.append(mover.looking_seconds)
+            await trio.sleep(0.01)
+            return await confirm(log, first, end)
+
+        places.confirm = take_a_while  # type: ignore[method-assign]
+        await mover.turn()
+        assert not here(volume, b"d/f")
+        assert set(seen) == {mover.looking_seconds}
+
+
 async def test_a_policy_that_is_set_while_places_are_asked_counts(store: Store) -> None:
     async with opened(store) as (volume, places, mover):
         await folder_with(volume, b"d", 1, **{"class": b"cold"})
