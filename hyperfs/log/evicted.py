@@ -108,7 +108,8 @@ def decode(data: bytes, authenticate: Authenticate, length: int) -> Evicted:
     if number > FORMAT:
         raise FormatTooNew("the record of what is elsewhere", number, FORMAT)
     body, tag = data[:-TAG_BYTES], data[-TAG_BYTES:]
-    if number != FORMAT or zero or len(body) != _HEAD.size + count * _RUN.size or not compare_digest(authenticate(body), tag):
+    is_whole = len(body) == _HEAD.size + count * _RUN.size and compare_digest(authenticate(body), tag)
+    if number != FORMAT or zero or not is_whole:
         raise Corrupt("the record of what is elsewhere is damaged")
     found = Evicted()
     least = 0
