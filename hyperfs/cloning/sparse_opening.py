@@ -106,9 +106,10 @@ class Fetching:
         self.open(wanted)
         for number, indexes in wanted.items():
             shown = self._logs[number]
+            lacking = [index for index in sorted(indexes) if not shown.log.holds(index)]
             try:
                 with trio.fail_after(BLOCK_SECONDS):
-                    proofs = await _proofs(shown, sorted(indexes))
+                    proofs = await _proofs(shown, lacking)
             except trio.TooSlowError:
                 raise Unreachable(f"the peer gives no blocks of log {number}") from None
             await trio.to_thread.run_sync(_put, shown.log, proofs)

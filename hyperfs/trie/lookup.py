@@ -2,7 +2,9 @@
 
 from bisect import bisect_left
 
-from hyperfs.trie.node import Branch, Child, Entry, Leaf, Load, Ref, misplaced
+from hyperfs.errors import NotResident
+from hyperfs.trie.node import Branch, Child, Entry, Leaf, Load, Ref, is_leaf, misplaced
+from hyperfs.values import BlockRef
 
 
 def lookup(load: Load, root: Child | None, key: bytes) -> Entry | None:
@@ -13,9 +15,13 @@ def lookup(load: Load, root: Child | None, key: bytes) -> Entry | None:
     """
     nibbles = 2 * len(key)
     child = root
+    branch: Branch | None = None
     while child is not None:
         if type(child) is Ref:
-            node = load(child)
+            try:
+                node = load(child)
+            except NotResident as absent:
+                raise NotResident(absent.blocks, (*absent.ahead, *_leaves_beside(branch, absent))) from None
             if node.weight != child.weight:
                 raise misplaced(child)
         else:
@@ -32,5 +38,14 @@ def lookup(load: Load, root: Child | None, key: bytes) -> Entry | None:
         if depth >= nibbles:
             return node.ends if node.prefix == key and not depth & 1 else None
         byte = key[depth >> 1]
-        child = node.children[byte & 15 if depth & 1 else byte >> 4]
+        branch, child = node, node.children[byte & 15 if depth & 1 else byte >> 4]
     return None
+
+
+def _leaves_beside(branch: Branch | None, absent: NotResident) -> list[BlockRef]:
+    """Blocks of the other leaves of a branch: a folder's files are numbered one after the other, so that who looks at
+    one key is about to look at its neighbours."""
+    if branch is None:
+        return []
+    leaves = [found for found in branch.children if isinstance(found, Ref) and is_leaf(found)]
+    return [ref for ref in {BlockRef(found.log, found.block): None for found in leaves} if ref not in absent.blocks]

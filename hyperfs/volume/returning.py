@@ -155,9 +155,15 @@ class Returning:
 
     def ahead(self, blocks: Iterable[BlockRef], keep: bool) -> None:
         """Has these brought, which somebody will ask for soon; nothing happens where there is no room for them."""
-        missing = [ref for ref in dict.fromkeys(blocks) if not self.is_lent(ref)]
-        if missing and self._nursery is not None and self._down is None and 2 * self._under_way_bytes < AT_ONCE_BYTES:
+        if self._nursery is None or self._down is not None or 2 * self._under_way_bytes >= AT_ONCE_BYTES:
+            return
+        missing = [ref for ref in dict.fromkeys(blocks) if not self.is_lent(ref) and self._may_lack(ref)]
+        if missing:
             self._ask(missing, keep)
+
+    def _may_lack(self, ref: BlockRef) -> bool:
+        log = self._logs.get(ref.log)
+        return log is not None and log.has_left(ref.index) and not log.holds(ref.index)
 
     def is_lent(self, ref: BlockRef) -> bool:
         """Whether a block is in memory, or on its way."""
